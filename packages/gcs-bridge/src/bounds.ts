@@ -7,7 +7,7 @@ import type { Procedure } from "./procedures.ts";
 
 const kibibyte = 1024;
 
-/** A result, or an error with its records and stacks, of which the reference's host accepts 64 KiB. */
+/** A result, or an error with its records and stacks, of which hcsshim accepts 64 KiB. */
 const outcome: JsonBounds = { length: 256 * kibibyte, depth: 8, keys: 4_096, elements: 512 };
 
 /** Limits of answers. The length is that of the frame's body in bytes. */
@@ -20,7 +20,7 @@ export const answerBounds: { readonly [P in Procedure]: JsonBounds } = {
   waitForProcess: outcome,
   signalProcess: outcome,
   resizeConsole: outcome,
-  // The document inside the string has limits of its own, set by whoever knows the query.
+  // The document inside the string has limits of its own, set by the sender of the query.
   getProperties: { ...outcome, length: 2 * 1024 * kibibyte },
   modifySettings: outcome,
   negotiateProtocol: outcome,
@@ -28,5 +28,5 @@ export const answerBounds: { readonly [P in Procedure]: JsonBounds } = {
   deleteContainerState: outcome,
 };
 
-/** The reference's guest sends six fields. */
+/** The real guest sends six fields. */
 export const notificationBounds: JsonBounds = { length: 16 * kibibyte, depth: 4, keys: 32, elements: 32 };

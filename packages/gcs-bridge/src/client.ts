@@ -236,7 +236,7 @@ export class GcsBridgeClient {
   }
 
   /**
-   * The reference's guest sends an answer over the bridge that is current when the answer is ready, by the id of the old
+   * The real guest sends an answer over the bridge that is current when the answer is ready, by the id of the old
    * message. A message of this bridge is answered once.
    */
   #takeStray(id: bigint): void {

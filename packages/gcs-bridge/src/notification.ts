@@ -10,7 +10,7 @@ export const notificationTypes = [
   "Started",
   "Paused",
   "Unknown",
-  // Not part of the reference's protocol; its hosts ignore it. The guest's kernel ran out of memory and killed a process.
+  // Not part of hcsshim's protocol; its hosts ignore it. The guest's kernel ran out of memory and killed a process.
   "OutOfMemory",
 ] as const;
 

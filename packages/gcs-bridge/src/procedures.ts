@@ -243,7 +243,7 @@ export function procedureOfRequest(type: number): Procedure | undefined {
 const requestTypes: readonly GuestRequestType[] = ["Add", "Remove", "PreAdd", "Update"];
 
 function readRequestType(request: Fields): GuestRequestType {
-  // The reference's guest takes an absent request type as Add.
+  // The real guest takes an absent request type as Add.
   const text = request.optionalText("RequestType") ?? "";
   if (text === "") return "Add";
   const type = requestTypes.find((known) => known === text);
@@ -263,7 +263,7 @@ function readCapabilities(fields: Fields): GcsCapabilities {
     SendHostStartMessage: fields.flag("SendHostStartMessage"),
     SupportedSchemaVersions: fields.list("SupportedSchemaVersions", (item, path) => {
       const version = new Fields(item, path);
-      // The reference's guest omits zeros.
+      // The real guest omits zeros.
       return {
         Major: version.has("Major") ? version.unsigned32("Major") : 0,
         Minor: version.has("Minor") ? version.unsigned32("Minor") : 0,

@@ -190,15 +190,15 @@ describe("the guest's end", () => {
     ["a response", (host) => host.send(messageType("response", 2), 1n, {}), "expected a request"],
     ["the end", (host) => host.stream.end(), "the peer closed the connection"],
   ])("ends, and aborts its handlers, on %s", async (_name, act, message) => {
-    let told = (_reason: unknown): void => {};
+    let aborted = (_reason: unknown): void => {};
     const reason = new Promise((resolve) => {
-      told = resolve;
+      aborted = resolve;
     });
     const { server, host } = setUp({
       waitForProcess: (_body, { signal }) =>
         new Promise((_resolve, reject) => {
           signal.addEventListener("abort", () => {
-            told(signal.reason);
+            aborted(signal.reason);
             reject(signal.reason);
           });
         }),

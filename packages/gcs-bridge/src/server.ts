@@ -20,7 +20,7 @@ import { containerNotificationType, type Frame, kindOf, protocolVersion, respons
 export interface RequestContext {
   readonly containerId: string;
   readonly activityId: string;
-  /** Aborts when the bridge ends, since nobody will read the answer. */
+  /** Aborts when the bridge ends, since the answer cannot be sent. */
   readonly signal: AbortSignal;
 }
 

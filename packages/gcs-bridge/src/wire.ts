@@ -8,7 +8,7 @@ import { GcsError } from "./error.ts";
 export const headerSize = 16;
 
 /**
- * Default maximum size of a frame, header included. The reference's host accepts 64 KiB, which the process list of a
+ * Default maximum size of a frame, header included. hcsshim accepts 64 KiB, which the process list of a
  * large container exceeds; any limit protects the memory.
  */
 export const defaultMaxMessageSize = 4 * 1024 * 1024;

@@ -18,14 +18,14 @@ describeWith(
   "crun",
   "busybox",
   "mkfs.ext4",
-)("the machine", () => {
+)("a booted guest", () => {
   let machine: Machine;
 
   machineForSuite("crun", (booted) => {
     machine = booted;
   });
 
-  it("shows nothing of the host's files, and has a guest's own kernel surroundings", async () => {
+  it("hides the host's files and devices, and has a host name, command line and network of its own", async () => {
     const { stdout: mounts } = await machine.inGuest(["cat", "/proc/self/mountinfo"]);
     const foreign = mounts
       .trim()
@@ -65,7 +65,7 @@ describeWith(
     });
   });
 
-  it("limits the containers together to what the machine has", async () => {
+  it("limits the memory of all containers together to the machine's, minus its own share", async () => {
     const update = (RequestType: "Update" | "Add") =>
       machine.client.request("modifySettings", uvmContainerId, {
         Request: { ResourceType: "PodCgroupMemoryLimit", RequestType },
@@ -79,7 +79,7 @@ describeWith(
     await expect(update("Add")).rejects.toMatchObject({ hresultName: "ERROR_NOT_SUPPORTED" });
   });
 
-  it("takes policy fragments, which change nothing where everything is allowed", async () => {
+  it("accepts policy fragments, which have no effect where everything is allowed", async () => {
     const inject = (Settings: object) =>
       machine.client.request("modifySettings", uvmContainerId, {
         Request: { ResourceType: "SecurityPolicyFragment", RequestType: "Add", Settings },
@@ -89,17 +89,17 @@ describeWith(
     await expect(inject({})).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_JSON" });
   });
 
-  it("dumps the stacks of all that runs in it", async () => {
+  it("dumps the stacks of every process in it", async () => {
     const { GuestStacks: stacks } = await machine.client.request("dumpStacks", uvmContainerId, {});
     expect(stacks).toMatch(/^agent:\n/);
     expect(stacks).toMatch(/^process 1 \(/m);
   });
 
-  it("writes its state to its log for whoever sends it SIGUSR1, opens no debugger and serves on", async () => {
+  it("logs its state on SIGUSR1, opens no debugger and keeps serving", async () => {
     const before = machine.logLines.length;
     const said = (): readonly { readonly msg: string; readonly [field: string]: unknown }[] =>
       machine.logLines.slice(before).map((line) => JSON.parse(line));
-    // As a container does that sees the processes of the guest.
+    // As a container that sees the guest's processes could do.
     await machine.inGuest(["sh", "-c", "kill -USR1 1"]);
     await expect.poll(() => said().map(({ msg }) => msg)).toContain("=== END state dump ===");
     const line = (message: string) => said().find(({ msg }) => msg === message);
@@ -149,7 +149,7 @@ describeWith(
       message: expect.stringContaining("still mounted at /run/mounts/scsi/0/1/0"),
     });
     await machine.modify("Remove", "CombinedLayers", layers);
-    // The folder of the container too lies on the scratch disk, until its state is deleted or a host has this removed.
+    // The container's folder lies on the scratch disk too, until its state is deleted or the host removes the folder.
     await machine.modify("Remove", "CombinedLayers", { ...layers, ContainerRootPath: "/run/gcs/pods/pod/layered" });
     await machine.modify("Remove", "MappedVirtualDisk", scratchDisk);
     await machine.modify("Remove", "MappedVirtualDisk", disk);
@@ -163,7 +163,7 @@ describeWith(
     expect(left).toBe("0\n");
   });
 
-  it("makes read-only shares and block devices available, and takes them away", async () => {
+  it("mounts and unmounts read-only shares and block devices", async () => {
     await machine.share("files", machine.fixtures.rootfs, "/run/mounts/p9/files", true);
     const { stdout, stderr } = await machine.inGuest([
       "sh",
@@ -183,7 +183,7 @@ describeWith(
     await machine.modify("Remove", "MappedVirtualDisk", block);
   });
 
-  it("answers bad requests with the field that is wrong", async () => {
+  it("names the invalid field of a bad request", async () => {
     const refused = async (request: Promise<unknown>, ...words: string[]): Promise<void> => {
       const error = await request.then(
         () => undefined,
@@ -210,7 +210,7 @@ describeWith(
     );
   });
 
-  it("refuses the host's connections to ports that nobody serves", async () => {
+  it("closes connections of the host to ports that have no service", async () => {
     for (const line of ["CONNECT 5\n", "nonsense\n", "x".repeat(1000)]) {
       const socket = connect(machine.hostSocket);
       socket.on("error", () => {});
@@ -231,7 +231,7 @@ describeWith(
     expect(machine.console).toBe("");
   });
 
-  it("leaves no process, mount or cgroup when the power goes", async () => {
+  it("leaves no process, mount or cgroup after a power loss", async () => {
     const other = await Machine.boot(machine.fixtures);
     await other.createContainer("doomed", { args: ["sleep", "123456"] });
     await other.execute("doomed");
@@ -242,7 +242,7 @@ describeWith(
     expect(commands.filter((command) => command.includes("123456"))).toEqual([]);
   });
 
-  it("goes off by itself when the host asks", async () => {
+  it("powers off when the host requests a shutdown", async () => {
     const asked = await Machine.boot(machine.fixtures);
     await asked.client.request("shutdownGraceful", uvmContainerId, {});
     expect(await asked.off).toBe(0);
@@ -250,7 +250,7 @@ describeWith(
     await asked.removeCgroups();
   });
 
-  it("dials a host that is gone for as long as it has power", async () => {
+  it("keeps dialling a host that has disconnected", async () => {
     const left = await Machine.boot(machine.fixtures);
     await left.client.close();
     const outcome = await Promise.race([left.off, delay(3000, "dialling")]);

@@ -158,7 +158,7 @@ describe("a request that the guest never answers", () => {
 
   it("ends the connection if it is the negotiation", async () => {
     const fake = new FakeGuest();
-    // A stream whose other end nobody reads.
+    // A stream whose other end is not read.
     const [mute] = duplexPair();
     const connecting = LinuxGuest.connect(mute, fake.options).catch((error: unknown) => error);
     await settled();

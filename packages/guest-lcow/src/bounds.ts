@@ -5,7 +5,7 @@ import type { LinuxGuestRequest, LinuxGuestResourceType, LinuxMappedVirtualDisk 
 const second = 1_000;
 
 /**
- * In milliseconds. The reference's host has one bound of 5 minutes, after which it gives up the bridge and the VM with
+ * In milliseconds. hcsshim has one bound of 5 minutes, after which it gives up the bridge and the VM with
  * it; its guest has none, and waits for ever for a disk or device that never appears. These bounds fail one request, and
  * before the shim's clients give up: a kubelet waits for 2 minutes.
  */

@@ -50,8 +50,8 @@ describe("connecting", () => {
       { GuestDefinedCapabilities: { ...capabilities.GuestDefinedCapabilities, SignalProcessSupported: false } },
       "capability SignalProcessSupported is missing",
     ],
-  ])("refuses a guest of capabilities %j, and closes the stream", async (told, message) => {
-    const fake = new FakeGuest({}, told);
+  ])("refuses a guest of capabilities %j, and closes the stream", async (capabilities, message) => {
+    const fake = new FakeGuest({}, capabilities);
     await expect(fake.connect()).rejects.toMatchObject({
       code: "Unimplemented",
       message: expect.stringContaining(message),
@@ -173,7 +173,7 @@ describe("containers", () => {
     await guest.close();
   });
 
-  it("are removed if their creation is abandoned and the guest creates them after all", async () => {
+  it("are removed if the guest creates them after their creation was abandoned", async () => {
     let answer = (): void => {};
     const fake = new FakeGuest({
       create: () =>

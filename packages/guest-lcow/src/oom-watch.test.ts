@@ -11,7 +11,7 @@ class Bench {
   version: 1 | 2 = 1;
   refusal: GuestFault | undefined;
   hangs = false;
-  told = 0;
+  reports = 0;
   readonly fake: FakeGuest;
   readonly #exits = new Map<number, (code: number) => void>();
   #pid = 0;
@@ -37,7 +37,7 @@ class Bench {
   async container(): Promise<LinuxContainer> {
     const guest = await this.fake.connect();
     const container = await guest.createContainer("c", containerSettings);
-    container.onOutOfMemory(() => this.told++);
+    container.onOutOfMemory(() => this.reports++);
     return container;
   }
 
@@ -60,7 +60,7 @@ const notification = {
 
 describe("an out-of-memory kill without a notification of the guest", () => {
   it.each([1, 2] as const)(
-    "is told before the exit of an exec that it has killed, by figures of version %d",
+    "is reported before the exit of an exec that it has killed, by figures of version %d",
     async (version) => {
       const bench = new Bench();
       bench.version = version;
@@ -70,7 +70,7 @@ describe("an out-of-memory kill without a notification of the guest", () => {
       await settled();
       bench.kills = 1;
       bench.exit(exec.pid, 137);
-      expect(await exec.wait().then(() => bench.told)).toBe(1);
+      expect(await exec.wait().then(() => bench.reports)).toBe(1);
     },
   );
 
@@ -80,7 +80,7 @@ describe("an out-of-memory kill without a notification of the guest", () => {
     await settled();
     bench.kills = 2;
     bench.exit(init.pid, 1);
-    expect(await init.wait().then(() => bench.told)).toBe(1);
+    expect(await init.wait().then(() => bench.reports)).toBe(1);
     const asked = bench.questions;
     bench.fake.expire();
     await settled();
@@ -96,10 +96,10 @@ describe("an out-of-memory kill without a notification of the guest", () => {
       bench.fake.expire();
       await settled();
     }
-    expect([bench.told, bench.questions]).toEqual([1, 3]);
+    expect([bench.reports, bench.questions]).toEqual([1, 3]);
     bench.kills = 2;
     await container.metrics();
-    expect(bench.told).toBe(2);
+    expect(bench.reports).toBe(2);
     await container.deleteState();
     bench.fake.expire();
     await settled();
@@ -117,7 +117,7 @@ describe("an out-of-memory kill without a notification of the guest", () => {
     const asked = bench.questions;
     bench.exit(failed.pid, 1);
     await failed.wait();
-    expect([bench.told, bench.questions]).toEqual([0, asked]);
+    expect([bench.reports, bench.questions]).toEqual([0, asked]);
   });
 
   it("cannot be reported without statistics, which is logged once and delays no exit", async () => {
@@ -132,7 +132,7 @@ describe("an out-of-memory kill without a notification of the guest", () => {
     bench.exit(exec.pid, 137);
     expect(await exec.wait()).toBe(137);
     const unavailable = bench.fake.logged.filter((line) => line.startsWith("out-of-memory kills are not reported"));
-    expect([bench.told, unavailable.length]).toEqual([0, 1]);
+    expect([bench.reports, unavailable.length]).toEqual([0, 1]);
   });
 
   it("is no longer looked for once the guest is lost", async () => {
@@ -159,7 +159,7 @@ describe("an out-of-memory kill without a notification of the guest", () => {
     bench.kills = 1;
     bench.fake.expire();
     await settled();
-    expect(bench.told).toBe(1);
+    expect(bench.reports).toBe(1);
   });
 
   it("delays an exit by at most 2 s", async () => {
@@ -190,6 +190,6 @@ describe("an out-of-memory kill with a notification of the guest", () => {
     const asked = bench.questions;
     bench.exit(init.pid, 137);
     await init.wait();
-    expect([bench.told, bench.questions]).toEqual([2, asked]);
+    expect([bench.reports, bench.questions]).toEqual([2, asked]);
   });
 });

@@ -10,7 +10,7 @@ const atExitMs = 2_000;
 const killedStatus = 128 + 9;
 
 /**
- * Reports when the kernel has killed processes of a container for lack of memory. The reference's guest sends no such
+ * Reports when the kernel has killed processes of a container for lack of memory. The real guest sends no such
  * notification, but its statistics include the count: they are queried at intervals, and before an exit that may be such
  * a kill is reported. A guest that sends notifications is no longer queried.
  */

@@ -1,4 +1,4 @@
-/** Requests about the VM that crash the reference's agent, and with it the VM, so that they must not be sent. */
+/** Requests about the VM that crash the real agent, and with it the VM, so that they must not be sent. */
 import { GcsError, type Procedure, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxGuestRequest, type LinuxProcessParameters, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 

@@ -29,7 +29,7 @@ interface DialledStdio {
   stderr?: Duplex;
 }
 
-/** Dials each requested port before it answers, as the reference's guest does. */
+/** Dials each requested port before it answers, like the real guest. */
 function dialling(
   fake: () => FakeGuest,
   streams: DialledStdio,

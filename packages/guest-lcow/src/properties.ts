@@ -12,7 +12,7 @@ import type { GuestRequests } from "./requests.ts";
 
 const mebibyte = 1024 * 1024;
 
-/** Linux's default pid limit. The reference's guest sends one field for each process. */
+/** Linux's default pid limit. The real guest sends one field for each process. */
 const mostProcesses = 32_768;
 
 const processListBounds: JsonBounds = {

@@ -44,13 +44,13 @@ export class ProcessStdio {
     takePort: () => number,
     listen: (port: number) => Promise<StdioListener>,
   ): Promise<ProcessStdio> {
-    const wanted: StreamName[] = [];
-    if (parameters.CreateStdInPipe) wanted.push("stdin");
-    if (parameters.CreateStdOutPipe) wanted.push("stdout");
-    if (parameters.CreateStdErrPipe) wanted.push("stderr");
+    const requested: StreamName[] = [];
+    if (parameters.CreateStdInPipe) requested.push("stdin");
+    if (parameters.CreateStdOutPipe) requested.push("stdout");
+    if (parameters.CreateStdErrPipe) requested.push("stderr");
     const channels: Channel[] = [];
     try {
-      for (const name of wanted) {
+      for (const name of requested) {
         const port = takePort();
         channels.push({ name, port, listener: await listen(port), stream: undefined });
       }
@@ -81,7 +81,7 @@ export class ProcessStdio {
 
   async #accept(channel: Channel): Promise<void> {
     const stream = await channel.listener.accept(this.#closing.signal);
-    // Without a listener, a connection that breaks while nobody reads it would end this program.
+    // Without a listener, a connection that breaks without a reader would end this program.
     stream.on("error", () => {});
     // The guest half-closes an output after its last writer, and does not report an exit before the host has closed it.
     if (channel.name !== "stdin") stream.once("end", () => stream.destroy());

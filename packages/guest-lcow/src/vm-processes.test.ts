@@ -11,12 +11,12 @@ const piped = {
   CreateStdErrPipe: false,
 } as const;
 
-/** The reference's guest has no container with the VM's id. */
+/** The real guest has no container with the VM's id. */
 const unknownContainer = async (): Promise<never> => {
   throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", "no container of this id");
 };
 
-/** The reference's guest, with a process whose exit the test controls. */
+/** The real guest, with a process whose exit the test controls. */
 function guestOf(handlers: GuestHandlers = {}, dials = true) {
   const exit = Promise.withResolvers<{ readonly ExitCode: number }>();
   const fake: FakeGuest = new FakeGuest({

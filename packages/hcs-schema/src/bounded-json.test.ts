@@ -4,10 +4,10 @@ import { type JsonBounds, jsonExcess } from "./bounded-json.ts";
 
 const unbounded: JsonBounds = { length: 1e9, depth: 1e9, keys: 1e9, elements: 1e9 };
 
-/** What a value holds, counted over the value itself. */
-function holds(value: unknown): Omit<JsonBounds, "length"> {
+/** Depth, fields and list elements, counted on the parsed value. */
+function contentOf(value: unknown): Omit<JsonBounds, "length"> {
   if (typeof value !== "object" || value === null) return { depth: 0, keys: 0, elements: 0 };
-  const members = Object.values(value).map(holds);
+  const members = Object.values(value).map(contentOf);
   const sum = (what: "keys" | "elements"): number => members.reduce((total, member) => total + member[what], 0);
   const own = Array.isArray(value) ? { keys: 0, elements: value.length || 1 } : { keys: members.length, elements: 0 };
   return {
@@ -18,12 +18,12 @@ function holds(value: unknown): Omit<JsonBounds, "length"> {
 }
 
 describe("bounds of a JSON text", () => {
-  it("are kept to the number, and not to one less, whatever strings hold", () => {
+  it("allow exactly their number, whatever strings contain", () => {
     const value = fc.jsonValue({ maxDepth: 6, stringUnit: fc.constantFrom(...'[]{},:"\\\\a\n\u2028é') });
     fc.assert(
       fc.property(value, fc.constantFrom(undefined, 2), (given, indentation) => {
         const text = JSON.stringify(given, undefined, indentation);
-        const held = { length: text.length, ...holds(given) };
+        const held = { length: text.length, ...contentOf(given) };
         expect(jsonExcess(text, held)).toBeUndefined();
         for (const bound of ["length", "depth", "keys", "elements"] as const) {
           if (held[bound] > 0) expect(jsonExcess(text, { ...held, [bound]: held[bound] - 1 })).toBeDefined();
@@ -39,16 +39,16 @@ describe("bounds of a JSON text", () => {
     ['{"a":{"b":0},"c":[{"d":0}]}', { keys: 3 }, "expected at most 3 fields"],
     ["[0,[],[0]]", { elements: 4 }, "expected at most 4 list elements"],
     ["[{},{}]", { elements: 1 }, "expected at most 1 list elements"],
-    // A name that comes again and again is one field for JSON.parse, and work for each time.
+    // A repeated name is one field in the result, but costs time each time.
     ['{"a":0,"a":0}', { keys: 1 }, "expected at most 1 fields"],
-    // Cut short, so that JSON.parse would have made all of it before it refused.
+    // JSON.parse would have built all of it before refusing the missing end.
     ["[0,0,0,", { elements: 2 }, "expected at most 2 list elements"],
     ["[".repeat(100_000), { depth: 8 }, "expected at most 8 levels"],
   ])("%.40s", (text, bound, message) => {
     expect(jsonExcess(text, { ...unbounded, ...bound })).toBe(message);
   });
 
-  it.each(['"', '"\\', '{"a', "]]]]", "}", "", "\\"])("say nothing of %j, which is no JSON", (text) => {
+  it.each(['"', '"\\', '{"a', "]]]]", "}", "", "\\"])("ignore %j, which is no JSON", (text) => {
     expect(jsonExcess(text, { length: 10, depth: 1, keys: 1, elements: 1 })).toBeUndefined();
   });
 });

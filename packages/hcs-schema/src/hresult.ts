@@ -66,7 +66,7 @@ const ntstatusOperationPending = 0xc0370103;
 
 /**
  * One number for all forms of a result: unsigned, and an HRESULT even if the service returned the NTSTATUS of its
- * facility (0xC0370xxx stands for 0x80370xxx).
+ * facility (0xC0370xxx means 0x80370xxx).
  */
 export function canonicalHresult(result: number): number {
   const unsigned = result >>> 0;

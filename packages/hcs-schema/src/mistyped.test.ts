@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { isMistyped } from "./mistyped.ts";
 
-describe("a text that callers gave", () => {
+describe("a caller's text", () => {
   it.each([
     "",
     "-1",

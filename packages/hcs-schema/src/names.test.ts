@@ -7,16 +7,16 @@ describe("HRESULTs", () => {
     ["signed", -2143878897],
     ["NTSTATUS", 0xc037010f],
     ["signed NTSTATUS", 0xc037010f | 0],
-  ])("recognises the %s form", (_form, value) => {
+  ])("are recognised in %s form", (_form, value) => {
     expect(hresultName(value)).toBe("HCS_E_SYSTEM_ALREADY_EXISTS");
     expect(canonicalHresult(value)).toBe(hresults.HCS_E_SYSTEM_ALREADY_EXISTS);
   });
 
-  it("knows the NTSTATUS of a pending operation, which has another number", () => {
+  it("include the NTSTATUS of a pending operation, which has another number", () => {
     expect(hresultName(0xc0370103)).toBe("HCS_E_OPERATION_PENDING");
   });
 
-  it("shows a result that has no name by its number", () => {
+  it("without a name are shown as numbers", () => {
     expect(describeHresult(0x80041234)).toBe("HRESULT 0x80041234");
     expect(describeHresult(-2143878907)).toBe("HCS_E_INVALID_STATE (0x80370105)");
   });
@@ -32,7 +32,7 @@ describe("vsock service GUIDs", () => {
     expect(vsockPortOf(guid.toUpperCase())).toBe(port);
   });
 
-  it("refuses what is no port and knows foreign services", () => {
+  it("are refused for invalid ports, and distinguished from other services", () => {
     expect(() => vsockServiceGuid(-1)).toThrow(RangeError);
     expect(() => vsockServiceGuid(2 ** 32)).toThrow(RangeError);
     expect(vsockPortOf("3049197c-facb-11e6-bd58-64006a7986d4")).toBeUndefined();

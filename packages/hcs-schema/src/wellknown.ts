@@ -15,7 +15,7 @@ export const vsockServiceGuidTail = "-facb-11e6-bd58-64006a7986d3";
 
 export const highestVsockPort = 0xffffffff;
 
-/** The hvsocket service GUID that stands for a vsock port. Throws a RangeError for an invalid port. */
+/** The hvsocket service GUID of a vsock port. Throws a RangeError for an invalid port. */
 export function vsockServiceGuid(port: number): string {
   if (!Number.isInteger(port) || port < 0 || port > highestVsockPort) {
     throw new RangeError(`vsock port ${port}: expected an integer from 0 to ${highestVsockPort}`);
@@ -23,7 +23,7 @@ export function vsockServiceGuid(port: number): string {
   return `${port.toString(16).padStart(8, "0")}${vsockServiceGuidTail}`;
 }
 
-/** The vsock port that an hvsocket service GUID stands for; undefined when the service is not a vsock one. */
+/** The vsock port of an hvsocket service GUID; undefined if the service is not a vsock one. */
 export function vsockPortOf(serviceGuid: string): number | undefined {
   const guid = serviceGuid.toLowerCase();
   if (!/^[0-9a-f]{8}-/.test(guid) || guid.slice(8) !== vsockServiceGuidTail) return undefined;

@@ -52,7 +52,7 @@ async function failure(action: () => unknown): Promise<unknown> {
 }
 
 describe("create", () => {
-  it("refuses an id that is taken", async () => {
+  it("refuses an id that is in use", async () => {
     host.create("one", files.document());
     expect(await failure(() => host.create("one", files.document()))).toEqual(resultOf("HCS_E_SYSTEM_ALREADY_EXISTS"));
   });
@@ -78,7 +78,7 @@ describe("create", () => {
       /Attachments\.3\.Path: \/gone/,
     ],
     [
-      "a foreign kernel",
+      "a kernel of no known guest kind",
       () => files.document({ kernel: files.write("foreign", "") }),
       "ERROR_NOT_SUPPORTED",
       /unsupported kernel/,
@@ -105,7 +105,7 @@ describe("create", () => {
   });
 });
 
-describe("a life", () => {
+describe("a system's life", () => {
   it("goes from created through running to stopped", async () => {
     const { system } = await running("one", { disks: { "0": files.write("boot-disk", "x") } });
     expect(kind.machines[0]?.calls).toEqual(["boot", "attach 0:0"]);
@@ -128,7 +128,7 @@ describe("a life", () => {
     expect(await failure(() => system.shutdown())).toEqual(resultOf("HCS_E_SYSTEM_ALREADY_STOPPED"));
   });
 
-  it("can end before it was started", async () => {
+  it("can end before it is started", async () => {
     const system = host.create("one", files.document());
     system.openHandle(owner);
     expect(await failure(() => system.shutdown())).toEqual(resultOf("HCS_E_INVALID_STATE"));
@@ -137,7 +137,7 @@ describe("a life", () => {
     expect(kind.machines).toEqual([]);
   });
 
-  it("ends while it starts, when it is terminated", async () => {
+  it("ends if it is terminated while it starts", async () => {
     kind.prepare = (machine) => {
       machine.hangs = true;
     };
@@ -149,7 +149,7 @@ describe("a life", () => {
     expect(await system.exited).toMatchObject({ ExitType: "ForcedExit" });
   });
 
-  it("ends when a start fails", async () => {
+  it("ends if its start fails", async () => {
     kind.prepare = (machine) => {
       machine.failure = new Error("the disk is on fire");
     };
@@ -159,7 +159,7 @@ describe("a life", () => {
     expect(await system.exited).toMatchObject({ ExitType: "UnexpectedExit" });
   });
 
-  it("tells an orderly end, a shutdown and a crash apart", async () => {
+  it("distinguishes an orderly end, a shutdown and a crash", async () => {
     const first = await running("orderly");
     first.machine.end({ orderly: true });
     expect(await first.system.exited).toEqual({ Status: 0, ExitType: "GracefulExit" });
@@ -175,7 +175,7 @@ describe("a life", () => {
     });
   });
 
-  it("answers a terminate that takes too long", async () => {
+  it("answers a terminate that takes too long with a timeout", async () => {
     const { system, machine } = await running("one");
     machine.kill = () => {};
     expect(await failure(() => system.terminate())).toEqual(resultOf("HCS_E_OPERATION_TIMEOUT"));
@@ -185,7 +185,7 @@ describe("a life", () => {
 });
 
 describe("handles", () => {
-  it("end the system with the last of them, if the document says so", async () => {
+  it("end the system when the last one closes, if the document says so", async () => {
     const { system, machine } = await running("one", { endsWithLastHandle: true });
     const second = { systemExited: (): void => {} };
     host.find("one").openHandle(second);
@@ -197,7 +197,7 @@ describe("handles", () => {
     expect(host.isEmpty).toBe(true);
   });
 
-  it("leave the system alone else", async () => {
+  it("otherwise leave the system running", async () => {
     const { system, machine } = await running("one");
     system.closeHandle(owner);
     expect(host.find("one")).toBe(system);
@@ -206,7 +206,7 @@ describe("handles", () => {
     expect(host.isEmpty).toBe(true);
   });
 
-  it("hear of a crash before the end", async () => {
+  it("are notified of a crash before the exit", async () => {
     const { system, machine } = await running("one");
     const heard: unknown[] = [];
     system.openHandle({
@@ -218,7 +218,7 @@ describe("handles", () => {
     expect(heard).toEqual([{ SystemId: "one", CrashLog: "the test ended it\nlast words" }, "UnexpectedExit"]);
   });
 
-  it("hear of the end, each once, also when opened after it", async () => {
+  it("are notified of the exit once each, even if they are opened later", async () => {
     const { system } = await running("one");
     const heard: string[] = [];
     system.openHandle({ systemExited: ({ ExitType }) => heard.push(`early ${ExitType}`) });
@@ -243,7 +243,7 @@ describe("modify", () => {
     Settings: { Name: name, AccessName: name, Path: files.directory, Port: 564, Flags: 0, ...more },
   });
 
-  it("attaches and detaches disks, by GUID and by number", async () => {
+  it("attaches and detaches disks, by GUID and number of the controller", async () => {
     const { system, machine } = await running("one");
     const path = files.write("disk", "x");
     await system.modify(add(5, disk(path)));
@@ -265,7 +265,7 @@ describe("modify", () => {
   it.each<[string, () => unknown, HresultName]>([
     ["an unknown path", () => ({ ResourcePath: "VirtualMachine/Devices/Toaster", RequestType: "Add" }), "E_INVALIDARG"],
     [
-      "a foreign GUID",
+      "an unknown controller GUID",
       () => ({
         ...add(0, disk(files.kernel)),
         ResourcePath: resourcePaths.scsi("00000000-0000-0000-0000-000000000000", 0),
@@ -274,11 +274,11 @@ describe("modify", () => {
     ],
     ["a LUN out of range", () => add(64, disk(files.kernel)), "E_INVALIDARG"],
     [
-      "a controller that the document lacks",
+      "a controller that is not in the document",
       () => ({ ...add(0, disk(files.kernel)), ResourcePath: resourcePaths.scsi(scsiControllerGuids[1], 0) }),
       "HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION",
     ],
-    ["a LUN that nothing is attached to", () => remove(9), "ERROR_NOT_FOUND"],
+    ["a free LUN to detach", () => remove(9), "ERROR_NOT_FOUND"],
     ["a missing disk", () => add(1, disk("/nowhere")), "ERROR_FILE_NOT_FOUND"],
     ["a relative path", () => add(1, disk("disk")), "E_INVALIDARG"],
     ["a directory as a disk", () => add(1, disk(files.directory)), "E_INVALIDARG"],
@@ -308,7 +308,7 @@ describe("modify", () => {
     );
   });
 
-  it("tells what a running system uses, when it is asked", async () => {
+  it("reports the usage of a running system on request", async () => {
     const { system } = await running("one");
     expect(system.properties()).not.toHaveProperty("Statistics");
     expect(system.properties(["Statistics"])).toMatchObject({ Statistics: { Processor: { TotalRuntime100ns: 30 } } });
@@ -326,7 +326,7 @@ describe("modify", () => {
     );
   });
 
-  it("refuses settings that are not what the path takes, by their path", async () => {
+  it("names the field of settings that do not fit the resource path", async () => {
     const { system } = await running("one");
     expect(await failure(() => system.modify(add(0, { ...disk("/x"), Colour: 1 })))).toHaveProperty(
       "message",
@@ -339,7 +339,7 @@ describe("modify", () => {
     expect(await failure(() => system.modify(remove(0)))).toEqual(resultOf("HCS_E_INVALID_STATE"));
   });
 
-  it("lets one system write a disk, or several read it", async () => {
+  it("gives a disk to one writer or many readers", async () => {
     const { system: first } = await running("first");
     const { system: second } = await running("second");
     const path = files.write("shared", "x");
@@ -354,7 +354,7 @@ describe("modify", () => {
     await second.modify(add(0, disk(path)));
   });
 
-  it("gives a disk back that the machine could not attach", async () => {
+  it("releases a disk that the machine could not attach", async () => {
     const { system, machine } = await running("one");
     const path = files.write("reluctant", "x");
     machine.failure = new Error("no");
@@ -365,7 +365,7 @@ describe("modify", () => {
 });
 
 describe("the host", () => {
-  it("removes what a killed host left", async () => {
+  it("removes what a killed host left behind", async () => {
     const stateDirectory = join(files.directory, "killed");
     const directory = join(stateDirectory, "vm", "0123456789ab");
     mkdirSync(directory, { recursive: true });
@@ -374,7 +374,7 @@ describe("the host", () => {
     expect(existsSync(directory)).toBe(false);
   });
 
-  it("takes nothing that lies in a VM's directory for its own word, since the guest writes there", async () => {
+  it("does not trust files in a VM's directory, where the guest can write", async () => {
     const stateDirectory = join(files.directory, "forged");
     const directory = join(stateDirectory, "vm", "0123456789ab");
     mkdirSync(directory, { recursive: true });
@@ -420,7 +420,7 @@ describe("NICs", () => {
     Settings: { EndpointId, ...more },
   });
 
-  it("are plugged and unplugged, and keep their endpoint until then", async () => {
+  it("are plugged and unplugged, and hold their endpoint in between", async () => {
     const { system, machine } = await running("vm");
     const { system: other } = await running("other");
     const id = await endpoint();
@@ -433,7 +433,7 @@ describe("NICs", () => {
     await other.modify(request("Add", id));
   });
 
-  it("give their endpoint back when they cannot be plugged, and when the VM ends", async () => {
+  it("release their endpoint if they cannot be plugged, and when the VM ends", async () => {
     const { system, machine } = await running("vm");
     const id = await endpoint();
     machine.failure = new Error("no slot");
@@ -444,7 +444,7 @@ describe("NICs", () => {
     await next.modify(request("Add", id));
   });
 
-  it("stay when their endpoint is deleted, without a cable", async () => {
+  it("stay, disconnected, when their endpoint is deleted", async () => {
     const { system, machine } = await running("vm");
     const id = await endpoint();
     await system.modify(request("Add", id));
@@ -454,7 +454,7 @@ describe("NICs", () => {
     expect(reports).toEqual([]);
   });
 
-  it("are refused for what no VM can have", async () => {
+  it("are refused with an invalid path, MAC address or endpoint, or before the start", async () => {
     const { system } = await running("vm");
     const created = host.create("created", files.document());
     const id = await endpoint();
@@ -468,7 +468,7 @@ describe("NICs", () => {
   });
 });
 
-it("is needed as long as there are networks", async () => {
+it("is not empty while there are networks", async () => {
   expect(host.isEmpty).toBe(true);
   const { ID } = await host.networks.create("network", { Type: "Private" });
   expect(host.isEmpty).toBe(false);

@@ -35,11 +35,11 @@ const errnoResults: { readonly [code: string]: HresultName } = {
   ENOSPC: "E_OUTOFMEMORY",
 };
 
-const lacks: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC"]);
+const shortages: ReadonlySet<unknown> = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ENOSPC"]);
 
 /** Whether the error is a temporary shortage of resources of this machine. */
 export function isLack(error: unknown): boolean {
-  return lacks.has((error as { code?: unknown } | null)?.code);
+  return shortages.has((error as { code?: unknown } | null)?.code);
 }
 
 /** Converts an error to the failure of a host call. */

@@ -1,4 +1,4 @@
-/** How the emulated host is found, started and set up by whoever needs it. */
+/** How the emulated host is found, started and configured. */
 
 /** Where it listens by default. */
 export const defaultHostSocket = "/run/uvm-shim-host/host.sock";

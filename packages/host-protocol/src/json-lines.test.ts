@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { JsonLines } from "./json-lines.ts";
 
 describe("JsonLines", () => {
-  it("puts lines together from chunks that cut characters in two", () => {
+  it("joins lines from chunks that split characters", () => {
     const bytes = new TextEncoder().encode('"ä"\n"b"\nrest');
     const lines = new JsonLines(16);
     const all = [...bytes].flatMap((byte) => lines.push(Uint8Array.of(byte)));

@@ -11,7 +11,7 @@ describe("architectures", () => {
     expect([elfMachine(architecture), auditArchitecture(architecture)]).toEqual([machine, audit]);
   });
 
-  it("include a known kernel's 32-bit one, and are empty for an unknown kernel", () => {
+  it("include the 32-bit variant of a known kernel, and are empty for an unknown one", () => {
     expect(["x64", "arm64", "riscv64"].map(architecturesRunBy)).toEqual([["x64", "ia32"], ["arm64", "arm"], []]);
   });
 });

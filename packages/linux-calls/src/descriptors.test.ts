@@ -28,7 +28,7 @@ describe("pipes", () => {
     closeSync(readFd);
   });
 
-  it.each([0, 1, 2, 3, 4, 5, 6])("are opened all or none, with %i descriptors left", (free) => {
+  it.each([0, 1, 2, 3, 4, 5, 6])("are opened together or not at all, with %i descriptors left", (free) => {
     const made = withFewDescriptors({
       free,
       module: import.meta.resolve("./index.ts"),
@@ -62,7 +62,7 @@ function peer(path: string, script: string) {
 }
 
 describeWith("python3")("receiving descriptors", () => {
-  it("returns the one that is sent", async () => {
+  it("returns the descriptor that is sent", async () => {
     const path = join(folder, "socket");
     const receiver = listenForDescriptor(path);
     const child = peer(path, 'r, w = os.pipe()\nsocket.send_fds(s, [b"x"], [w])\nos.close(w)\nprint(os.read(r, 9))');

@@ -14,7 +14,7 @@ const chunkSize = 64 * 1024;
 const received = Buffer.allocUnsafe(chunkSize);
 
 /**
- * The controlling end of a pseudo terminal as a stream, which owns the descriptor. It ends once nobody has the other
+ * The controlling end of a pseudo terminal as a stream, which owns the descriptor. It ends once no process has the other
  * end open. Node's own terminal streams block on writes, so that a process that does not read its terminal would stop
  * the event loop.
  */
@@ -93,14 +93,14 @@ export class TerminalStream extends Duplex {
     const count = attempt(() => writeSync(this.#descriptor, pending.rest));
     if (count === undefined) return;
     pending.rest = pending.rest.subarray(count);
-    // If nobody has the other end open, the bytes are lost, as on a disconnected line.
+    // If no process has the other end open, the bytes are lost, as on a disconnected line.
     if (count > 0 && pending.rest.length > 0) return;
     this.#unwritten = undefined;
     pending.done();
   }
 }
 
-/** Undefined if the terminal is not ready; 0 if nobody has its other end open. */
+/** Undefined if the terminal is not ready; 0 if no process has its other end open. */
 function attempt(act: () => number): number | undefined {
   try {
     return act();

@@ -1,13 +1,13 @@
 import { expect, it } from "vitest";
 import { build } from "./testing/sandbox.ts";
 
-// What each option does by itself is tested with its decoding, in apps/shim-lcow.
+// Single options are tested with their decoding, in apps/shim-lcow.
 
-it("a level of the log comes before debugging", () => {
+it("log_level overrides debug", () => {
   expect(build({}, { options: { logLevel: "warn", debug: true } }).settings.logLevel).toBe("warn");
 });
 
-it("defaults that are written out are as good as nothing", () => {
+it("explicit defaults have no effect", () => {
   const options = {
     debugType: "NPIPE",
     registryRoot: "",

@@ -11,7 +11,7 @@ describe("facts of the guest", () => {
     expect(capabilitiesOf("")).toEqual(new Set());
   });
 
-  it("reads hard limits, and leaves out those that do not limit", () => {
+  it("reads hard limits, without the unlimited ones", () => {
     const text = [
       "Limit                     Soft Limit           Hard Limit           Units     ",
       "Max cpu time              unlimited            unlimited            seconds   ",

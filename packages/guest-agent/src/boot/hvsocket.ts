@@ -10,7 +10,7 @@ import { connectUnixSocket } from "@uvm-shim/linux-calls";
 /** Pause before the next attempt at a listener with a full backlog. */
 const fullPauseMs = 5;
 
-/** Dials a port of the host. Rejects if nobody listens there, and with the signal's reason if it aborts. */
+/** Dials a port of the host. Rejects if nothing listens there, and with the signal's reason if it aborts. */
 export async function dialHost(folder: string, port: number, signal?: AbortSignal): Promise<Socket> {
   signal?.throwIfAborted();
   const socket = connect({ path: hostPortPath(baseIn(folder), port), allowHalfOpen: true });

@@ -16,7 +16,7 @@ function process(pid: number, files: { readonly [name: string]: string }): void 
 }
 
 describe("a dump of stacks", () => {
-  it("has the agent's own, and each process's as far as the kernel tells", () => {
+  it("contains the agent's stack, and that of each process as far as the kernel shows it", () => {
     process(7, {
       status: "Name:\tsleep\nState:\tS (sleeping)\n",
       wchan: "do_nanosleep",
@@ -33,7 +33,7 @@ describe("a dump of stacks", () => {
     expect(text).not.toContain("process 9");
   });
 
-  it("has an end", () => {
+  it("is limited to 256 KiB", () => {
     process(7, { status: "Name:\tsleep\n", stack: "x".repeat(300_000) });
     expect(dumpStacks(proc)).toHaveLength(256 * 1024);
   });

@@ -32,7 +32,7 @@ function dumper(now: () => number = () => 0): { readonly dump: StateDump; readon
 }
 
 describe("a dump of the agent's state", () => {
-  it("has the agent's stack, what it waits for and holds, and each process of the guest, a line each", () => {
+  it("has a line each for the agent's stack, active resources, memory, descriptors and every process", () => {
     addProcess(7, "sleep");
     const { dump, lines } = dumper();
     dump.write();
@@ -47,7 +47,7 @@ describe("a dump of the agent's state", () => {
     expect(entries[5]).toMatchObject({ process: 7, name: "sleep", state: "S (sleeping)", waitsIn: "do_nanosleep" });
   });
 
-  it("is one line for a process whatever its name is", () => {
+  it("writes one line for a process, whatever its name", () => {
     addProcess(7, 'a\\n"level":"error"');
     const { dump, lines } = dumper();
     dump.write();
@@ -55,7 +55,7 @@ describe("a dump of the agent's state", () => {
     expect(lines.every((line) => line.indexOf("\n") === line.length - 1)).toBe(true);
   });
 
-  it("tells of a guest with very many processes how many there are", () => {
+  it("dumps 64 processes at most, and counts all", () => {
     for (let pid = 1; pid <= 70; pid += 1) addProcess(pid, "sleep");
     const { dump, lines } = dumper();
     dump.write();
@@ -63,7 +63,7 @@ describe("a dump of the agent's state", () => {
     expect(JSON.parse(lines.at(-2) ?? "")).toMatchObject({ msg: "dump: processes", processes: 70, dumped: 64 });
   });
 
-  it("is not written again and again for whoever sends signals, but again after a while", () => {
+  it("is written at most once in 10 s", () => {
     let now = 0;
     const { dump, lines } = dumper(() => now);
     const dumps = (): number => lines.filter((line) => line.includes("BEGIN")).length;
@@ -73,7 +73,7 @@ describe("a dump of the agent's state", () => {
     expect(dumps()).toBe(2);
   });
 
-  it("has an end also where not all of it can be told", () => {
+  it("is marked as incomplete, and ended, where part of it cannot be read", () => {
     rmSync(join(proc, "self"), { recursive: true });
     const { dump, lines } = dumper();
     dump.write();

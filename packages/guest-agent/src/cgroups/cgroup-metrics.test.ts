@@ -17,7 +17,7 @@ function files(folder: string, texts: { readonly [name: string]: string | number
 }
 
 describe("metrics of a cgroup", () => {
-  it("are those of version 1, by containerd's names", () => {
+  it("are read from version 1, under containerd's names", () => {
     files("cpuacct/c", {
       "cpuacct.usage": 123,
       "cpuacct.stat": "user 2\nsystem 1",
@@ -57,7 +57,7 @@ describe("metrics of a cgroup", () => {
     expect(checkCgroupMetrics({ LCOWMetrics: metrics })).toEqual({ version: 1, metrics });
   });
 
-  it("are those of version 2", () => {
+  it("are read from version 2", () => {
     writeFileSync(join(root, "cgroup.procs"), "");
     files("c", {
       "cpu.stat": "usage_usec 12\nuser_usec 7\nsystem_usec 5\nnr_periods 1",
@@ -78,7 +78,7 @@ describe("metrics of a cgroup", () => {
     expect(checkCgroupMetrics({ LCOWMetricsV2: metrics })).toEqual({ version: 2, metrics });
   });
 
-  it("are none where the group is none", () => {
+  it("cannot be read for a cgroup that does not exist", () => {
     expect(() => readGroupMetrics(root, "/c")).toThrow("cgroup /c does not exist");
   });
 });

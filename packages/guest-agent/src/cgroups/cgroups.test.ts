@@ -7,11 +7,11 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { delegateControllers, processesOf, readHierarchies, removeCgroups, shareDevices } from "./cgroups.ts";
 
 describe("cgroup hierarchies", () => {
-  it("are none where version 2 stands alone", () => {
+  it("are not mounted one by one on a machine with version 2 alone", () => {
     expect(readHierarchies("0::/\n")).toEqual([]);
   });
 
-  it("are those of version 1 otherwise, named ones among them", () => {
+  it("are those of version 1 otherwise, named ones included", () => {
     expect(readHierarchies("3:name=systemd:/\n2:cpu,cpuacct:/\n1:memory:/a:b\n0::/\n")).toEqual([
       { folder: "systemd", data: "none,name=systemd", aliases: [] },
       { folder: "cpu,cpuacct", data: "cpu,cpuacct", aliases: ["cpu", "cpuacct"] },
@@ -20,29 +20,29 @@ describe("cgroup hierarchies", () => {
   });
 });
 
-describe("groups on plain directories", () => {
+describe("cgroups on plain directories", () => {
   let root: string;
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), "cgroups-"));
   });
   afterEach(() => rmSync(root, { recursive: true }));
 
-  it("of containers are told which devices the guest may use", () => {
+  it("of containers get the device rules of the guest", () => {
     const devices = join(root, "devices");
     mkdirSync(join(devices, "containers"), { recursive: true });
-    const told = join(devices, "containers", "devices.allow");
+    const allowed = join(devices, "containers", "devices.allow");
     writeFileSync(join(devices, "devices.list"), "c 1:3 rwm\nb 7:0 rw\n");
     shareDevices(root);
-    writeFileSync(told, "");
+    writeFileSync(allowed, "");
     shareDevices(root);
-    expect(readFileSync(told, "utf8")).toBe("c 1:3 rwmb 7:0 rw");
+    expect(readFileSync(allowed, "utf8")).toBe("c 1:3 rwmb 7:0 rw");
     writeFileSync(join(devices, "devices.list"), "a *:* rwm\n");
-    writeFileSync(told, "");
+    writeFileSync(allowed, "");
     shareDevices(root);
-    expect(readFileSync(told, "utf8")).toBe("");
+    expect(readFileSync(allowed, "utf8")).toBe("");
   });
 
-  it("of version 2 stand in the one hierarchy", () => {
+  it("of version 2 are found in the one hierarchy", () => {
     const group = join(root, "containers", "box");
     mkdirSync(join(group, "below"), { recursive: true });
     writeFileSync(join(root, "cgroup.procs"), "");
@@ -52,7 +52,7 @@ describe("groups on plain directories", () => {
     expect(processesOf("other", root)).toEqual([]);
   });
 
-  it("of version 1 stand in each hierarchy, and are removed from all", () => {
+  it("of version 1 are removed from every hierarchy", () => {
     for (const hierarchy of ["memory", "pids"])
       mkdirSync(join(root, hierarchy, "containers", "box", "below"), { recursive: true });
     removeCgroups("box", root);
@@ -60,14 +60,14 @@ describe("groups on plain directories", () => {
     removeCgroups("box", root);
   });
 
-  it("of version 2 get the controllers that there are, from a root without processes", () => {
+  it("of version 2 get the available controllers, once no process is left in the root", () => {
     writeFileSync(join(root, "cgroup.controllers"), "cpu memory\n");
     delegateControllers(root, 1);
     expect(readFileSync(join(root, "init", "cgroup.procs"), "utf8")).toBe("1");
     expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe("+memory");
   });
 
-  it("of version 2 go without controllers where there are none", () => {
+  it("of version 2 have no controllers where none is available", () => {
     writeFileSync(join(root, "cgroup.controllers"), "\n");
     delegateControllers(root, 1);
     expect(() => readFileSync(join(root, "cgroup.subtree_control"))).toThrow(/ENOENT/);
@@ -77,13 +77,13 @@ describe("groups on plain directories", () => {
 const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
 const devices = mounts.find((line) => / - cgroup \S+ \S*\bdevices\b/.test(line))?.split(" ")[4];
 
-describeWith("root", "the control groups of version 1 for devices")("groups for devices in this kernel", () => {
+describeWith("root", "the control groups of version 1 for devices")("cgroups for devices in this kernel", () => {
   const guest = join(devices ?? "", `guest-agent-test-${process.pid}`);
   const containers = join(guest, "containers");
   let root: string;
   beforeEach(() => {
     mkdirSync(guest);
-    // Refused where there is a group below.
+    // The kernel refuses this once the group has a child.
     writeFileSync(join(guest, "devices.deny"), "a");
     writeFileSync(join(guest, "devices.allow"), "c 1:3 rwm");
     mkdirSync(containers);
@@ -96,8 +96,8 @@ describeWith("root", "the control groups of version 1 for devices")("groups for 
     for (const folder of [containers, guest]) rmdirSync(folder);
   });
 
-  it("are told the others when the host takes one of the devices away meanwhile", () => {
-    // What the guest might use when it looked.
+  it("get the remaining device rules when the host takes one device away meanwhile", () => {
+    // The rules as the guest read them, before the host took the device away.
     writeFileSync(join(root, "devices", "devices.list"), "b 7:0 rwm\nc 1:3 rwm\n");
     writeFileSync(join(containers, "devices.deny"), "a");
     shareDevices(root);
@@ -107,7 +107,7 @@ describeWith("root", "the control groups of version 1 for devices")("groups for 
 
 const version2 = mounts.find((line) => line.includes(" - cgroup2 "))?.split(" ")[4];
 
-describeWith("root", "control groups of version 2")("groups of version 2 in this kernel", () => {
+describeWith("root", "control groups of version 2")("cgroups of version 2 in this kernel", () => {
   const root = join(version2 ?? "", `guest-agent-test-${process.pid}`);
   const group = join(root, "containers", "box");
   let child: ChildProcess;
@@ -129,7 +129,7 @@ describeWith("root", "control groups of version 2")("groups of version 2 in this
     }
   });
 
-  it("hand controllers on once the root's only process is in a leaf", () => {
+  it("pass controllers on once the root's only process is in a leaf", () => {
     const pid = child.pid ?? 0;
     writeFileSync(join(root, "cgroup.procs"), String(pid));
     delegateControllers(root, pid);
@@ -139,7 +139,7 @@ describeWith("root", "control groups of version 2")("groups of version 2 in this
     expect(readFileSync(join(root, "cgroup.subtree_control"), "utf8")).toBe(available);
   });
 
-  it("tell the processes of a container that uses threaded groups", () => {
+  it("list the processes of a container that uses threaded groups", () => {
     mkdirSync(join(group, "threads"), { recursive: true });
     writeFileSync(join(group, "threads", "cgroup.type"), "threaded");
     writeFileSync(join(group, "cgroup.procs"), String(child.pid));

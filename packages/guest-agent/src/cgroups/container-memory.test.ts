@@ -16,18 +16,18 @@ describe("the memory of all containers", () => {
     [1024, 949],
     [256, 181],
     [100, 50],
-  ])("is, of %d MiB, all but the guest's own part: %d", (total, left) => {
+  ])("is, of %d MiB, all but the guest's own share: %d", (total, left) => {
     expect(containerMemoryOf(total * mebibyte)).toBe(left * mebibyte);
   });
 
-  it("is whole pages", () => {
+  it("is a multiple of the page size", () => {
     expect(containerMemoryOf(8191 * 3) % 4096).toBe(0);
   });
 
   it.each([
     ["256 MiB", String(256 * mebibyte), 181],
     ["no limit", "9223372036854771712", 437],
-  ])("follows the guest's own cgroup in version 1: %s", (_what, own, left) => {
+  ])("is derived from the limit of the guest's cgroup in version 1: %s", (_what, own, left) => {
     mkdirSync(join(root, "memory"));
     writeFileSync(join(root, "memory", "memory.limit_in_bytes"), `${own}\n`);
     expect(limitContainerMemory(root, "/containers", 512 * mebibyte)).toBe(left * mebibyte);
@@ -38,15 +38,15 @@ describe("the memory of all containers", () => {
   it.each([
     ["256 MiB", String(256 * mebibyte), 181],
     ["no limit", "max", 437],
-    ["a machine of its own, whose root has none", undefined, 437],
-  ])("follows the guest's own cgroup in version 2: %s", (_what, own, left) => {
+    ["the root cgroup of a machine, which has no limit file", undefined, 437],
+  ])("is derived from the limit of the guest's cgroup in version 2: %s", (_what, own, left) => {
     writeFileSync(join(root, "cgroup.controllers"), "cpu memory\n");
     if (own !== undefined) writeFileSync(join(root, "memory.max"), `${own}\n`);
     expect(limitContainerMemory(root, "/containers", 512 * mebibyte)).toBe(left * mebibyte);
     expect(readFileSync(join(root, "containers/memory.max"), "utf8")).toBe(String(left * mebibyte));
   });
 
-  it("is not limited where the kernel does not limit memory", () => {
+  it("is not limited on a kernel without the memory controller", () => {
     expect(limitContainerMemory(root, "/containers", 512 * mebibyte)).toBeUndefined();
     writeFileSync(join(root, "cgroup.controllers"), "cpu\n");
     expect(limitContainerMemory(root, "/containers", 512 * mebibyte)).toBeUndefined();

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 
-/** Reserved for the guest itself, as in the reference's guest. */
+/** Reserved for the guest itself, as in the real guest. */
 const reservedBytes = 75 * 2 ** 20;
 
 /**

@@ -1,4 +1,4 @@
-/** A container's folders in the guest's file systems, and how the reference's guest removes them. */
+/** A container's folders in the guest's file systems, and how the real guest removes them. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { unmountSharedFolders } from "../pods/shared-folders.ts";
 import { hostFilesAtRisk, removeFolder, unmountAll } from "../storage/mount-points.ts";
@@ -34,22 +34,22 @@ export async function deleteFolders({ bundle, scratch, sandboxRoot }: ContainerF
 
 /**
  * Removes the files of a container that could not be made, but leaves mounts. Returns the cause, which says so if the
- * reference's guest would have deleted files of the host.
+ * real guest would have deleted files of the host.
  */
 export async function discardFolders(
   { bundle }: ContainerFolders,
   cause: unknown,
-  tell: (error: unknown) => void,
+  report: (error: unknown) => void,
 ): Promise<unknown> {
   const [share] = hostFilesAtRisk(bundle);
   try {
     await removeFolder(bundle);
   } catch (error) {
-    if (!(error instanceof GuestFault)) tell(error);
+    if (!(error instanceof GuestFault)) report(error);
   }
   if (share === undefined) return cause;
-  const message = `the reference's guest would now delete the host's files at ${share}, a share in the container's folder`;
-  tell(message);
+  const message = `the real guest would now delete the host's files at ${share}, a share in the container's folder`;
+  report(message);
   return cause instanceof GuestFault
     ? new GuestFault(cause.hresultName, `${cause.message}; ${message}`, { cause })
     : cause;

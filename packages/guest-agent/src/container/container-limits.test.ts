@@ -8,7 +8,7 @@ import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
-  "the limits of a container with %s",
+  "limits of a container, with %s",
   (runtime) => {
     let machine: Machine;
     let containers = 0;
@@ -17,7 +17,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       machine = booted;
     });
 
-    /** What the cgroup of a container says, of either version. */
+    /** A limit in the container's cgroup, in either version. */
     function limitOf(id: string, ...files: readonly string[]): string | undefined {
       return withMountNamespace(machine.init, () => {
         const folders = ["cpu", "pids", ""].map((name) => join("/sys/fs/cgroup", name, "containers", id));
@@ -41,11 +41,11 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       await machine.client.request("modifySettings", id, { Request });
     }
 
-    it.each([-1, 0, -2])("is none of the processors' time by a quota of %i", async (quota) => {
+    it.each([-1, 0, -2])("a CPU quota of %i means no limit", async (quota) => {
       expect(quotaOf(await running({ cpu: { quota, period: 100_000 } }))).toBe("max");
     });
 
-    it("of the processors' time is taken away by an update to -1, and by 0 it stays", async () => {
+    it("an update of the CPU quota to -1 removes it, and one to 0 leaves it as it is", async () => {
       const id = await running({ cpu: { quota: 20_000, period: 100_000 } });
       await update(id, { cpu: { quota: 0, shares: 512 } });
       expect(quotaOf(id)).toBe("20000");
@@ -53,7 +53,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       expect(quotaOf(id)).toBe("max");
     });
 
-    it("is none where -1 says so of memory and processes", async () => {
+    it("-1 for memory and processes means no limit", async () => {
       const memory = { limit: -1, swap: -1, reservation: -1 };
       expect(processesOf(await running({ memory, pids: { limit: -1 } }))).toBe("max");
       const id = await running({ memory: { limit: 32 * 1024 * 1024 }, pids: { limit: 10 } });
@@ -65,30 +65,30 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
     it.each([
       ["RLIMIT_NOFILE", 3],
       ["RLIMIT_FSIZE", 0],
-    ])("of a process that are too tight for a runtime are reported by their field: %s of %i", async (type, limit) => {
+    ])("rlimits too low for the runtime are reported with their field: %s of %i", async (type, limit) => {
       const rlimits = [{ type, hard: limit, soft: limit }];
       const id = `limited-${containers++}`;
       const failure = await machine.createContainer(id, { args: ["true"], rlimits }).then(
         () => "",
         (error: Error) => error.message,
       );
-      // runc takes the limit of files' sizes only when it has nothing more to write.
+      // runc applies the limit of file sizes only once it has nothing more to write.
       if (runtime === "crun" || type === "RLIMIT_NOFILE") expect(failure).toContain("process.rlimits [");
       else expect(failure).toBe("");
     });
 
-    it("that this guest's kernel has no means for is told by its field", async () => {
+    it("a limit that the guest's kernel does not support is reported with its field", async () => {
       const id = await running({});
       const blockIO = { throttleReadBpsDevice: [{ major: 99, minor: 99, rate: 100 }] };
       const answer = await update(id, { blockIO }).then(
         () => "",
         (error: Error) => error.message,
       );
-      // runc leaves out what it cannot write.
+      // runc skips what it cannot write.
       expect(answer).toMatch(runtime === "crun" ? /OciSpecification\.linux\.resources\.blockIO \{/ : /^$/);
     });
 
-    it("by files of version 2 is refused by a guest of version 1, at its creation and later", async () => {
+    it("files of version 2 are refused in a guest with version 1, at the creation and in an update", async () => {
       const isVersion1 = withMountNamespace(machine.init, () => existsSync("/sys/fs/cgroup/cpu"));
       const unified = { "memory.high": "100000000" };
       const answer = (work: Promise<unknown>): Promise<string> =>
@@ -100,7 +100,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       for (const message of said) expect(message).toMatch(isVersion1 ? /unified \{/ : /^$/);
     });
 
-    it("is not that of a program without an interpreter, whose runtime would say so as the container", async () => {
+    it("a script whose interpreter does not exist is refused at the creation", async () => {
       writeFileSync(join(machine.fixtures.rootfs, "bin/crlf"), "#!/bin/sh\r\necho\r\n", { mode: 0o755 });
       const id = `limited-${containers++}`;
       await expect(machine.createContainer(id, { args: ["crlf"] })).rejects.toThrow(

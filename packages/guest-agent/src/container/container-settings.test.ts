@@ -19,7 +19,7 @@ const bind = (destination: string, source: string, ...options: readonly string[]
 const standardMounts = specificationFor("/", {}).mounts ?? [];
 
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
-  "a container's settings with %s",
+  "settings of a container, with %s",
   (runtime) => {
     let machine: Machine;
     let containers = 0;
@@ -35,7 +35,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       },
     );
 
-    /** Output of a script in a container of its own. */
+    /** Output of a script that runs in a new container. */
     async function outputOf(
       script: string,
       process: Partial<OciProcess> = {},
@@ -67,24 +67,24 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("echo >/shared/other && echo written", user, { mounts })).toBe("written\n");
       });
 
-      it("from sandbox-tmp:// lie in memory", async () => {
+      it("from sandbox-tmp:// are in memory", async () => {
         const mounts = [bind("/shared", "sandbox-tmp://x")];
         expect(await outputOf("stat -f -c %T /shared", {}, { mounts })).toBe("tmpfs\n");
       });
 
-      it("in memory have the mode that they ask for, where the image has no folder for them", async () => {
+      it("of type tmpfs have the requested mode where the image has no folder for them", async () => {
         const held = { destination: "/nowhere/held", type: "tmpfs", source: "tmpfs", options: ["mode=1730"] };
         expect(await outputOf("stat -c %a /nowhere /nowhere/held", {}, { mounts: [held] })).toBe("755\n1730\n");
       });
 
-      it("from uvm:// have nothing of the folder that the host has for the guest's sockets", async () => {
+      it("from uvm:// do not show the folder with the guest's hvsockets", async () => {
         const mounts = [bind("/guest", "uvm:///run", "rbind")];
         expect(
           await outputOf("find /guest -xdev -name 'hv.vsock*'; find /guest -type s; echo end", {}, { mounts }),
         ).toBe("end\n");
       });
 
-      it("from uvm:// are the guest's own", async () => {
+      it("from uvm:// show the guest's files", async () => {
         const mounts = [bind("/guest", "uvm:///etc", "ro")];
         expect(await outputOf("cat /guest/passwd", {}, { mounts })).toBe("root:x:0:0:root:/root:/bin/sh\n");
       });
@@ -93,7 +93,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         ["ro", "rw", "rw"],
         ["rw", "ro", "ro"],
         ["noexec", "exec", "exec"],
-      ])("whose options contradict each other hold as the last says: %s, %s", async (first, last, holds) => {
+      ])("with contradicting options follow the last one: %s, %s", async (first, last, holds) => {
         const mounts = [
           { destination: "/memory", type: "tmpfs", source: "tmpfs", options: [first, last] },
           bind("/guest", "uvm:///etc", first, last),
@@ -108,7 +108,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         }
       });
 
-      it("from hugepages:// are of huge pages", async () => {
+      it("from hugepages:// use huge pages", async () => {
         const mounts = [bind("/huge", "hugepages://2M/one")];
         const line = await outputOf("grep ' /huge ' /proc/self/mountinfo", {}, { mounts });
         expect(line).toMatch(/ - hugetlbfs none .*pagesize=2M/);
@@ -120,14 +120,14 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         [bind("/x", "hugepages://1G/x"), "mounts[6].source: invalid huge page size 1G: expected 2M"],
         [bind("/x", "sandbox://../x"), `mounts[6].source: "../x" leads out of the pod's shared folders`],
         [bind("blockdev:///dev/x", "/etc/passwd"), "mounts[6].source: /etc/passwd is not a disk of the guest"],
-      ])("that cannot be are refused: %j", async (mount, message) => {
+      ])("that are impossible are refused: %j", async (mount, message) => {
         await expect(outputOf("true", {}, { mounts: [mount] })).rejects.toThrow(message);
       });
 
-      it.each(["the pod's", "the VM's"])("of /sys are writable where asked for so, in %s network", async (network) => {
+      it.each(["the pod's", "the VM's"])("of /sys are writable if requested, in %s network", async (network) => {
         const pod = `sysfs-${containers++}`;
         const annotations = network === "the VM's" ? { [hostNetworkKey]: "true" } : {};
-        // The first who mounts it in a network namespace decides for all: the shim's own sandbox has none.
+        // The first mount in a network namespace decides for all of them: the shim's own sandbox container has none.
         const withoutSys = standardMounts.filter(({ destination }) => !destination.startsWith("/sys"));
         const { pid } = await machine.createPod(pod, {
           annotations,
@@ -150,7 +150,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(`${output}${errors}`).toMatch(/ \/sys rw,\S+ - sysfs sysfs rw\n/);
       });
 
-      it("are read-only at their top alone, and throughout where asked for so", async () => {
+      it("are read-only with ro, and below with rro", async () => {
         const folder = join(machine.fixtures.folder, `nested-${runtime}`);
         mkdirSync(join(folder, "below"), { recursive: true });
         execFileSync("mount", ["-t", "tmpfs", "below", join(folder, "below")]);
@@ -168,13 +168,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         await machine.modify("Remove", "MappedDirectory", { MountPath: "/run/mounts/p9/nested", ShareName: "nested" });
       });
 
-      it("stand on folders that are made for them, as any folder of the image is", async () => {
+      it("get missing folders made with the usual mode", async () => {
         const mounts = [bind("/aa/bb/cc", "sandbox://volume"), bind("/aa/bb/cc/dd/ee", "sandbox://inner")];
         const script = "stat -c '%a %n' /aa /aa/bb /aa/bb/cc/dd";
         expect(await outputOf(script, {}, { mounts })).toBe("755 /aa\n755 /aa/bb\n755 /aa/bb/cc/dd\n");
       });
 
-      it("stand where a link of the image leads, also to what is missing", async () => {
+      it("follow links of the image, to missing targets too", async () => {
         symlinkSync("/var/lib/r/volume", join(machine.fixtures.rootfs, "link-to-folder"));
         symlinkSync("../../../var/lib/f/file", join(machine.fixtures.rootfs, "link-to-file"));
         const mounts = [bind("/link-to-folder", "sandbox://led"), bind("/link-to-file", "uvm:///etc/passwd", "ro")];
@@ -182,13 +182,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf(script, {}, { mounts })).toBe("x\nroot:x:0:0:root:/root:/bin/sh\n");
       });
 
-      it("do not follow a link that another container has left in what they share", async () => {
+      it("do not follow a link that another container made in the shared folder", async () => {
         await outputOf("ln -s /etc /shared/link", {}, { mounts: [bind("/shared", "sandbox://links")] });
         const mounts = [bind("/shared", "sandbox://links/link")];
         await expect(outputOf("ls /shared", {}, { mounts })).rejects.toThrow('"links/link" leads out of');
       });
 
-      it("give a container a disk as a device that it may use", async () => {
+      it("from blockdev:// give a container a disk as a device", async () => {
         const disk = join(machine.fixtures.folder, `disk-${runtime}`);
         writeFileSync(disk, Buffer.concat([Buffer.from("first bytes"), Buffer.alloc(1024 * 1024)]));
         machine.attachDisk(disk, 3);
@@ -202,7 +202,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("head -c 5 /dev/data; echo x >/dev/data", {}, { mounts: readOnly })).toMatch(
           /^FIRST.*(not permitted|Read-only)/s,
         );
-        // The reference's guest looks for the word alone, and takes no node for the link that it has made itself.
+        // The real guest only looks for the word, and does not accept a node in place of the link that it made.
         const contrary = [bind("blockdev:///dev/data", settings.MountPath, "ro", "rw")];
         expect(await outputOf("echo x >/dev/data", {}, { mounts: contrary })).toMatch(/not permitted/);
         const node = "/dev/scsi/0/3";
@@ -226,7 +226,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("grep 'Max core' /proc/self/limits", {}, { annotations })).toMatch(/1024 +2048/);
       });
 
-      it("copy the output to a file of the pod's logs, which the container sees", async () => {
+      it("copy the output to a file in the pod's log folder, which the container sees", async () => {
         const annotations = {
           "io.microsoft.container.lcow.tee-log-path": "app/out.log",
           "io.microsoft.container.lcow.tee-log-dir-mount": "/logs",
@@ -242,7 +242,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(seen).toBe("err\nout\n");
       });
 
-      it("copy no output to what a container has put in the file's place", async () => {
+      it("copy no output to a FIFO that a container put in the file's place", async () => {
         const folder = { annotations: { "io.microsoft.container.lcow.tee-log-dir-mount": "/logs" } };
         expect(await outputOf("mkfifo /logs/fifo && echo made", {}, folder)).toBe("made\n");
         const annotations = { "io.microsoft.container.lcow.tee-log-path": "fifo" };
@@ -260,7 +260,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         ],
         [{ "io.microsoft.container.lcow.tee-log-path": "a".repeat(256) }, /cannot copy the output to .*ENAMETOOLONG/],
         [{ "io.microsoft.container.lcow.tee-log-dir-mount": "x" }, 'tee-log-dir-mount "x": expected an abs'],
-      ])("that cannot be honoured are refused: %j", async (annotations, message) => {
+      ])("with invalid values are refused: %j", async (annotations, message) => {
         await expect(outputOf("true", {}, { annotations })).rejects.toThrow(message);
       });
     });
@@ -298,7 +298,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         await expect(outputOf("true", { user: { uid: 0, gid: 0, username } })).rejects.toThrow(message);
       });
 
-      it("that is added runs as a user by name, too", async () => {
+      it("of an exec runs as a user given by name, too", async () => {
         await machine.createContainer("named", { args: ["sleep", "1000"] });
         const init = await machine.execute("named");
         const process = { args: ["sh", "-c", "grep Uid /proc/self/status"], cwd: "/", env: ["PATH=/bin"] };
@@ -311,13 +311,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         await machine.deleteContainer("named");
       });
 
-      it("has further groups, a mask of modes and a directory to work in that is made for it", async () => {
+      it("has additional groups, a umask, and a working directory that is made if missing", async () => {
         const user = { uid: 1001, gid: 1002, additionalGids: [7, 8], umask: 0o27 };
         const script = "pwd; umask; grep Groups /proc/self/status";
         expect(await outputOf(script, { user, cwd: "/work/deep" })).toMatch(/^\/work\/deep\n0?027\nGroups:\s+7 8/);
       });
 
-      it("that the kernel refuses is told of in plain words in the container's output, however it got so far", async () => {
+      it("that only the kernel refuses is explained in the container's output", async () => {
         const script = "printf '#!/bin/sh\\r\\n' >/shared/crlf; chmod 755 /shared/crlf; echo made";
         const mounts = [bind("/shared", "sandbox:///programs")];
         expect(await outputOf(script, {}, { mounts })).toBe("made\n");
@@ -328,7 +328,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf("", { args: ["true", ...many] })).toMatch(/^[^{]*true.*argument list too long/i);
       });
 
-      it("has the capabilities, limits and score that it is given", async () => {
+      it("has the given capabilities, rlimits and out-of-memory score", async () => {
         const capabilities = { bounding: ["CAP_KILL"], effective: ["CAP_KILL"], permitted: ["CAP_KILL"] };
         const rlimits = [{ type: "RLIMIT_NOFILE", hard: 77, soft: 66 }];
         const output = await outputOf(
@@ -339,21 +339,21 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
       });
     });
 
-    describe("the kernel's settings", () => {
-      it("are sysctls of the namespaces that it is in", async () => {
+    describe("kernel settings", () => {
+      it("apply sysctls to the container's namespaces", async () => {
         const sysctl = { "kernel.shm_rmid_forced": "1", "net.ipv4.ip_unprivileged_port_start": "77" };
         const script = "cat /proc/sys/kernel/shm_rmid_forced /proc/sys/net/ipv4/ip_unprivileged_port_start";
         expect(await outputOf(script, {}, {}, { sysctl })).toBe("1\n77\n");
       });
 
-      it("are a root that is read-only, with masked and read-only paths", async () => {
+      it("make the root read-only, and paths masked or read-only", async () => {
         const root = { path: `/run/gcs/pods/pod/settings-${containers}/rootfs`, readonly: true };
         const script = "echo x >/file; cat /proc/kcore | head -c 1; echo 1 >/proc/sys/kernel/shm_rmid_forced";
         const output = await outputOf(script, {}, { root });
         expect(output).toMatch(/\/file: Read-only file system.*shm_rmid_forced: Read-only file system/s);
       });
 
-      it("are limits of memory and processes", async () => {
+      it("limit memory and processes", async () => {
         const resources = { memory: { limit: 32 * 1024 * 1024 }, pids: { limit: 4 } };
         const script = "for i in 1 2 3 4 5 6; do sleep 2 & done; wait";
         expect(await outputOf(script, {}, {}, { resources })).toMatch(/can't fork|Resource temporarily unavailable/);
@@ -361,7 +361,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await outputOf(memory, {}, {}, { resources })).toBe("33554432\n");
       });
 
-      it("are a filter of system calls", async () => {
+      it("filter system calls", async () => {
         const seccomp = {
           defaultAction: "SCMP_ACT_ALLOW",
           syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 1 }],

@@ -17,9 +17,9 @@ const silent: LinuxProcessParameters = {
   CreateStdErrPipe: false,
 };
 const none = new AbortController().signal;
-const noDial = () => Promise.reject(new Error("nobody dials"));
-// Above every pid that the kernel gives, so that no signal of these tests reaches anybody.
-const nobody = 0x7ffffffe;
+const noDial = () => Promise.reject(new Error("unexpected dial"));
+// Above every pid that the kernel assigns, so that signals of these tests reach no process.
+const unusedPid = 0x7ffffffe;
 
 let initPid: number;
 let folder: string;
@@ -33,7 +33,7 @@ let group: number[];
 let executed: OciProcess | undefined;
 
 beforeEach(() => {
-  initPid = nobody;
+  initPid = unusedPid;
   folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
   calls = [];
   exits = [];
@@ -117,7 +117,7 @@ const relay = () => StdioRelay.connect(silent, {}, noDial, none);
 const end = (exitCode: number) => endInit({ exited: true, exitCode, signal: undefined });
 
 describe("a container", () => {
-  it("is created, runs, takes more processes, ends and is deleted", async () => {
+  it("is created, runs, runs an exec, ends and is deleted", async () => {
     mkdirSync(join(folder, "scratch", "upper"), { recursive: true });
     const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
@@ -167,7 +167,7 @@ describe("a container", () => {
     await container.delete();
   });
 
-  it("reports what cleaning up could not remove, and is stopped all the same", async () => {
+  it("reports state that could not be removed, and is stopped all the same", async () => {
     failure = { at: "remove", error: new Error("busy") };
     const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
@@ -189,7 +189,7 @@ describe("a container", () => {
     await expect(container.shutdown(9)).rejects.toMatchObject({ hresultName: "HCS_E_SYSTEM_ALREADY_STOPPED" });
   });
 
-  it("that is killed before it ever ran tells nobody", async () => {
+  it("killed before its start sends no notification", async () => {
     const child = spawn("sleep", ["1000"], { stdio: "ignore" });
     const died = new Promise((resolve) => child.once("exit", resolve));
     initPid = child.pid ?? 0;
@@ -205,7 +205,7 @@ describe("a container", () => {
     expect(calls).toEqual(["create", "remove", "remove group"]);
   });
 
-  it("that never ran is deleted, too", async () => {
+  it("that never ran can be deleted", async () => {
     const container = await createdContainer();
     await container.delete();
     expect(container.state).toBe("Stopped");
@@ -213,7 +213,7 @@ describe("a container", () => {
     expect(calls).toEqual(["create", "remove", "remove group"]);
   });
 
-  it("runs added processes with its limits, and as its user where that was given by name", async () => {
+  it("runs execs with its rlimits, and as its user if that was given by name", async () => {
     const rlimits = [{ type: "RLIMIT_CORE", hard: 2, soft: 1 }];
     const container = makeContainer({ process: { args: ["true"], cwd: "/", rlimits } }, { uid: 7, gid: 8 });
     await container.create();
@@ -223,12 +223,12 @@ describe("a container", () => {
     expect(executed).toMatchObject({ rlimits, user: { uid: 7, gid: 8 } });
   });
 
-  it("ends what its first process has left running", async () => {
+  it("kills what its init leaves running", async () => {
     const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     group = [initPid - 2];
     expect(container.processIds()).toEqual([initPid - 2]);
-    // Only what the host has started is for it to signal.
+    // The host can signal only what it started.
     expect(() => container.signal(initPid - 2, 15)).toThrow("does not exist");
     expect(() => container.signal(1, 15)).toThrow("process 1 does not exist");
     end(0);
@@ -238,7 +238,7 @@ describe("a container", () => {
     expect(container.processIds()).toEqual([]);
   });
 
-  it("is measured once it is made, and limited while it runs, and only then", async () => {
+  it("has metrics once it is created, and can be limited only while it runs", async () => {
     const container = await createdContainer();
     const resources = { memory: { limit: 4096 } };
     group = [initPid];
@@ -260,7 +260,7 @@ describe("a container", () => {
     await container.delete().catch(() => {});
   });
 
-  it("is paused and resumed while it runs, and thawed to be killed", async () => {
+  it("is paused and resumed while it runs, and thawed before it is killed", async () => {
     const child = spawn("sleep", ["1000"], { stdio: "ignore" });
     const died = new Promise((resolve) => child.once("exit", resolve));
     initPid = child.pid ?? 0;
@@ -290,7 +290,7 @@ describe("a container", () => {
     ["GracefulExit", [15]],
     ["ForcedExit", [15, 9]],
     ["GracefulExit", [9, 15, 10]],
-  ])("that has ended is notified as %s after the signals %j to its first process", async (type, signals) => {
+  ])("sends the notification %s if its init ends after the signals %j", async (type, signals) => {
     const child = spawn("sleep", ["1000"], { stdio: "ignore" });
     initPid = child.pid ?? 0;
     const container = await createdContainer();
@@ -304,7 +304,7 @@ describe("a container", () => {
     child.kill("SIGKILL");
   });
 
-  it("forgets a process when its exit has been told, but not the first", async () => {
+  it("forgets an exec once its exit was answered, but not the init", async () => {
     const container = await createdContainer();
     const init = await container.execute(silent, await relay(), none);
     const OCIProcess = { args: ["more"], cwd: "/" };

@@ -43,7 +43,7 @@ export interface ContainerSurroundings {
   onError(what: string, error: unknown): void;
 }
 
-type State =
+type ContainerState =
   | { readonly kind: "Creating" }
   | { readonly kind: "Created"; readonly made: RuntimeProcess; readonly stdio: HeldStdio }
   | { readonly kind: "Starting"; readonly abort: AbortController; readonly settled: Promise<unknown> }
@@ -53,6 +53,7 @@ type State =
       isFrozen: boolean;
     }
   | { readonly kind: "Stopped"; readonly init: GuestProcess | undefined; readonly emptied: Promise<void> };
+type ContainerStateKind = ContainerState["kind"];
 
 export interface ContainerSpecification {
   readonly spec: OciSpec;
@@ -68,7 +69,7 @@ export class Container {
   readonly #folders: ContainerFolders;
   readonly #specification: ContainerSpecification;
   readonly #surroundings: ContainerSurroundings;
-  #state: State = { kind: "Creating" };
+  #state: ContainerState = { kind: "Creating" };
   /** Decided by the last TERM or KILL sent to its first process. */
   #exitType: NotificationType = "UnexpectedExit";
 
@@ -84,7 +85,7 @@ export class Container {
     this.#surroundings = surroundings;
   }
 
-  get state(): State["kind"] {
+  get state(): ContainerStateKind {
     return this.#state.kind;
   }
 
@@ -196,7 +197,7 @@ export class Container {
     if (this.#state.kind === "Running" && process === this.#state.init) this.#initSignalled(this.#state, signal);
   }
 
-  #initSignalled(state: State & { readonly kind: "Running" }, signal: number): void {
+  #initSignalled(state: ContainerState & { readonly kind: "Running" }, signal: number): void {
     if (signal === sigterm) this.#exitType = "GracefulExit";
     if (signal !== sigkill) return;
     this.#exitType = "ForcedExit";
@@ -218,7 +219,7 @@ export class Container {
   }
 
   /** A killed process that is frozen ends only once it is thawed. */
-  #thaw(state: State & { readonly kind: "Running" }): void {
+  #thaw(state: ContainerState & { readonly kind: "Running" }): void {
     if (!state.isFrozen) return;
     state.isFrozen = false;
     const { runtime, onError } = this.#surroundings;

@@ -23,7 +23,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     machine = booted;
   });
 
-  it("runs a container and reports its output and exit code", async () => {
+  it("runs a container, and reports its output and exit code", async () => {
     const { code, stdout, stderr } = await machine.run("first", [
       "sh",
       "-c",
@@ -35,13 +35,13 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     ]);
   });
 
-  it("gives a process nothing of its own open files", async () => {
+  it("passes no open files of its own to a process", async () => {
     const { stdout } = await machine.run("files", ["sh", "-c", "exec ls /proc/self/fd"]);
-    // 3 is the folder that ls itself reads.
+    // 3 is the folder that ls reads.
     expect(stdout).toBe("0\n1\n2\n3\n");
   });
 
-  it("loses no byte of 8 MiB that a process writes right before it exits, first or added", async () => {
+  it("loses no byte of 8 MiB that an init or an exec writes right before it exits", async () => {
     const write = ["sh", "-c", "head -c 8388608 /dev/zero"];
     await machine.createContainer("loud", { args: ["sh", "-c", "read line; head -c 8388608 /dev/zero"] });
     const init = await machine.execute("loud");
@@ -54,7 +54,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.deleteContainer("loud");
   });
 
-  it("carries 20 MiB through a process, and the end of its input", async () => {
+  it("carries 20 MiB and the end of input through a process", async () => {
     await machine.createContainer("cat", { args: ["cat"] });
     const { stdin, stdout, exit } = await machine.execute("cat");
     const sent = Buffer.alloc(20 * mebibyte, "some bytes that do not repeat at a power of two,");
@@ -64,7 +64,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.deleteContainer("cat");
   });
 
-  it("adds processes, lists and signals them", async () => {
+  it("starts, lists and signals execs", async () => {
     await machine.createContainer("host", { args: ["sleep", "1000"] });
     const init = await machine.execute("host");
     const added = await machine.execute("host", {
@@ -83,7 +83,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     );
     expect(pids).toContain(init.pid);
     expect(pids).toContain(added.pid);
-    // The sleep of the shell is listed, but the host did not start it and cannot signal it.
+    // The shell's sleep is listed, but the host did not start it and cannot signal it.
     const child = pids.find((pid) => pid !== init.pid && pid !== added.pid) ?? 0;
     await expect(
       machine.client.request("signalProcess", "host", { ProcessId: child, Options: { Signal: 15 } }),
@@ -101,14 +101,14 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     });
   });
 
-  it("measures a container, and changes its limits", async () => {
+  it("reports a container's metrics, and changes its limits", async () => {
     const metrics = async () => {
       const Query = '{"PropertyTypes":["Statistics"]}';
       const { Properties } = await machine.client.request("getProperties", "measured", { Query });
       return checkCgroupMetrics(JSON.parse(Properties));
     };
     await machine.createContainer("measured", { args: ["sh", "-c", "read size; exec head -c $size /dev/zero | tail"] });
-    // As in upstream's guest, whatever waits for its start.
+    // As in the real guest, the process that waits for its start counts.
     expect((await metrics()).metrics.pids?.current).toBeGreaterThan(0);
     const { stdin, exit } = await machine.execute("measured");
     const before = figuresOf(await metrics());
@@ -122,7 +122,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
       },
     });
     expect(figuresOf(await metrics()).limit).toBe(96 * mebibyte);
-    // tail keeps what it has read, for it sees no line end.
+    // tail keeps all that it reads, since it sees no line end.
     stdin.write(`${32 * mebibyte}\n`);
     await vi.waitFor(async () => expect(figuresOf(await metrics()).memory).toBeGreaterThan(16 * mebibyte));
     await machine.client.request("shutdownForced", "measured", {});
@@ -130,7 +130,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.deleteContainer("measured");
   });
 
-  it("refuses resources that are none, and names those that the runtime refuses", async () => {
+  it("refuses invalid resources, and names those that the runtime refuses", async () => {
     await machine.createContainer("strict", { args: ["sleep", "1000"] });
     const { exit } = await machine.execute("strict");
     const update = (ResourceType: string, Settings: object | undefined, id = "strict") =>
@@ -153,7 +153,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.deleteContainer("strict");
   });
 
-  it("ends a container by force, with all that runs in it", async () => {
+  it("kills a container with all its processes", async () => {
     await machine.createContainer("forced", { args: ["sleep", "1000"] });
     const init = await machine.execute("forced");
     const added = await machine.execute("forced", {
@@ -168,15 +168,15 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     ]);
   });
 
-  it("gives a terminal that can be resized", async () => {
+  it("gives an init a terminal that can be resized", async () => {
     await machine.createContainer("terminal", { args: ["sh"], terminal: true });
-    // A size that comes with the execute message is that of a process of the VM itself alone.
+    // The size in the execute message applies to processes of the VM only.
     const { pid, stdin, stdout, exit } = await machine.execute("terminal", {
       CreateStdErrPipe: false,
       ConsoleSize: [33, 111],
     });
     stdin.write("stty size\n");
-    // What busybox says of a terminal that has no size.
+    // What busybox says about a terminal without a size.
     await stdout.until("stty: standard input");
     await machine.client.request("resizeConsole", "terminal", { ProcessId: pid, Height: 44, Width: 122 });
     stdin.write("stty size; tty; exit 7\n");
@@ -188,7 +188,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.deleteContainer("terminal");
   });
 
-  it("gives an added process a terminal, to its last byte", async () => {
+  it("gives an exec a terminal, and loses no byte of it", async () => {
     await machine.createContainer("terminals", { args: ["sleep", "1000"] });
     const init = await machine.execute("terminals");
     const added = await machine.execute("terminals", {
@@ -199,7 +199,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         args: [
           "sh",
           "-c",
-          // A runtime may give the size after the start. Of none, stty says nothing, with success.
+          // A runtime may set the size after the start. Without one, stty prints nothing and succeeds.
           'stty -onlcr; until size=$(stty size 2>/dev/null); test "$size"; do sleep 0.01; done; echo "$size"; ' +
             "yes | head -c 200000; echo end",
         ],
@@ -217,7 +217,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     await machine.deleteContainer("terminals");
   });
 
-  it("names a command that does not exist, and leaves nothing of the attempt", async () => {
+  it("names a command that does not exist, and leaves nothing behind", async () => {
     await expect(machine.createContainer("missing", { args: ["no-such-command"] })).rejects.toMatchObject({
       message: expect.stringContaining("no-such-command"),
     });
@@ -239,7 +239,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     expect(groups.stdout).not.toMatch(/containers\/(missing|host2)/);
   });
 
-  it("ends a container that was never started, and starts ten at once", async () => {
+  it("stops a container that was never started, and starts ten at once", async () => {
     await machine.createContainer("idle", { args: ["true"] });
     await machine.client.request("shutdownForced", "idle", {});
     await vi.waitFor(() =>
@@ -254,7 +254,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     expect(results.map(({ code, stdout }) => `${code} ${stdout}`)).toEqual(runs.map((_, index) => `0 ${index}\n`));
   });
 
-  it("takes a new bridge when it has lost the old one, and keeps its containers", async () => {
+  it("accepts a new bridge when the old one is lost, and keeps its containers", async () => {
     await machine.createContainer("survivor", { args: ["sleep", "1000"] });
     const { pid } = await machine.execute("survivor");
     const again = machine.accept(linuxVsockPorts.gcs);

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { mountsAbove } from "./path-in-root.ts";
 
-it("a mount lies on the last of those before it whose destination its own begins with", () => {
+it("a mount lies on the last earlier mount whose destination contains its own", () => {
   const destination = fc
     .array(fc.constantFrom("/", "a", "b"), { maxLength: 6 })
     .map((parts) => ({ destination: parts.join("") }));
@@ -16,8 +16,8 @@ it("a mount lies on the last of those before it whose destination its own begins
   );
 });
 
-// A look from each at all before it would take longer than a test may.
-it("is found for mounts by the thousand", { timeout: 5000 }, () => {
+// Comparing each mount with all earlier ones would exceed the timeout.
+it("the mount below is found quickly for thousands of mounts", { timeout: 5000 }, () => {
   const mounts = Array.from({ length: 50_000 }, (_, index) => ({ destination: `/volumes/${index}` }));
   const last = { destination: "/volumes/7/below" };
   expect(mountsAbove([...mounts, last]).at(-1)).toBe(mounts[7]);

@@ -1,4 +1,4 @@
-/** What a container exchanges at the very moment between the agent's look at it and its use. */
+/** Files that a container replaces between the agent's check and its use. */
 import { execFileSync } from "node:child_process";
 import {
   closeSync,
@@ -24,7 +24,7 @@ import { makeFoldersInRoot, makeMountPoints } from "./path-in-root.ts";
 import { checkProgram } from "./program.ts";
 import { withUserOf } from "./users.ts";
 
-/** Called after each look, with what was seen, and after a folder has been made. */
+/** Called after each stat, with the inode, and after a folder was made. */
 const moment = vi.hoisted((): { pass: (inode: number | undefined) => void } => ({ pass: () => {} }));
 
 vi.mock("node:fs", async (original) => {
@@ -61,7 +61,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Has so many looks at a path be the last ones before something else is there. */
+/** Replaces a path after the given number of stats of it. */
 function exchange(path: string, make: () => void, looks = 1): void {
   const { ino } = lstatSync(path);
   let count = 0;
@@ -84,16 +84,16 @@ function foreignProgram(): Buffer {
   return header;
 }
 
-describe("what is exchanged after a look at it", () => {
+describe("a path that is replaced after a check", () => {
   const check = () => checkProgram(root, { args: ["/bin/program"], cwd: "/" }, "x64");
 
-  it("is the program that was found, and no FIFO is opened", () => {
+  it("by a FIFO: the program that was found is read, and the FIFO is not opened", () => {
     const program = join(root, "bin/program");
     writeFileSync(program, foreignProgram(), { mode: 0o755 });
     let held: number | undefined;
     exchange(program, () => {
       execFileSync("mkfifo", [program]);
-      // So that whoever opens it after all does not wait here for ever.
+      // Otherwise a wrong open would block for ever.
       held = openSync(program, constants.O_RDWR | constants.O_NONBLOCK);
     });
     try {
@@ -104,7 +104,7 @@ describe("what is exchanged after a look at it", () => {
     }
   });
 
-  it("is no program outside of the root", () => {
+  it("by a link: no program outside the root is read", () => {
     const program = join(root, "bin/program");
     const other = join(outside, "program");
     writeFileSync(other, foreignProgram(), { mode: 0o755 });
@@ -114,7 +114,7 @@ describe("what is exchanged after a look at it", () => {
     expect(lstatSync(program).isSymbolicLink(), "exchanged").toBe(true);
   });
 
-  it("is no list of users outside of the root", () => {
+  it("by a link: no passwd file outside the root is read", () => {
     const passwd = join(root, "etc/passwd");
     writeFileSync(passwd, "app:x:1001:1002::/:/bin/sh\n");
     writeFileSync(join(outside, "passwd"), "app:x:0:0::/:/bin/sh\n");
@@ -124,20 +124,20 @@ describe("what is exchanged after a look at it", () => {
     expect(lstatSync(passwd).isSymbolicLink(), "exchanged").toBe(true);
   });
 
-  it("has no folder made outside of the root", () => {
+  it("by a link: no folder is made outside the root", () => {
     const place = join(root, "work");
     mkdirSync(place);
-    // Whether it is there, and whether it is a link.
+    // The first stat finds the folder, the second checks for a link.
     exchange(place, () => symlinkSync(outside, place), 2);
     makeFoldersInRoot(root, "/work/deep");
     expect(lstatSync(place).isSymbolicLink(), "exchanged").toBe(true);
     expect(readdirSync(outside)).toEqual([]);
   });
 
-  it("has no mode changed outside of the root", () => {
+  it("by a link: no mode is changed outside the root", () => {
     const place = join(root, "memory");
     const before = lstatSync(outside).mode;
-    // What is made is not told.
+    // mkdir reports no inode.
     exchangeWhen(
       (seen) => seen === undefined && existsSync(place),
       place,
@@ -148,7 +148,7 @@ describe("what is exchanged after a look at it", () => {
     expect(lstatSync(outside).mode).toBe(before);
   });
 
-  it("has nothing removed outside of the folder that is", async () => {
+  it("by a link: nothing outside the removed folder is removed", async () => {
     const inner = join(root, "inner");
     mkdirSync(inner);
     writeFileSync(join(outside, "kept"), "kept");
@@ -158,7 +158,7 @@ describe("what is exchanged after a look at it", () => {
     expect(readFileSync(join(outside, "kept"), "utf8")).toBe("kept");
   });
 
-  it("has no place of the pod made outside of what it shares", () => {
+  it("by a link: no shared folder of the pod is made outside", () => {
     const places = sharedFoldersOf(root);
     const shared = places.shared("mounts", "one", "source");
     exchange(shared, () => symlinkSync(outside, shared));
@@ -168,8 +168,8 @@ describe("what is exchanged after a look at it", () => {
   });
 });
 
-describe("what was exchanged after the container was made", () => {
-  it("leads no copy of its output to where a link leads", () => {
+describe("a path that is replaced after the container was created", () => {
+  it("by a link: the output is not copied through it", () => {
     symlinkSync(outside, join(root, "logs"));
     expect(() => new OutputCopy({ folder: root, file: "logs/out" })).toThrow(/logs\/out: .*ENOENT/);
     expect(readdirSync(outside)).toEqual([]);

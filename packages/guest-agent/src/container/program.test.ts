@@ -12,7 +12,7 @@ function elf(machine: number, bigEndian = false): Buffer {
   return header;
 }
 
-/** A program that names what loads it, behind a segment that is loaded. */
+/** A dynamic program: a loaded segment, then the name of its loader. */
 function dynamic(loader: string, bits: 32 | 64): Buffer {
   const file = Buffer.alloc(4096);
   elf(bits === 64 ? 62 : 3).copy(file);
@@ -40,7 +40,7 @@ function dynamic(loader: string, bits: 32 | 64): Buffer {
   return file;
 }
 
-describe("a program that a container is to start with", () => {
+describe("a container's program", () => {
   let folder = "";
   let root = "";
   const put = (path: string, content: Buffer | string): void => writeFileSync(join(root, path), content);
@@ -53,7 +53,7 @@ describe("a program that a container is to start with", () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("is accepted for this architecture and for the 32-bit one that the kernel runs too", () => {
+  it("is accepted for the guest's architecture and its 32-bit variant", () => {
     put("bin/own", elf(62));
     put("bin/small", elf(3));
     check("own");
@@ -63,7 +63,7 @@ describe("a program that a container is to start with", () => {
     );
   });
 
-  it("is refused with its path for another, however it is named", () => {
+  it("is refused for another architecture, with its path", () => {
     put("opt/foreign", elf(183));
     put("work/mainframe", elf(22, true));
     put("bin/odd", elf(4000));
@@ -73,7 +73,7 @@ describe("a program that a container is to start with", () => {
     expect(() => check("odd")).toThrow("/bin/odd was built for ELF machine 4000");
   });
 
-  it("is refused by the interpreter that a script names, through links that stay below the root", () => {
+  it("is refused if a script's interpreter is for another architecture, through links below the root", () => {
     mkdirSync(join(root, "usr/bin"), { recursive: true });
     put("usr/bin/interpreter", elf(183));
     symlinkSync("/usr/bin/../../../usr/bin/interpreter", join(root, "bin/sh"));
@@ -86,7 +86,7 @@ describe("a program that a container is to start with", () => {
     ["#! /bin/sh\r\necho\r\n", 'its interpreter "/bin/sh\\r" does not exist'],
     ["echo no line\n", "exec /bin/program: exec format error"],
     ["", "exec /bin/program: exec format error"],
-  ])("is refused where the kernel would not execute it: %j", (content, message) => {
+  ])("is refused if the kernel would not execute it: %j", (content, message) => {
     put("bin/sh", elf(62));
     writeFileSync(join(root, "bin/program"), content, { mode: 0o755 });
     expect(() => check("program")).toThrow(message);
@@ -95,13 +95,13 @@ describe("a program that a container is to start with", () => {
     expect(() => checkProgram(root, process, "x64", [{ destination: "/bin" }]), "on a mount").not.toThrow();
   });
 
-  it("is looked for beside mounts of any name in one go", () => {
+  it("is checked quickly against mounts with very long names", () => {
     const destination = `${"/".repeat(1_000_000)}x`;
     const process = { args: ["/bin/own"], cwd: "/" };
     expect(() => checkProgram(root, process, "x64", [{ destination }])).not.toThrow();
   });
 
-  it("is accepted with an interpreter that is a script, or lies on a mount", () => {
+  it("is accepted if its interpreter is a script or on a mount", () => {
     put("bin/sh", elf(62));
     for (const [name, line] of Object.entries({ first: "#!/bin/sh", second: "#!/bin/first -x", third: "#!/tools/x" })) {
       writeFileSync(join(root, "bin", name), `${line}\n`, { mode: 0o755 });
@@ -118,7 +118,7 @@ describe("a program that a container is to start with", () => {
     ).not.toThrow();
   });
 
-  it.each([32, 64] as const)("of %i bits is refused without what loads it, and is accepted with it", (bits) => {
+  it.each([32, 64] as const)("of %i bits needs its loader", (bits) => {
     const loader = "/lib64/ld.so.2";
     writeFileSync(join(root, "bin/program"), dynamic(loader, bits), { mode: 0o755 });
     expect(() => check("program")).toThrow(
@@ -137,14 +137,14 @@ describe("a program that a container is to start with", () => {
     expect(() => check("program")).toThrow(`${loader} was built for AArch64`);
   });
 
-  it("is refused without an interpreter in the folder that it starts in", () => {
+  it("needs a loader with a relative name in its working directory", () => {
     writeFileSync(join(root, "bin/program"), dynamic("ld.so", 64), { mode: 0o755 });
     expect(() => check("program")).toThrow('its interpreter "ld.so"');
     put("work/ld.so", elf(62));
     check("program");
   });
 
-  it("is left to the kernel where its headers are cut off or lead nowhere", () => {
+  it("is left to the kernel if its headers are cut short or invalid", () => {
     const whole = dynamic("/none", 64);
     const odd: Buffer[] = [whole.subarray(0, 40), whole.subarray(0, 600), whole.subarray(0, 3000)];
     for (const [at, value] of [
@@ -168,7 +168,7 @@ describe("a program that a container is to start with", () => {
     }
   });
 
-  it("is refused for a text that is longer than the kernel takes", () => {
+  it("is refused with an argument or variable longer than the kernel accepts", () => {
     const longest = "x".repeat(131_071);
     check("absent", longest);
     expect(() => check("absent", `${longest}x`)).toThrow(
@@ -178,7 +178,7 @@ describe("a program that a container is to start with", () => {
     expect(() => checkProgram(root, process, "x64")).toThrow("process.env[0] has 131073 bytes");
   });
 
-  it("is looked for in the first of thousands of folders alone, and below links that lead to and fro", {
+  it("is checked quickly with thousands of PATH folders, and links that lead to and fro", {
     timeout: 5000,
   }, () => {
     const links = Array.from({ length: 30 }, (_, index) => `work/to-and-fro${index}`);
@@ -195,7 +195,7 @@ describe("a program that a container is to start with", () => {
     }
   });
 
-  it("is left to the runtime where nothing can be told: absent, no program, a loop of links, no arguments", () => {
+  it("is left to the runtime if it is absent, no program, a loop of links, or without arguments", () => {
     put("bin/text", "hello");
     put("bin/empty", "");
     put("work/self", "#!/work/self\n");

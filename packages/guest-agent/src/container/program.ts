@@ -32,7 +32,7 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** As much as the kernel reads of the line that names a script's interpreter. */
 const longestLine = 256;
 const mostInterpreters = 4;
-/** Folders of PATH that are searched. The rest is left to the runtime, which blocks nobody else. */
+/** Folders of PATH that are searched. The rest is left to the runtime, which does not block other containers. */
 const mostFolders = 64;
 
 /** The kernel's MAX_ARG_STRLEN, which includes the terminating byte. */

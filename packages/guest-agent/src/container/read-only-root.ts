@@ -5,8 +5,8 @@ import type { OciSpec } from "@uvm-shim/hcs-schema";
 import { existsInRoot, mountsAbove } from "./path-in-root.ts";
 
 /**
- * Declares a root that is read-only as read-only: some runtimes mount it anew, and writable by default. Throws a
- * GuestFault if such a root lacks a mount point, which the runtime cannot make either.
+ * Declares a root that is read-only as read-only: some runtimes mount it again, and writable by default. Throws a
+ * GuestFault if a mount point is missing in such a root, which the runtime cannot make either.
  */
 export function withReadOnlyRoot(spec: OciSpec): OciSpec {
   const { root, mounts = [] } = spec;

@@ -74,14 +74,14 @@ it.each([
   ["RLIMIT_FSIZE", 4095],
   ["RLIMIT_NOFILE", 8],
   ["RLIMIT_CPU", 0],
-])("names the limits of a process where %s of %i kept the runtime from saying why", async (type, limit) => {
+])("names the rlimits if %s of %i kept the runtime from reporting why", async (type, limit) => {
   const process = { cwd: "/", rlimits: [{ type, hard: limit, soft: limit }] };
   expect(await saidOf("create: {", { process })).toContain(`OciSpecification.process.rlimits [{"type":"${type}"`);
   const enough = { cwd: "/", rlimits: [{ type, hard: 4096, soft: 4096 }] };
   expect(await saidOf("create: {", { process: enough })).toMatch(/ create: \{$/);
 });
 
-it("leaves alone what its input does not explain, and what is no fault of the guest", async () => {
+it("leaves alone errors that the specification does not explain, and other kinds of errors", async () => {
   expect(await saidOf("delete: something else")).toMatch(/ delete: something else$/);
   const other = new Error("mount");
   await expect(namingFields(input, () => Promise.reject(other))).rejects.toBe(other);

@@ -64,7 +64,7 @@ const suspects: readonly Suspect[] = [
   { words: /^/, when: hasTightLimit, field: "process.rlimits", value: ({ process }) => process?.rlimits },
 ];
 
-/** File systems in which nobody can make a mount point. */
+/** File systems in which no mount point can be made. */
 const takingNothing = /^\/(proc|sys)\//;
 /** NAME_MAX: a shorter path cannot contain a name that is too long. */
 const longestName = 255;

@@ -8,7 +8,7 @@ describe("the guest's OCI runtime", () => {
     expect(findRuntime((path) => path === "/usr/local/bin/runc")).toBe("/usr/local/bin/runc");
   });
 
-  it("is named with its places where there is none", () => {
+  it("is reported with its possible paths if it is missing", () => {
     expect(() => findRuntime(() => false)).toThrow(
       "the guest's image has no OCI runtime: expected one of /usr/bin/crun, /usr/sbin/crun, /usr/local/bin/crun, ",
     );

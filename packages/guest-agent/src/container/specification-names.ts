@@ -1,6 +1,6 @@
 /**
  * Names of the OCI runtime specification. The real guest decodes a specification with names in any case, and encodes it
- * anew for its runtime; the runtimes themselves accept only the exact case.
+ * again for its runtime; the runtimes themselves accept only the exact case.
  */
 import { type Names, spelledAs } from "@uvm-shim/hcs-schema";
 

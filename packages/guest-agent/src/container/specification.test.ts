@@ -50,12 +50,12 @@ const given: OciSpec = {
 };
 
 describe("a specification for the guest", () => {
-  it("has a version that every runtime takes, whichever its writer knew", () => {
+  it("has a version that every runtime accepts, whatever version was given", () => {
     const spec = rewriteSpecification("box", { ...given, ociVersion: "1.2.1" }, poor);
     expect(spec.ociVersion).toBe("1.0.2");
   });
 
-  it("has what is the kernel's as a whole for reading, in each /proc and with what else is", () => {
+  it("makes kernel-wide files read-only in every /proc, beside the given paths", () => {
     const proc = (destination: string) => ({ destination, type: "proc", source: "proc" });
     const spec = rewriteSpecification(
       "box",
@@ -69,13 +69,13 @@ describe("a specification for the guest", () => {
     expect(rewriteSpecification("box", given, poor).linux).not.toHaveProperty("readonlyPaths");
   });
 
-  it("takes what is mounted outside later, as with runc, unless it says otherwise", () => {
+  it("receives later mounts from outside by default, as with runc", () => {
     expect(rewriteSpecification("box", { ...given, linux: {} }, poor).linux?.rootfsPropagation).toBe("rslave");
     const linux = { rootfsPropagation: "private" };
     expect(rewriteSpecification("box", { ...given, linux }, poor).linux?.rootfsPropagation).toBe("private");
   });
 
-  it("lies in the containers' cgroup, and keeps its name, its namespaces, its settings and the rest", () => {
+  it("puts the container in the containers' cgroup, and keeps name, namespaces, sysctls and the rest", () => {
     const spec = rewriteSpecification("box", { ...given, hostname: "box" }, poor);
     expect(spec.linux).toEqual({
       cgroupsPath: "/containers/box",
@@ -90,7 +90,7 @@ describe("a specification for the guest", () => {
     expect(spec).not.toHaveProperty("windows");
   });
 
-  it("asks for nothing that a guest without CAP_SYS_RESOURCE and security modules cannot grant", () => {
+  it("drops what a guest without CAP_SYS_RESOURCE and security modules cannot grant", () => {
     const spec = rewriteSpecification("box", given, poor);
     expect(spec.process).toEqual({
       args: ["true"],
@@ -104,7 +104,7 @@ describe("a specification for the guest", () => {
     });
   });
 
-  it("keeps all of it where the guest can", () => {
+  it("keeps everything that the guest can grant", () => {
     const spec = rewriteSpecification("box", given, rich);
     expect(spec.process).toEqual({
       ...given.process,
@@ -113,11 +113,11 @@ describe("a specification for the guest", () => {
     expect(spec.linux?.mountLabel).toBe("label");
   });
 
-  it("may raise the score by which the kernel picks what to kill", () => {
+  it("may raise the out-of-memory score", () => {
     expect(rewriteProcess({ cwd: "/", oomScoreAdj: 500 }, poor).oomScoreAdj).toBe(500);
   });
 
-  it("keeps numbers at the end of the kernel's range as they were written", () => {
+  it("keeps numbers at the limits of the kernel's range as written", () => {
     const text = '{"process":{"cwd":"/","rlimits":[{"hard":18446744073709551615,"soft":9223372036854775807}]}}';
     expect(specificationText(JSON.parse(text) as OciSpec)).toBe(text);
   });

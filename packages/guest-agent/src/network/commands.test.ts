@@ -48,7 +48,7 @@ describe("the commands for a NIC", () => {
 
   const addressed = { IPConfigs: [{ IPAddress: "10.0.0.2", PrefixLength: 24 }] };
 
-  it("take no default route without a gateway", () => {
+  it("omit a default route without a gateway", () => {
     const gateway = (NextHop?: string) =>
       commands({ Routes: [{ DestinationPrefix: "0.0.0.0/0", ...(NextHop === undefined ? {} : { NextHop }) }] });
     expect(gateway("0.0.0.0").join()).not.toContain("route");
@@ -57,7 +57,7 @@ describe("the commands for a NIC", () => {
     }
   });
 
-  it("reach a gateway that is in none of the NIC's subnets", () => {
+  it("reach a gateway outside the NIC's subnets", () => {
     expect(commands({ ...addressed, Routes: [{ DestinationPrefix: "0.0.0.0/0", NextHop: "10.0.1.1" }] })).toContain(
       "route add default via 10.0.1.1 dev eth0 onlink",
     );
@@ -101,7 +101,7 @@ describe("the commands for a NIC", () => {
 describe("the request for a NIC", () => {
   const read = (more: object) => readNetworkAdapter(new Fields({ ...base, ...more }, "Settings"));
 
-  it("may leave out what is empty, as the host's encoder does", () => {
+  it("may omit empty fields, as the host's encoder does", () => {
     expect(read({ Routes: [{ DestinationPrefix: "0.0.0.0/0" }] })).toEqual({
       ...base,
       DNSSuffix: "",
@@ -113,7 +113,7 @@ describe("the request for a NIC", () => {
     });
   });
 
-  it("names its namespace as the host does, or not at all", () => {
+  it("may name its namespace, in any case", () => {
     expect(read({ NamespaceID: "Pod-A" }).NamespaceID).toBe("pod-a");
     expect(read({ NamespaceID: undefined }).NamespaceID).toBe("");
   });
@@ -126,7 +126,7 @@ describe("the request for a NIC", () => {
     ["DNSServerList", { DNSServerList: "10.0.0.1;reboot" }, "addresses separated by commas"],
     ["EncapOverhead", { EncapOverhead: -1 }, "an integer"],
     ["IPConfigs", { IPConfigs: Array(257).fill({ IPAddress: "10.0.0.2", PrefixLength: 24 }) }, "a list of at most 256"],
-  ])("is refused for its %s", (field, more, accepted) => {
+  ])("is refused for an invalid %s", (field, more, accepted) => {
     expect(() => read(more)).toThrow(`Settings.${field} must be ${accepted}`);
   });
 
@@ -140,7 +140,7 @@ describe("the request for a NIC", () => {
       "an address of the destination's kind",
     ],
     ["Routes[0].Metric", { Routes: [{ DestinationPrefix: "10.0.0.0/8", Metric: 65536 }] }, "an integer"],
-  ])("is taken whatever its %s, which fails whoever sets it up", (field, more, accepted) => {
+  ])("is accepted with an invalid %s, which fails the set-up later", (field, more, accepted) => {
     expect(read(more).problem).toContain(`Settings.${field} must be ${accepted}`);
   });
 });

@@ -12,7 +12,7 @@ describeWith(
   "busybox",
   "mkfs.ext4",
   "ip",
-)("the guest's networks", () => {
+)("NICs in the guest", () => {
   let fixtures: Fixtures;
   let machine: Machine;
   let plugs: Plugs;
@@ -31,13 +31,13 @@ describeWith(
     rmSync(fixtures.folder, { recursive: true });
   });
 
-  /** A namespace of its own for each case. */
+  /** A new namespace id. */
   const newNamespace = (): string => `namespace-${++namespaces}`;
   const modify = (type: "Add" | "Remove", namespace: string, number: number, more: object = {}): Promise<void> =>
     machine.modify(type, "Network", { NamespaceID: namespace, ID: nicId(number), ...more });
   const address = (text: string, length = 24) => ({ IPConfigs: [{ IPAddress: text, PrefixLength: length }] });
 
-  /** Makes the sandbox container of a pod in the namespace, and answers with its pid. */
+  /** Makes the sandbox container of a pod in the namespace, and returns its pid. */
   async function makePod(id: string, namespace: string, annotations = {}): Promise<number> {
     const windows = { network: { networkNamespace: namespace.toUpperCase() } };
     const skip = { "io.microsoft.cri.skip-pod-networking": "false" };
@@ -46,17 +46,17 @@ describeWith(
     return (await machine.createPod(id, more)).pid;
   }
 
-  /** What ip says in the VM's own network. */
+  /** Output of ip in the VM's own network. */
   async function ip(...words: readonly string[]): Promise<string> {
     return (await machine.inGuest(["ip", ...words])).stdout;
   }
 
-  /** What ip says in the network of a process. */
+  /** Output of ip in the network of a process. */
   async function ipIn(pid: number, ...words: readonly string[]): Promise<string> {
     return (await machine.inGuest(["busybox", "nsenter", `--net=/proc/${pid}/ns/net`, "/bin/ip", ...words])).stdout;
   }
 
-  it("leave a NIC alone until a container has its namespace, whose eth0, eth1 and so on they become", async () => {
+  it("stay as they are until a container takes their namespace, and become its eth0 and eth1", async () => {
     const namespace = newNamespace();
     plugs.plug(machine, 1);
     plugs.plug(machine, 2);
@@ -93,7 +93,7 @@ describeWith(
     expect(await ipIn(pid, "link")).not.toMatch(/eth\d/);
   });
 
-  it("take one NIC that comes later, and no second one", async () => {
+  it("can be added to a running pod, but only one", async () => {
     const namespace = newNamespace();
     const pid = await makePod("late", namespace, { "io.microsoft.cri.skip-pod-networking": "True" });
     plugs.plug(machine, 3);
@@ -114,14 +114,14 @@ describeWith(
     plugs.unplug(5);
   });
 
-  it("are the VM's own for a pod that asks for it, whose containers have no other", async () => {
+  it("stay in the VM's network for a pod that requests it, as do its containers", async () => {
     const namespace = newNamespace();
     plugs.plug(machine, 6);
     await modify("Add", namespace, 6, address("10.6.0.2"));
     const hostNetwork = { "io.microsoft.virtualmachine.lcow.hostnetwork": "true" };
     const pid = await makePod("hosted", namespace, hostNetwork);
     expect(await ip("addr", "show", "dev", "eth0")).toContain("10.6.0.2/24");
-    // A sandbox container is asked alone, whatever a workload says.
+    // The sandbox container alone decides, whatever a workload says.
     const own = { namespaces: ["pid", "mount", "network"].map((type) => ({ type })), resources: {}, sysctl: {} };
     await machine.createWorkload("hosted", "guest-of-the-host", { args: ["ls", "/sys/class/net"] }, own);
     const { stdout, exit } = await machine.execute("guest-of-the-host");
@@ -129,7 +129,7 @@ describeWith(
     await exit;
     const { stdout: networks } = await machine.inGuest(["ls", "-l", "/proc/1/ns/net", `/proc/${pid}/ns/net`]);
     expect(new Set(networks.match(/net:\[\d+\]/g)).size).toBe(1);
-    // A NIC that comes later belongs to a namespace that no container was given.
+    // A later NIC belongs to a namespace that no container has.
     plugs.plug(machine, 7);
     await modify("Add", namespace, 7, address("10.7.0.2"));
     expect(await ip("addr")).not.toContain("10.7.0.2");
@@ -137,7 +137,7 @@ describeWith(
     plugs.unplug(7);
   });
 
-  it("know a NIC once, and refuse one that does not come", async () => {
+  it("are refused if they are known already, or do not appear", async () => {
     const namespace = newNamespace();
     plugs.plug(machine, 8);
     await modify("Add", namespace, 8, address("10.8.0.2"));
@@ -145,7 +145,7 @@ describeWith(
       hresultName: "E_FAIL",
       message: expect.stringContaining("already"),
     });
-    await modify("Remove", "nobody's", 8);
+    await modify("Remove", "unknown", 8);
     await modify("Remove", namespace, 8);
     plugs.unplug(8);
     await expect(modify("Add", namespace, 9)).rejects.toThrow(`NIC ${nicId(9)} did not appear within 5000 ms`);
@@ -161,7 +161,7 @@ describeWith(
     ],
     [13, "a default route to nowhere", { Routes: [{ DestinationPrefix: "0.0.0.0/0" }] }, "expected a gateway or"],
     [14, "too much encapsulation", { EncapOverhead: 400 }, "invalid EncapOverhead 400: expected 0 to 220"],
-  ])("take NIC %i with %s, with which no container can be made, and keep it listed", async (number, _, more, words) => {
+  ])("are accepted as NIC %i with %s, stay listed, and fail their container", async (number, _, more, words) => {
     const namespace = newNamespace();
     plugs.plug(machine, number);
     const given = { ...address(`10.${number}.0.2`), ...more };
@@ -170,12 +170,12 @@ describeWith(
       hresultName: "E_FAIL",
       message: expect.stringContaining(words),
     });
-    // The NIC itself went with the network that it had been moved to.
+    // The NIC itself was removed with the network that it had been moved to.
     await expect(modify("Add", namespace, number, given)).rejects.toThrow("already");
     await modify("Remove", namespace, number);
   });
 
-  it("keep a NIC listed that could not be moved to a container, with which all later ones fail until it is removed", async () => {
+  it("stay listed if they cannot be moved to a container, and fail all later ones until they are removed", async () => {
     const namespace = newNamespace();
     const pid = await makePod("listed", namespace, { "io.microsoft.cri.skip-pod-networking": "True" });
     plugs.plug(machine, 15);
@@ -194,13 +194,13 @@ describeWith(
     plugs.unplug(17);
   });
 
-  describe("that the emulated host has offered", () => {
+  describe("in a network namespace that the emulated host offers", () => {
     const joined = (number: number): string => `0000000${number}-aaaa-4000-8000-000000000000`;
     const hostNetwork = { "io.microsoft.virtualmachine.lcow.hostnetwork": "true" };
 
-    it("are joined by the container that holds them, with what stands there as it is", async () => {
+    it("stay as they are, and the container joins the namespace", async () => {
       plugs.offer(machine, joined(1), 21);
-      // The address is that of the namespace, whatever the host tells of the NIC.
+      // The address stays that of the namespace, whatever the host sends for the NIC.
       await modify("Add", joined(1), 21, { ...address("10.99.0.2"), DNSServerList: "10.21.0.1" });
       const pid = await makePod("joined", joined(1));
       const shown = await ipIn(pid, "addr");
@@ -212,13 +212,13 @@ describeWith(
       expect(await ipIn(pid, "addr")).toContain("10.21.0.2/24");
     });
 
-    it("are joined without a NIC, too", async () => {
+    it("need no request for the container to join the namespace", async () => {
       plugs.offer(machine, joined(2), 22);
       const pid = await makePod("joined-bare", joined(2), { "io.microsoft.cri.skip-pod-networking": "true" });
       expect(await ipIn(pid, "addr")).toContain("10.22.0.2/24");
     });
 
-    it("are those of a pod that asks for the VM's network, too: its NICs are nowhere else", async () => {
+    it("are used by a pod that requests the VM's network, too: it has no other NICs", async () => {
       plugs.offer(machine, joined(3), 23);
       await modify("Add", joined(3), 23, address("10.23.0.2"));
       const pid = await makePod("joined-host", joined(3), hostNetwork);
@@ -227,7 +227,7 @@ describeWith(
     });
   });
 
-  it("say which command failed for a container that could not be connected, of which nothing is left", async () => {
+  it("are reported with the failed command if a container cannot be connected, and nothing is left of it", async () => {
     const namespace = newNamespace();
     plugs.plug(machine, 10);
     const routes = [1, 2].map(() => ({ DestinationPrefix: "10.9.0.0/16", NextHop: "10.10.0.1" }));
@@ -239,7 +239,7 @@ describeWith(
       hresultName: "HCS_E_SYSTEM_NOT_FOUND",
     });
     const { stdout } = await machine.inGuest(["ls", "/run/oci"]);
-    // The NIC went with the network that it had been moved to.
+    // The NIC was removed with the network that it had been moved to.
     expect(stdout).not.toContain("unconnected");
   });
 });

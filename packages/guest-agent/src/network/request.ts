@@ -15,7 +15,7 @@ const mostItems = 256;
 
 /** A NIC as the host describes it. */
 export interface DescribedAdapter extends LinuxNetworkAdapter {
-  /** An error in its addresses or routes, which the reference's guest finds only when it sets the NIC up. */
+  /** An error in its addresses or routes, which the real guest finds only when it sets the NIC up. */
   readonly problem?: string;
 }
 

@@ -8,7 +8,7 @@ const folder = "/run/gcs/pods/pod/pod";
 const spec = { ociVersion: "1.0.2", root: { path: "/root" } };
 
 describe("the files of a pod", () => {
-  it("are mounted where the specification has none of that very name", () => {
+  it("are mounted unless the specification mounts that very path", () => {
     const own = { destination: "/etc/hosts", type: "bind", source: "/run/hosts", options: ["rbind"] };
     const other = { ...own, destination: "/etc/hostname/" };
     expect(podFileMounts({ ...spec, mounts: [own, other] }, folder)).toEqual([
@@ -17,12 +17,12 @@ describe("the files of a pod", () => {
     ]);
   });
 
-  it("are read-only in a read-only root, whether or not it has a place for them", () => {
+  it("are read-only in a read-only root, with or without mount points", () => {
     const mounts = podFileMounts({ ...spec, root: { path: "/nowhere", readonly: true } }, folder);
     expect(mounts.map(({ options }) => options)).toEqual(Array(3).fill(["bind", "ro"]));
   });
 
-  it("are written below the folder of the sandbox, which is made", () => {
+  it("are written to the sandbox's folder, which is made if missing", () => {
     const base = mkdtempSync(join(tmpdir(), "pod-files-"));
     try {
       writePodFile(join(base, "a/b"), "hostname", hostnameFile("pod"));
@@ -32,12 +32,12 @@ describe("the files of a pod", () => {
     }
   });
 
-  it("know the pod as one that is reached at this machine", () => {
+  it("map the pod's host name to 127.0.0.1", () => {
     expect(hostsFile("pod")).toContain("127.0.0.1 localhost\n127.0.0.1 pod\n");
     expect(hostsFile("pod.example.test")).toContain("127.0.0.1 pod.example.test pod\n");
   });
 
-  it("cannot be written into by a name", () => {
+  it("cannot be broken by a host name", () => {
     checkHostname("");
     checkHostname("a-B_9.test");
     for (const name of ["a\n6.6.6.6 bank.test", "a b", "x".repeat(256)]) {
@@ -45,7 +45,7 @@ describe("the files of a pod", () => {
     }
   });
 
-  it("have what the NICs say of name resolution, of at most six domains", () => {
+  it("take name resolution from the NICs, with at most six search domains", () => {
     expect(resolvConfFile({ searches: ["a.test", "b.test"], servers: ["10.0.0.1", "fd00::1"] })).toBe(
       "search a.test b.test\nnameserver 10.0.0.1\nnameserver fd00::1\n",
     );

@@ -63,7 +63,7 @@ export function resolvConfFile({ searches, servers }: NameResolution): string {
 
 /**
  * The mounts of the files that the specification does not mount itself. The container fails if its root is read-only and
- * lacks these files, since the runtime cannot make the mount points.
+ * has no such files, since the runtime cannot make the mount points.
  */
 export function podFileMounts({ mounts = [], root }: OciSpec, folder: string): readonly OciMount[] {
   const options = ["bind", ...(root?.readonly === true ? ["ro"] : [])];

@@ -3,15 +3,15 @@ import { expect, it } from "vitest";
 import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 
-/** As the emulated host grants them. */
+/** Device rules as the emulated host sets them. */
 const basic = ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:1", "5:2", "136:*", "10:200"];
 const grants = [...basic.map((numbers) => `c ${numbers} rwm`), "c *:* m", "b *:* m"];
 const guid = "6f9619ff-8b86-d011-b42d-00c04fc964ff";
-/** A device that every kernel has and no container gets by itself; who only writes needs no capability. */
+/** A device that every kernel has and no container gets by default; writing to it needs no capability. */
 const kernelLog = { major: 1, minor: 11 };
 
 describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
-  "devices of containers with %s",
+  "devices of containers, with %s",
   (runtime) => {
     let machine: Machine;
 
@@ -24,18 +24,18 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     const windows = { devices: [{ id: guid, idType: "vpci-instance-id" }] };
     const use = `cat /dev/vpci/${guid}/device.json; : >>/dev/vpci/${guid}/device && echo open; echo x >/dev/null`;
 
-    it("are assigned ones that it names", async () => {
+    it("include the assigned ones that the container names", async () => {
       await machine.modify("Add", "VPCIDevice", { VMBusGUID: guid });
       const { code, stdout, stderr } = await machine.run("named", ["sh", "-c", use], { resources: {} }, { windows });
       expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: "declared\nopen\n", stderr: "" });
     });
 
-    it("are not those that it does not name", async () => {
+    it("do not include assigned ones that it does not name", async () => {
       const { stdout } = await machine.run("unnamed", ["sh", "-c", `ls /dev/vpci || echo none`], { resources: {} });
       expect(stdout).toBe("none\n");
     });
 
-    it("are all of the guest's for a privileged one, though the guest itself may not use all", async () => {
+    it("are all of the guest's for a privileged container, even if the guest itself is restricted", async () => {
       const annotations = { "io.microsoft.virtualmachine.lcow.privileged": "true" };
       const script = `ls /dev/full; ${use}`;
       const more = { windows, annotations };
@@ -43,7 +43,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
       expect(stdout).toBe("/dev/full\ndeclared\nopen\n");
     });
 
-    it("that the guest does not have are named", async () => {
+    it("are named in the error if the guest does not have them", async () => {
       await expect(machine.run("missing", ["true"], { devices: [{ path: "/dev/fuse" }] })).rejects.toMatchObject({
         message: expect.stringContaining("OciSpecification.linux.devices[0].path: device /dev/fuse does not exist"),
       });

@@ -12,12 +12,12 @@ const disk = node("/dev/scsi/0/1", "b", 7, 3);
 const zero = node("/dev/zero", "c", 1, 5);
 const engine = node(`/dev/vpci/${guid}/device`, "c", 10, 229);
 
-/** A guest with two nodes and an assigned device, kept to some devices by version 1, or to none. */
+/** A guest with two nodes and an assigned device, with device rules of version 1 or without any. */
 const guest = (list: string | undefined): GuestDevices => ({
   rules: () => (list === undefined ? undefined : parseDeviceRules(list)),
   nodes: () => [disk, zero],
   node: (path) => [disk, zero].find((one) => one.path === path),
-  assigned: (wanted) => (wanted === guid ? { folder: `/dev/vpci/${guid}`, nodes: [engine] } : undefined),
+  assigned: (id) => (id === guid ? { folder: `/dev/vpci/${guid}`, nodes: [engine] } : undefined),
 });
 const restricted = guest("c 1:5 rwm\nb *:* m\nb 7:3 rw\n");
 const denyAll = { allow: false, access: "rwm" };
@@ -33,14 +33,14 @@ const grant = (given: OciSpec, devices: GuestDevices = restricted): OciSpec => g
 const privileged = { "io.microsoft.virtualmachine.lcow.privileged": "true" };
 
 describe("the devices of a workload", () => {
-  it("are none beyond those that every container has", () => {
+  it("are none by default, beside those of every container", () => {
     expect(grant(spec({ resources: {} }))).toMatchObject({
       mounts: [],
       linux: { devices: [], resources: { devices: [] } },
     });
   });
 
-  it("are those of its own rules, with the rest of its resources", () => {
+  it("follow its own rules, and its other resources are kept", () => {
     const rules = [denyAll, { allow: true, type: "c", major: 1, minor: 3, access: "rwm" }];
     const given = spec({ resources: { devices: rules, pids: { limit: 1 } }, sysctl: { a: "b" } });
     expect(grant(given).linux).toEqual({
@@ -50,7 +50,7 @@ describe("the devices of a workload", () => {
     });
   });
 
-  it("have the numbers that they have in the guest", () => {
+  it("have their numbers in the guest", () => {
     const named = [{ path: "/dev/scsi/0/1", type: "b", major: 8, minor: 1, fileMode: 0o666, uid: 1000 }];
     expect(grant(spec({ devices: named, resources: {} })).linux).toMatchObject({
       devices: [{ ...disk, fileMode: 0o666, uid: 1000 }],
@@ -58,7 +58,7 @@ describe("the devices of a workload", () => {
     });
   });
 
-  it("include assigned ones, whose folder shows what they are, and none of another kind", () => {
+  it("include assigned ones with their folder, and none of other kinds", () => {
     const devices = [
       { id: guid, idType: "gpu" },
       { id: "x", idType: "class" },
@@ -78,7 +78,7 @@ describe("the devices of a workload", () => {
     });
   });
 
-  it("are all that the guest has for a privileged one, which only its annotation makes", () => {
+  it("are all of the guest's if the annotation makes it privileged", () => {
     const host = { path: "/dev/of-the-host", type: "c", major: 99, minor: 1 };
     const linux = { devices: [host, { path: zero.path }], resources: { devices: [denyAll] } };
     expect(grant({ ...spec(linux), annotations: privileged }).linux).toEqual({
@@ -96,7 +96,7 @@ describe("the devices of a workload", () => {
       'linux.resources.devices[0].allow: expected true or false, got "yes"',
     ],
     [spec(undefined, { devices: [{ id: "x", idType: "vpci" }] }), "windows.devices[0].id: device x is not assigned"],
-  ])("%j names what the guest does not have", (given, message) => {
+  ])("are named in the error if they are invalid or missing: %j", (given, message) => {
     expect(() => grant(given)).toThrow(`OciSpecification.${message}`);
   });
 
@@ -104,7 +104,7 @@ describe("the devices of a workload", () => {
     ["a node", spec({ devices: [{ path: zero.path }] })],
     ["an assigned device", spec({}, { devices: [{ id: guid, idType: "vpci" }] })],
     ["being privileged", { ...spec({}), annotations: privileged }],
-  ])("need resources for the rule of %s, of whose absence the agent ends", (_, given) => {
+  ])("need linux.resources for the rule of %s: its absence crashes the agent", (_, given) => {
     expect(() => grant(given)).toThrow(AbsentPart);
   });
 });
@@ -114,13 +114,13 @@ describe("rules for devices", () => {
     withGrantableRules(spec(rules === undefined ? {} : { resources: { devices: rules } }), devices).linux?.resources
       ?.devices;
 
-  it("deny what they do not allow", () => {
+  it("deny everything else", () => {
     expect(rulesOf(undefined, restricted)).toEqual([denyAll]);
     expect(rulesOf([allowEngine], restricted)).toEqual([denyAll, allowEngine]);
     expect(rulesOf([denyAll, allowEngine], restricted)).toEqual([denyAll, allowEngine]);
   });
 
-  it("allow all that the guest may use where they allow all", () => {
+  it("that allow everything allow what the guest may use", () => {
     expect(rulesOf([denyAll, allowAll, allowEngine], restricted)).toEqual([
       denyAll,
       { allow: true, type: "c", major: 1, minor: 5, access: "rwm" },
@@ -130,7 +130,7 @@ describe("rules for devices", () => {
     ]);
   });
 
-  it.each([undefined, "a *:* rwm\n"])("are kept where nothing restricts the guest: %j", (list) => {
+  it.each([undefined, "a *:* rwm\n"])("are kept if the guest is unrestricted: %j", (list) => {
     expect(rulesOf([allowAll, allowEngine], guest(list))).toEqual([allowAll, allowEngine]);
   });
 });

@@ -22,7 +22,7 @@ export interface GuardedContainer {
 }
 
 /**
- * What the reference's guest requires as soon as it has a policy, whatever the policy allows (internal/guest/runtime/hcsv2
+ * What the real guest requires as soon as it has a policy, whatever the policy allows (internal/guest/runtime/hcsv2
  * of microsoft/hcsshim): otherwise a host could substitute other files under the names that the policy covers.
  */
 export class PolicyGuard {
@@ -168,7 +168,7 @@ function expectPath(field: string, path: string, accepted: readonly string[]): v
   throw denied(`invalid ${field} ${JSON.stringify(path)}: expected ${[...new Set(accepted)].join(" or ")}`);
 }
 
-/** The reference's guest answers all of these with the code of errors without one. */
+/** The real guest answers all of these with the code of errors without one. */
 function denied(problem: string): GuestFault {
   return new GuestFault("E_FAIL", `denied because of the guest's security policy: ${problem}`);
 }

@@ -15,7 +15,7 @@ describe("the security context of a container", () => {
   const policy = { EnforcerType: "rego", EncodedSecurityPolicy: "e30=" };
   const folder = (): string => join(bundle, "security-context");
 
-  it("is a read-only folder that the environment names", () => {
+  it("is a read-only folder, named in the environment", () => {
     const given = withSecurityContext(spec, "c1", bundle, policy);
     expect(given.process?.env).toEqual(["A=1", "UVM_SECURITY_CONTEXT_DIR=/security-context-c1"]);
     expect(given.mounts).toEqual([
@@ -25,14 +25,14 @@ describe("the security context of a container", () => {
     expect(readFileSync(join(folder(), "security-policy-base64"), "utf8")).toBe("e30=");
   });
 
-  it("tells where the guest comes from, as far as the host told it", () => {
-    const told = { ...policy, EncodedUVMReference: "cmVm", EncodedUVMHashEnvelopeReference: "ZW52" };
-    withSecurityContext(spec, "c1", bundle, told);
+  it("contains the reference information that the host gave", () => {
+    const withReferences = { ...policy, EncodedUVMReference: "cmVm", EncodedUVMHashEnvelopeReference: "ZW52" };
+    withSecurityContext(spec, "c1", bundle, withReferences);
     expect(readFileSync(join(folder(), "reference-info-base64"), "utf8")).toBe("cmVm");
     expect(readFileSync(join(folder(), "transparent-reference-info-base64"), "utf8")).toBe("ZW52");
   });
 
-  it("is none without a policy, or where it is not wanted", () => {
+  it("is absent without a policy, or if an annotation disables it", () => {
     const unwanted = { ...spec, annotations: { "io.microsoft.virtualmachine.lcow.securitypolicy.env": "false" } };
     expect(withSecurityContext(spec, "c1", bundle, undefined)).toBe(spec);
     expect(withSecurityContext(unwanted, "c1", bundle, policy)).toBe(unwanted);

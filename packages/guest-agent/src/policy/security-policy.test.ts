@@ -33,15 +33,15 @@ describe("a policy", () => {
     ],
     ["of the latest interface", rules([...first, ...tenth, ...latest], "0.12.0", ['mount_cims := {"allowed": false}'])],
     ["with comments and empty lines", `# everything\n\n${rules(first, "0.1.0", [" # the end"])} # of it\n`],
-  ])("%s that allows everything is taken", (_, policy) => {
+  ])("%s that allows everything is accepted", (_, policy) => {
     expect(() => take(policy)).not.toThrow();
     expect(() => take(policy, "")).not.toThrow();
   });
 
   it.each([
-    ["comments in a line", `x ${" #".repeat(500_000)}"`, "line 3 is more than a constant"],
-    ["spaces before what is none of a line", `x := ${" ".repeat(1_000_000)}b\rc`, "x is more than a constant"],
-  ])("of a megabyte is read in one go: %s", (_, line, problem) => {
+    ["number signs in a line", `x ${" #".repeat(500_000)}"`, "line 3 is more than a constant"],
+    ["spaces before an unexpected character", `x := ${" ".repeat(1_000_000)}b\rc`, "x is more than a constant"],
+  ])("of a megabyte is read quickly: %s", (_, line, problem) => {
     expect(() => take(`package policy\napi_version := "0.1.0"\n${line}`)).toThrow(problem);
   });
 
@@ -50,13 +50,13 @@ describe("a policy", () => {
     ["x := 1 # one # two", 1],
     ['x := "# a" # b', "# a"],
     ["x := 1#2", undefined],
-  ])("has comments where %j has one", (line, value) => {
+  ])("with the comment in %j is read without it", (line, value) => {
     const read = () => take(rules(first, "0.1.0", [line]));
     if (value === undefined) expect(read).toThrow("x is more than a constant");
     else expect(read).not.toThrow();
   });
 
-  it("that is empty is taken, and opens the door, unless rules are asked for", () => {
+  it("that is empty is accepted as an open door, unless the enforcer is rego", () => {
     expect(() => take("", "")).not.toThrow();
     expect(() => take("", "open_door")).not.toThrow();
   });
@@ -72,7 +72,7 @@ describe("a policy", () => {
     [rules(first, "0.1.0", ["exec_external := data.framework.exec_external"]), "exec_external is more than a constant"],
     [rules(first, "0.1.0", [`exec_external := ${allowing} { false }`]), "exec_external is more than a constant"],
     [rules(first, "0.1.0", ["allow { true }"]), "line 6 is more than a constant"],
-  ])("%j that does not is refused, since nobody would enforce it", (policy, problem) => {
+  ])("%j that does not allow everything is refused, since it would not be enforced", (policy, problem) => {
     const message = `Request.Settings.EncodedSecurityPolicy: ${problem}`;
     expect(() => take(policy)).toThrow(expect.objectContaining({ hresultName: "ERROR_NOT_SUPPORTED" }));
     expect(() => take(policy)).toThrow(message);

@@ -9,7 +9,7 @@ import { readRootDigest } from "./verity.ts";
 const folder = mkdtempSync(join(tmpdir(), "verity-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A disk whose file system says that it has so many blocks of 2^(10 + exponent) bytes. */
+/** A disk whose superblock claims the given number of blocks of 2^(10 + exponent) bytes. */
 function disk(blocks: number, exponent: number): string {
   const bytes = Buffer.alloc(8 * 4096);
   bytes.writeUInt32LE(blocks, 1024 + 0x04);
@@ -21,20 +21,20 @@ function disk(blocks: number, exponent: number): string {
 }
 
 describe("the hash tree behind a file system", () => {
-  it("is found where the file system ends", () => {
+  it("is found at the end of the file system", () => {
     const path = disk(8, 2);
     const digest = appendHashTree(path);
     expect(readRootDigest(path)).toBe(digest);
   });
 
-  // 1024 << 21 is negative, 1024 << 22 is 0 and 1024 << 32 is 1024: none is where the file system ends.
-  it.each([7, 21, 22, 32, 0xffffffff])("is not looked for behind blocks of 2^(10 + %d) bytes", (exponent) => {
+  // In 32 bits, 1024 << 21 is negative, 1024 << 22 is 0 and 1024 << 32 is 1024: all wrong.
+  it.each([7, 21, 22, 32, 0xffffffff])("is not searched for behind blocks of 2^(10 + %d) bytes", (exponent) => {
     const read = () => readRootDigest(disk(2, exponent));
     expect(read).toThrow(GuestFault);
     expect(read).toThrow(`blocks of 2^${10 + exponent} bytes: expected at most 2^16`);
   });
 
-  it("is missed behind the largest of file systems, and at the end of a disk", () => {
+  it("is missing behind the largest file system, and at the end of the disk", () => {
     expect(() => readRootDigest(disk(0xffffffff, 6))).toThrow("expected a hash tree");
     const path = disk(8, 2);
     truncateSync(path, 4096);

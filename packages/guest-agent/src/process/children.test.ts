@@ -14,7 +14,7 @@ beforeEach(() => {
 
 afterEach(() => children.close());
 
-/** Leaves an orphan behind that runs its script when the function it answers with is called. */
+/** Leaves an orphan behind, which runs its script once `go` is called. */
 async function leaveOrphan(script: string): Promise<{ pid: number; go: () => void }> {
   const parent = await children.spawn("sh", ["-c", `(read line <&3; ${script}) >/dev/null 2>&1 & echo $!`], {
     stdio: ["ignore", "pipe", "inherit", "pipe"],
@@ -24,7 +24,7 @@ async function leaveOrphan(script: string): Promise<{ pid: number; go: () => voi
 }
 
 describe("children", () => {
-  it("are run to their end, and told apart from orphans", async () => {
+  it("are run to their end, and distinguished from orphans", async () => {
     const stdio = ["ignore", "ignore", "pipe"] as const;
     const results = await Promise.all(
       [0, 1, 2, 3].map((code) => children.run("sh", ["-c", `echo ${code} >&2; exit ${code}`], { stdio: [...stdio] })),
@@ -58,7 +58,7 @@ describe("children", () => {
 });
 
 describe("orphans", () => {
-  it("tell their exit to who has adopted them", async () => {
+  it("report their exit to their adopter", async () => {
     const expectation = children.expect();
     const { pid, go } = await leaveOrphan("exit 42");
     const exit = expectation.adopt(pid);
@@ -68,13 +68,13 @@ describe("orphans", () => {
     expect(await exit).toMatchObject({ exited: true, exitCode: 42, signal: undefined });
   });
 
-  it("tell it also when they ended before they were adopted", async () => {
+  it("report it even if they ended before their adoption", async () => {
     const expectation = children.expect();
     const early = await leaveOrphan("exit 7");
     const later = await leaveOrphan("exit 8");
     const laterExit = expectation.adopt(later.pid);
     early.go();
-    // Exits are collected together or in order: with the second one the first is known.
+    // Exits are collected together or in order: once the second is known, so is the first.
     while (isRunning(early.pid)) await new Promise(setImmediate);
     later.go();
     await laterExit;

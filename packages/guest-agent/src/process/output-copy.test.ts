@@ -37,17 +37,17 @@ describe("the copy of an output", () => {
   });
 
   it.each([
-    ["a FIFO that nobody reads", () => void execFileSync("mkfifo", [path]), "ENXIO"],
+    ["a FIFO without a reader", () => void execFileSync("mkfifo", [path]), "ENXIO"],
     ["a folder", () => mkdirSync(path), "EISDIR"],
     ["a link", () => symlinkSync(join(directory, "elsewhere"), path), "ELOOP"],
-  ])("is refused without waiting where there is %s", (_, make, why) => {
+  ])("is refused without waiting if the path is %s", (_, make, why) => {
     make();
     const open = (): OutputCopy => new OutputCopy({ folder: directory, file: "log" });
     expect(open).toThrow(expect.objectContaining({ hresultName: "E_INVALIDARG" }));
     expect(open).toThrow(`cannot copy the output to ${path}: ${why}`);
   });
 
-  it("is refused where there is a FIFO that somebody reads", () => {
+  it("is refused if the path is a FIFO with a reader", () => {
     execFileSync("mkfifo", [path]);
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {

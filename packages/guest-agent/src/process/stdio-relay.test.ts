@@ -48,14 +48,14 @@ const dial = (port: number, signal: AbortSignal): Promise<number> => dialHostDes
 const openFiles = (): number => readdirSync("/proc/self/fd").length;
 
 describe("stdio of a process", () => {
-  it("dials the host's ports and carries both ways to the end", async () => {
+  it("dials the host's ports, and carries bytes both ways to the end", async () => {
     const [hostIn] = await listen(1);
     const [hostOut] = await listen(2);
     const relay = await StdioRelay.connect(parameters, { StdIn: 1, StdOut: 2 }, dial, none);
     const [stdin, stdout, stderr] = relay.openPipes();
     expect(stderr).toBe("ignore");
     if (stdin === "ignore" || stdout === "ignore") throw new Error("pipes expected");
-    // The process's ends, as a child inherits them: the relay closes its own when it starts.
+    // A child inherits these ends: the relay closes its copies when it starts.
     const child = spawn("cat", [], { stdio: [stdin, stdout, "inherit"] });
     relay.startPipes();
     (await hostIn)?.end("carried");
@@ -65,14 +65,14 @@ describe("stdio of a process", () => {
     (await hostOut)?.end();
   });
 
-  it("leaves nothing open when a port does not answer or is not named", async () => {
+  it("leaves nothing open if a port does not answer or is missing", async () => {
     const [hostOut] = await listen(2);
     const before = openFiles();
     const failed = StdioRelay.connect(parameters, { StdIn: 1, StdOut: 2 }, dial, none);
     await expect(failed).rejects.toThrow("hvsocket port 1 of the host");
     const socket = (await hostOut) as Socket;
     expect(await text(socket)).toBe("");
-    // What is closed leaves the table of open files in a later turn.
+    // Closed files leave the table of open files in a later turn.
     while (openFiles() > before) await new Promise(setImmediate);
     await expect(StdioRelay.connect(parameters, { StdIn: 1 }, dial, none)).rejects.toThrow(
       "VsockStdioRelaySettings.StdOut is absent: expected a port, since CreateStdOutPipe is true",
@@ -92,12 +92,12 @@ describe("stdio of a process", () => {
     (await hostOut)?.end();
   });
 
-  it("leaves the host's input open when the process does not read it, until its end", async () => {
+  it("keeps the host's input open until the process ends, even if it is not read", async () => {
     const [hostIn] = await listen(1);
     const only = { ...parameters, CreateStdOutPipe: false };
     const relay = await StdioRelay.connect(only, { StdIn: 1 }, dial, none);
     relay.openPipes();
-    // Nobody has inherited the reading end, so it is closed as if the process had closed it.
+    // No child inherits the reading end, so it is closed as if the process had closed it.
     relay.startPipes();
     const socket = (await hostIn) as Socket;
     let hasEnded = false;
@@ -116,7 +116,7 @@ describe("stdio of a process", () => {
     socket.destroy();
   });
 
-  it("does not tell the process that the host has closed its output: the pipe fills", async () => {
+  it("lets the pipe fill up when the host has closed the output, and does not close it", async () => {
     const [hostOut] = await listen(2);
     const only = { ...parameters, CreateStdInPipe: false };
     const relay = await StdioRelay.connect(only, { StdOut: 2 }, dial, none);
@@ -140,7 +140,7 @@ describe("stdio of a process", () => {
     await relay.finish();
   });
 
-  it("dials the output anew that is to be kept, until it is not", async () => {
+  it("dials a kept output again, until it is no longer kept", async () => {
     const [hostOut] = await listen(2);
     const only = { ...parameters, CreateStdInPipe: false };
     const relay = await StdioRelay.connect(only, { StdOut: 2 }, dial, none);
@@ -168,7 +168,7 @@ describe("stdio of a process", () => {
     expect(socket.destroyed).toBe(true);
   });
 
-  it("half-closes an output whose writers have gone, and waits until the host has closed it", async () => {
+  it("half-closes an output whose writers have closed it, and waits for the host's close", async () => {
     const [hostOut] = await listen(2);
     const only = { ...parameters, CreateStdInPipe: false };
     const relay = await StdioRelay.connect(only, { StdOut: 2 }, dial, none);
@@ -191,7 +191,7 @@ describe("stdio of a process", () => {
 });
 
 describe("ports of the guest", () => {
-  it("are answered when somebody serves them, with what came after the line", async () => {
+  it("pass connections to their service, with the bytes after the request line", async () => {
     const server = serveGuestPorts(folder, new Map([[7, (socket: Socket) => void socket.pipe(socket)]]));
     servers.push(server);
     await once(server, "listening");
@@ -205,7 +205,7 @@ describe("ports of the guest", () => {
     expect(await text(other)).toBe("");
   });
 
-  it("give up dialling when they are told to", async () => {
+  it("stop dialling when the signal aborts", async () => {
     await expect(dialHost(folder, 1, AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
   });
 });
@@ -213,7 +213,7 @@ describe("ports of the guest", () => {
 describe("the log", () => {
   const now = () => new Date(0);
 
-  it("goes to the console until somebody takes it, and back when they leave", async () => {
+  it("goes to the console, except while a forwarding sink is open", async () => {
     const console = new PassThrough();
     const sink = new PassThrough();
     const log = new GuestLog(console, now);
@@ -231,7 +231,7 @@ describe("the log", () => {
     );
   });
 
-  it("drops and counts what a reader does not keep up with", () => {
+  it("drops and counts lines that a slow reader does not take", () => {
     const lines: string[] = [];
     let release = (): void => {};
     const slow = new Writable({
@@ -245,7 +245,7 @@ describe("the log", () => {
     log.debug("dropped");
     log.debug("dropped");
     release();
-    log.debug("told");
-    expect(lines.at(-1)).toContain('"msg":"told","dropped":2');
+    log.debug("next");
+    expect(lines.at(-1)).toContain('"msg":"next","dropped":2');
   });
 });

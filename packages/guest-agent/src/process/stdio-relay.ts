@@ -31,7 +31,7 @@ interface PipeEnds {
 /** Pause between attempts to dial a host that has closed an output too early. */
 const redialPauseMs = 100;
 
-/** As in the reference's guest, an output is half-closed after its last writer, and then waits for the host to close it. */
+/** As in the real guest, an output is half-closed after its last writer, and then waits for the host to close it. */
 export class StdioRelay {
   readonly #dial: DialPort;
   readonly #ports: VsockStdioRelaySettings;
@@ -58,7 +58,7 @@ export class StdioRelay {
     dial: DialPort,
     signal: AbortSignal,
   ): Promise<StdioRelay> {
-    const wanted: [StreamName, number][] = [];
+    const requested: [StreamName, number][] = [];
     for (const [name, flag] of streams) {
       if (!parameters[flag]) continue;
       const port = ports[name];
@@ -68,13 +68,13 @@ export class StdioRelay {
           `Settings.VsockStdioRelaySettings.${name} is absent: expected a port, since ${flag} is true`,
         );
       }
-      wanted.push([name, port]);
+      requested.push([name, port]);
     }
-    const dialled = await Promise.allSettled(wanted.map(([, port]) => dial(port, signal)));
+    const dialled = await Promise.allSettled(requested.map(([, port]) => dial(port, signal)));
     const connections = new Map<StreamName, number>();
     const failures: unknown[] = [];
     for (const [index, result] of dialled.entries()) {
-      const name = wanted[index]?.[0];
+      const name = requested[index]?.[0];
       if (result.status === "rejected") failures.push(result.reason);
       else if (name !== undefined) connections.set(name, result.value);
     }

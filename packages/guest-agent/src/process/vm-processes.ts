@@ -38,7 +38,7 @@ export class VmProcesses {
   }
 }
 
-/** The reference's guest reports -1 for a process of the VM that was ended by a signal. */
+/** The real guest reports -1 for a process of the VM that was ended by a signal. */
 const endedBySignal = 0xffffffff;
 
 function reportedExit(exit: ProcessExit): ProcessExit {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "../container/parameters.ts";
 import { absolutePath, readGuestRequest } from "./guest-requests.ts";
 
-/** Only these two errors have an answer that blames the host. */
+/** Only these two errors are answered as the host's fault. */
 function blamesTheHost(act: () => unknown): boolean {
   try {
     act();
@@ -48,7 +48,7 @@ function respelled(value: unknown, spell: (name: string) => string): unknown {
 }
 
 describe("input from the host", () => {
-  it("is read or refused, whatever it is", () => {
+  it("is read or refused, whatever it contains", () => {
     fc.assert(
       fc.property(fc.constantFrom(...types, "Other"), value.any, (ResourceType, Settings) => {
         const text = JSON.stringify(Settings) ?? "";
@@ -60,7 +60,7 @@ describe("input from the host", () => {
     );
   });
 
-  it("is refused with the path of the field", () => {
+  it("is refused with the path of the invalid field", () => {
     const settings = { OciBundlePath: "/run/x", OciSpecification: { ociVersion: "1.0.2", root: { path: "rootfs" } } };
     expect(() => readContainerSettings(JSON.stringify(settings))).toThrow("ContainerConfig.OciSpecification.root.path");
     expect(() => readProcessParameters('{"OCIProcess":{"args":["x",7],"cwd":"/"}}')).toThrow(
@@ -82,7 +82,7 @@ describe("input from the host", () => {
     expect(() => readGuestRequest(share)).toThrow("Request.Settings.ShareName");
   });
 
-  it("may leave zeros and empty lists out, as the host's encoder does", () => {
+  it("may omit zeros and empty lists, as the host's encoder does", () => {
     const disk = { ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: { MountPath: "/run/x" } } as const;
     expect(readGuestRequest(disk).Settings).toEqual({
       MountPath: "/run/x",
@@ -104,7 +104,7 @@ describe("input from the host", () => {
     ["as microsoft/hcsshim does", (name: string) => (name === "OCIProcess" ? "OciProcess" : name)],
     ["in lower case", (name: string) => name.toLowerCase()],
     ["in upper case", (name: string) => name.toUpperCase()],
-  ])("has names %s", (_how, spell) => {
+  ])("may have field names %s", (_how, spell) => {
     const process = {
       args: ["x"],
       cwd: "/",
@@ -131,7 +131,7 @@ describe("input from the host", () => {
     expect(readGuestRequest({ ...request, Settings: respelled(Settings, spell) }).Settings).toEqual(Settings);
   });
 
-  it("keeps the case of names that are data", () => {
+  it("keeps the case of keys that are data", () => {
     const Environment = { Path: "a", PATH: "b" };
     expect(readProcessParameters(JSON.stringify({ Environment })).Environment).toEqual(Environment);
     const annotations = { "io.A": "a", "io.a": "b" };
@@ -142,7 +142,7 @@ describe("input from the host", () => {
     expect(readContainerSettings(JSON.stringify(settings)).OciSpecification.annotations).toEqual(annotations);
   });
 
-  it("names places by one path each", () => {
+  it("has paths in one form only", () => {
     const read = (path: string) => () => absolutePath(new Fields({ path }), "path");
     expect(read("/run/a.b/..c")()).toBe("/run/a.b/..c");
     for (const path of ["", "run", "/", "/run//a", "/run/./a", "/run/../a", "/run/", "/run/\0"]) {

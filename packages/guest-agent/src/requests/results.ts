@@ -1,6 +1,6 @@
 import { type HresultName, hresults } from "@uvm-shim/hcs-schema";
 
-/** Results that the reference's guest sends as the NTSTATUS of the service's facility; the others are HRESULTs. */
+/** Results that the real guest sends as the NTSTATUS of the service's facility; the others are HRESULTs. */
 const writtenAsStatus: readonly HresultName[] = [
   "HCS_E_CONNECTION_TIMEOUT",
   "HCS_E_UNKNOWN_MESSAGE",

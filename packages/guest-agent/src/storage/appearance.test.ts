@@ -5,7 +5,7 @@ import { waitForAppearance } from "./appearance.ts";
 describe("waiting for a device", () => {
   const never = new AbortController().signal;
 
-  it("ends when it is there, however long that takes", async () => {
+  it("ends when the device appears, however long that takes", async () => {
     const asked: string[] = [];
     let waited = 0;
     await waitForAppearance("/dev/scsi/0/1", never, {
@@ -18,7 +18,7 @@ describe("waiting for a device", () => {
     expect(waited).toBe(600_000);
   });
 
-  it("ends when the host has gone", async () => {
+  it("ends when the host disconnects", async () => {
     const gone = AbortSignal.abort(new Error("gone"));
     const waiting = waitForAppearance("/dev/scsi/0/1", gone, {
       exists: () => false,

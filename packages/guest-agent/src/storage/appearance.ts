@@ -13,7 +13,7 @@ const polling: Polling = {
 };
 
 /**
- * Resolves when an attached disk or device has appeared. Like the reference's guest, it waits until the bridge ends.
+ * Resolves when an attached disk or device has appeared. Like the real guest, it waits until the bridge ends.
  */
 export async function waitForAppearance(
   path: string,

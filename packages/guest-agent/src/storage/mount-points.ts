@@ -39,7 +39,7 @@ export function unmountAll(place: string, flags: number): void {
 }
 
 /**
- * Removes a folder as the reference's guest does, including the contents of disks and overlays that are mounted in it;
+ * Removes a folder as the real guest does, including the contents of disks and overlays that are mounted in it;
  * then it throws a GuestFault naming the mount, which stays. A missing folder counts as removed. Unlike there, the contents
  * of other mounts, which are named as well, are kept: they are files of a developer's machine.
  */

@@ -16,9 +16,9 @@ beforeEach(() => {
 });
 afterEach(() => void execFileSync("rm", ["-rf", root]));
 
-describe("what a container has written is removed", () => {
-  it("however deep its folders lie within each other", async () => {
-    // No path leads there: each is made from within the one above.
+describe("removing what a container wrote", () => {
+  it("reaches folders of any depth", async () => {
+    // Too deep for any path: each folder is made from inside the one above.
     const script =
       "import os,sys\nos.chdir(sys.argv[1])\nfor i in range(15000):\n os.mkdir('d')\n os.chdir('d')\nopen('f','w')";
     execFileSync("python3", ["-c", script, folder]);
@@ -28,7 +28,7 @@ describe("what a container has written is removed", () => {
     expect(readdirSync("/proc/self/fd").length).toBe(before);
   });
 
-  it("in pieces, between which others have their turn", async () => {
+  it("yields to other work between pieces", async () => {
     for (let index = 0; index < 2000; index++) writeFileSync(join(folder, String(index)), "");
     let turns = 0;
     let isDone = false;
@@ -43,7 +43,7 @@ describe("what a container has written is removed", () => {
     expect(turns).toBeGreaterThan(20);
   });
 
-  it("and nothing that its links lead to", async () => {
+  it("does not follow links", async () => {
     const kept = join(root, "kept");
     mkdirSync(kept);
     writeFileSync(join(kept, "file"), "");
@@ -56,8 +56,8 @@ describe("what a container has written is removed", () => {
   });
 });
 
-describeWith("root")("what is mounted where a container has written", () => {
-  it("between two pieces stays, with all that is in it, and all else is removed", () => {
+describeWith("root")("a mount in what a container wrote", () => {
+  it("that is made during the removal stays with its content, and all else is removed", () => {
     for (let index = 0; index < 200; index++) mkdirSync(join(folder, String(index)));
     const work = removeAll(folder);
     work.next();
@@ -76,7 +76,7 @@ describeWith("root")("what is mounted where a container has written", () => {
     }
   });
 
-  it("from an image with deep folders is emptied, and named", async () => {
+  it("of an image with deep folders is emptied, and named in the error", async () => {
     const [lower, upper, work, merged] = ["lower", "upper", "work", "folder/merged"].map((name) => join(root, name));
     for (const made of [lower, upper, work, merged]) mkdirSync(made as string);
     mkdirSync(join(lower as string, ...new Array<string>(40).fill("d")), { recursive: true });

@@ -8,7 +8,7 @@ import { parseMountOptions } from "./mount-options.ts";
 import { modifyStorage } from "./storage.ts";
 
 describe("mount options", () => {
-  it("are flags, data, or what holds anyway", () => {
+  it("are flags, data, or no-ops", () => {
     expect(parseMountOptions(["ro", "nosuid", "defaults", "noload", "commit=5"])).toEqual({
       flags: mountFlags.MS_RDONLY | mountFlags.MS_NOSUID,
       data: "noload,commit=5",
@@ -16,7 +16,7 @@ describe("mount options", () => {
     expect(parseMountOptions([])).toEqual({ flags: 0, data: "" });
   });
 
-  it("hold as the last of those that contradict each other says", () => {
+  it("follow the last one if they contradict each other", () => {
     expect(parseMountOptions(["ro", "noexec", "nosuid", "rw", "exec"])).toEqual({
       flags: mountFlags.MS_NOSUID,
       data: "",
@@ -33,7 +33,7 @@ describe("file systems", () => {
     ["squashfs", 0, "68737173"],
     ["btrfs", 65600, "5f42485266535f4d"],
     [undefined, 0, "00"],
-  ])("%s is known by its superblock", (name, offset, signature) => {
+  ])("%s is recognized by its superblock", (name, offset, signature) => {
     const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
     const path = join(folder, "disk");
     const bytes = Buffer.alloc(70_000);
@@ -45,7 +45,7 @@ describe("file systems", () => {
     rmSync(folder, { recursive: true });
   });
 
-  it("leave their journals alone when they are read-only", () => {
+  it("are mounted read-only without their journal", () => {
     expect(readOnlyOptionsOf("ext4")).toEqual(["noload"]);
     expect(readOnlyOptionsOf("xfs")).toEqual(["norecovery"]);
     expect(readOnlyOptionsOf("erofs")).toEqual([]);
@@ -57,7 +57,7 @@ describe("requests that storage cannot serve", () => {
   const none = new AbortController().signal;
   const device = { Controller: 0, Lun: 0 };
 
-  it("name what would be accepted", async () => {
+  it("are answered with what is accepted", async () => {
     const update = { ResourceType: "SCSIDevice", RequestType: "Update", Settings: device } as const;
     await expect(modifyStorage(update, surroundings, none)).rejects.toThrow(
       "Update SCSIDevice: expected Add or Remove",
@@ -69,7 +69,7 @@ describe("requests that storage cannot serve", () => {
     await expect(modifyStorage(combine, surroundings, none)).rejects.toThrow("Request.Settings.Layers is empty");
   });
 
-  it("stop waiting for a disk when the host has gone", async () => {
+  it("stop waiting for a disk when the host disconnects", async () => {
     const disk = { ...device, MountPath: "/run/x", Partition: 0, ReadOnly: true };
     const add = { ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: disk } as const;
     const gone = AbortSignal.abort(new Error("gone"));

@@ -106,16 +106,16 @@ async function filesystemFor(
 ): Promise<string> {
   const found = detectFilesystem(device);
   if (found !== undefined && (disk.Filesystem === undefined || disk.Filesystem === found)) return found;
-  const wanted = disk.Filesystem ?? "ext4";
+  const expected = disk.Filesystem ?? "ext4";
   if (disk.EnsureFilesystem !== true) {
     throw new GuestFault(
       "HCS_E_INVALID_LAYER",
-      `disk ${device} holds ${found ?? "no file system"}, expected ${wanted}`,
+      `disk ${device} holds ${found ?? "no file system"}, expected ${expected}`,
     );
   }
-  const { exitCode, stderr } = await runTool(`mkfs.${wanted}`, ["-q", device], signal);
-  if (exitCode !== 0) throw new GuestFault("E_FAIL", `mkfs.${wanted} ${device}: exit ${exitCode}: ${stderr.trim()}`);
-  return wanted;
+  const { exitCode, stderr } = await runTool(`mkfs.${expected}`, ["-q", device], signal);
+  if (exitCode !== 0) throw new GuestFault("E_FAIL", `mkfs.${expected} ${device}: exit ${exitCode}: ${stderr.trim()}`);
+  return expected;
 }
 
 async function removeDisk(
@@ -124,7 +124,7 @@ async function removeDisk(
   signal: AbortSignal,
 ): Promise<void> {
   const device = diskNode(disk.Controller, disk.Lun, disk.Partition);
-  // The reference's guest waits for the disk although only its mount point matters.
+  // The real guest waits for the disk although only its mount point matters.
   await waitForAppearance(device, signal);
   const remove = (): void => {
     if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
@@ -187,7 +187,7 @@ function removeLayers(layers: LinuxCombinedLayers, { guard, containers }: Storag
 }
 
 /**
- * The reference's guest mounts a folder of the scratch disk over the container's folder, so that everything written there
+ * The real guest mounts a folder of the scratch disk over the container's folder, so that everything written there
  * is on the disk, unless the scratch directory is in that folder. Only deleting the container's state unmounts it.
  */
 function combineLayers(layers: LinuxCombinedLayers): void {

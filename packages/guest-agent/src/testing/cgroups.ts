@@ -4,7 +4,7 @@ import { delay } from "@uvm-shim/lifecycle";
 
 const cgroupRoot = "/sys/fs/cgroup";
 
-/** The cgroups of one machine, in every hierarchy of the kernel. */
+/** The cgroups of one machine, in every hierarchy. */
 export function makeCgroups(name: string): readonly string[] {
   const bases = existsSync(join(cgroupRoot, "cgroup.procs"))
     ? [cgroupRoot]
@@ -24,7 +24,7 @@ function groupsBelow(folder: string): string[] {
   return [folder, ...below.flatMap((entry) => groupsBelow(join(folder, entry.name)))];
 }
 
-/** They must be empty, or become so within a second. */
+/** The cgroups must be empty, or become so within a second. */
 export async function removeCgroups(groups: readonly string[]): Promise<void> {
   for (const group of groups.flatMap((root) => groupsBelow(root).toReversed())) {
     for (let attempt = 0; ; attempt++) {

@@ -2,13 +2,13 @@ import type { Socket } from "node:net";
 
 export interface Collected {
   readonly socket: Socket;
-  /** All that came, when the stream has ended. */
+  /** Everything received, once the stream has ended. */
   readonly all: Promise<Buffer>;
-  /** Resolves when what came so far holds the text. */
+  /** Resolves once the received text contains `text`. */
   until(text: string): Promise<string>;
 }
 
-/** Closes what has been read to its end, as a host does, unless it is to be kept open. */
+/** Closes a stream that has ended, as a host does, unless `keepsOpen` is set. */
 export function collect(socket: Socket, options: { readonly keepsOpen: boolean } = { keepsOpen: false }): Collected {
   const chunks: Buffer[] = [];
   const text = (): string => Buffer.concat(chunks).toString();
@@ -18,22 +18,22 @@ export function collect(socket: Socket, options: { readonly keepsOpen: boolean }
       if (!options.keepsOpen) socket.end();
       resolve(Buffer.concat(chunks));
     };
-    // A stream without a byte ends before anybody listens.
+    // A stream without a byte may end before there is a listener.
     if (socket.readableEnded) finish();
     else socket.on("end", finish);
   });
   return {
     socket,
     all,
-    until: (wanted) =>
+    until: (expected) =>
       new Promise((resolve, reject) => {
         const check = (): void => {
-          if (!text().includes(wanted)) return;
+          if (!text().includes(expected)) return;
           socket.off("data", check);
           resolve(text());
         };
         socket.on("data", check);
-        socket.on("end", () => reject(new Error(`the stream ended without ${wanted}: ${text()}`)));
+        socket.on("end", () => reject(new Error(`the stream ended without ${expected}: ${text()}`)));
         check();
       }),
   };

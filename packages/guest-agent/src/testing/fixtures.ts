@@ -1,4 +1,4 @@
-/** What machines under test are made of: the bundled agent, a small image, and a root file system for containers. */
+/** Files for machines under test: the bundled agent, a small image, and a root file system for containers. */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { build } from "esbuild";
 /** The folder of all packages. */
 export const packages = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 
-/** What is made once for all machines of a test file. */
+/** Files that all machines of a test file share. */
 export interface Fixtures {
   readonly folder: string;
   readonly agent: string;

@@ -1,4 +1,4 @@
-/** Boots the agent as the emulated host does, in namespaces and cgroups of its own, and speaks to it as a host. */
+/** Boots the agent as the emulated host does, in its own namespaces and cgroups, and talks to it as a host. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
@@ -43,7 +43,7 @@ const enterAndRun = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 125; shift; 
 
 let machines = 0;
 
-/** The pod of the containers that name none. */
+/** The pod of containers that name no other. */
 export const podId = "pod";
 
 type Workload = [
@@ -59,9 +59,9 @@ export class Machine {
   readonly logLines: string[] = [];
   readonly notifications: ContainerNotification[] = [];
   console = "";
-  /** Outputs that have been read are left open, for a test to close them itself. */
+  /** Leaves outputs open after their end, for a test to close them. */
   keepsOutputs = false;
-  /** Milliseconds from the start of the first process to the agent's word that it is up. */
+  /** Milliseconds from the start of the first process until the agent reports that it is up. */
   bootTime = 0;
   readonly #folder: string;
   readonly #sockets: string;
@@ -117,7 +117,7 @@ export class Machine {
     });
   }
 
-  /** Keeps the machine to some devices, as the emulated host does where there is version 1. */
+  /** Restricts the machine to some devices, as the emulated host does with version 1 of control groups. */
   restrictDevices(rules: readonly string[]): void {
     const group = this.#cgroups.find((folder) => existsSync(join(folder, "devices.deny")));
     if (group === undefined) return;
@@ -141,7 +141,7 @@ export class Machine {
     return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim());
   }
 
-  /** Gives the machine so much memory, as the emulated host does. */
+  /** Limits the machine's memory, as the emulated host does. */
   limitMemory(bytes: number): void {
     for (const group of this.#cgroups) {
       for (const file of ["memory.limit_in_bytes", "memory.max"]) {
@@ -150,7 +150,7 @@ export class Machine {
     }
   }
 
-  /** Resolves when the machine has no process any more. */
+  /** Resolves when the machine has no process left. */
   readonly #off = Promise.withResolvers<number | null>();
   get off(): Promise<number | null> {
     return this.#off.promise;
@@ -201,7 +201,7 @@ export class Machine {
     this.bootTime = performance.now() - started;
   }
 
-  /** Takes the power away, as the emulated host does by closing its end. */
+  /** Cuts the power, as the emulated host does by closing its end. */
   async powerOff(): Promise<void> {
     if (this.#child === undefined) return;
     (this.#child.stdio[powerDescriptor] as Duplex).destroy();
@@ -225,7 +225,7 @@ export class Machine {
     return server;
   }
 
-  /** The next connection of the guest to a port. */
+  /** The guest's next connection to a port. */
   async accept(port: number): Promise<Socket> {
     const { promise, resolve } = Promise.withResolvers<Socket>();
     const server = await this.#listen(port, (socket) => {
@@ -271,7 +271,7 @@ export class Machine {
     await this.client.request("modifySettings", uvmContainerId, { Request: { RequestType, ResourceType, Settings } });
   }
 
-  /** Shares a fresh copy of the root file system and makes a workload of it, in the machine's pod. */
+  /** Shares a fresh copy of the root file system and makes a workload on it, in the machine's pod. */
   async createContainer(
     id: string,
     process: Partial<OciProcess>,
@@ -283,12 +283,12 @@ export class Machine {
     await this.createWorkload(podId, id, process, { namespaces: namespacesOf(pid), ...linux }, more);
   }
 
-  /** Makes a sandbox container that waits without NICs, and starts it. */
+  /** Makes and starts a sandbox container without NICs. */
   async createPod(id: string, more: Partial<OciSpec> = {}, bundle = bundleOf(id)): Promise<RunningProcess> {
     const rootfs = await this.shareRoot(id, bundle);
     const annotations = { [containerTypeKey]: "sandbox", [skipPodNetworkKey]: "true", ...more.annotations };
     const spec = specificationFor(rootfs, { args: ["sleep", "1000000"] });
-    // A namespace of its own: one that has been given to a sandbox is no other's.
+    // A namespace of its own, since a namespace belongs to one sandbox for ever.
     const windows = { network: { networkNamespace: id } };
     await this.create(id, { ...spec, windows, ...more, annotations }, { bundle });
     return await this.execute(id);
@@ -299,13 +299,13 @@ export class Machine {
     await this.createWorkloadOf(await this.shareRoot(id), ...workload);
   }
 
-  /** With a root file system that has been shared. */
+  /** Makes a workload on a root file system that is shared already. */
   async createWorkloadOf(rootfs: string, ...[pod, id, process, linux = {}, more = {}]: Workload): Promise<void> {
     const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod, ...more.annotations };
     await this.create(id, { ...specificationFor(rootfs, process, linux), hostname: "", ...more, annotations });
   }
 
-  /** A fresh copy of the root file system as the host attaches one; answers where the guest has it. */
+  /** Shares a fresh copy of the root file system; returns its path in the guest. */
   async shareRoot(id: string, bundle = bundleOf(id), readOnly = false): Promise<string> {
     const rootfs = join(this.#folder, id);
     execFileSync("cp", ["-a", this.fixtures.rootfs, rootfs]);
@@ -313,18 +313,18 @@ export class Machine {
     return `${bundle}/rootfs`;
   }
 
-  /** As the host does before it deletes the state of the container. */
+  /** Removes the root, as the host does before it deletes the container's state. */
   async unshareRoot(id: string, bundle = bundleOf(id)): Promise<void> {
     await this.modify("Remove", "MappedDirectory", { MountPath: `${bundle}/rootfs`, ShareName: `root-${id}` });
   }
 
-  /** Takes the state of a container away, in the order in which a host does. */
+  /** Deletes a container's root and state, in the order of a host. */
   async deleteContainer(id: string): Promise<void> {
     await this.unshareRoot(id);
     await this.client.request("deleteContainerState", id, {});
   }
 
-  /** The two messages by which the host makes a container. */
+  /** Sends the two messages with which a host creates a container. */
   async create(id: string, spec: OciSpec, { bundle = bundleOf(id), scratch = "" } = {}): Promise<void> {
     const settings = {
       SchemaVersion: { Major: 2, Minor: 1 },
@@ -336,7 +336,7 @@ export class Machine {
     await this.client.request("start", id, {});
   }
 
-  /** Starts a process with all the pipes that the parameters ask for. */
+  /** Starts a process with the pipes that the parameters request. */
   async execute(
     id: string,
     { unread, ...parameters }: Partial<LinuxProcessParameters> & { readonly unread?: boolean } = {},
@@ -349,8 +349,8 @@ export class Machine {
       CreateStdErrPipe: !terminal,
       ...parameters,
     };
-    const take = (wanted: boolean) => {
-      if (!wanted) return undefined;
+    const take = (isRequested: boolean) => {
+      if (!isRequested) return undefined;
       const port = this.#nextPort++;
       return { port, socket: this.accept(port) };
     };
@@ -371,7 +371,7 @@ export class Machine {
     const exit = this.client
       .request("waitForProcess", id, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
       .then(({ ExitCode }) => ExitCode);
-    // A test that is not about exits leaves processes to be ended with the machine.
+    // Tests that are not about exits leave processes running until the machine ends.
     exit.catch(() => {});
     const options = { keepsOpen: this.keepsOutputs };
     const output = async (of: typeof stdout): Promise<Collected | undefined> => {
@@ -390,7 +390,7 @@ export class Machine {
     };
   }
 
-  /** Runs a program of the VM itself to its end. */
+  /** Runs a process of the VM to its end. */
   async inGuest(args: readonly string[], parameters: Partial<LinuxProcessParameters> = {}): Promise<Finished> {
     return await finish(await this.execute(uvmContainerId, { CommandArgs: args, ...parameters }));
   }

@@ -4,12 +4,12 @@ import { guestFolders, joinedNetwork, nicInterface } from "@uvm-shim/host-protoc
 import { createNetworkNamespace, moveMount, openTree, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { Machine } from "./machine.ts";
 
-/** The outside of a machine's NICs, as the emulated host has it. */
+/** The host's side of a machine's NICs. */
 export interface Plugs {
-  /** The guest has the NIC, and does not know of it yet. */
+  /** Plugs a NIC into the guest, which gets no request for it yet. */
   plug(machine: Machine, number: number): void;
   unplug(number: number): void;
-  /** A network namespace of the host's that containers of the guest can join, with a NIC of that number in it. */
+  /** Offers a network namespace of the host, with a NIC of this number in it, for containers of the guest to join. */
   offer(machine: Machine, id: string, number: number): void;
   close(): void;
 }

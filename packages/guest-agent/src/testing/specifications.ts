@@ -1,4 +1,4 @@
-/** Specifications as hosts write them, and what they name. */
+/** Specifications as hosts write them. */
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 
 export const containerTypeKey = "io.kubernetes.cri.container-type";
@@ -8,7 +8,7 @@ export function bundleOf(id: string): string {
   return `/run/gcs/pods/pod/${id}`;
 }
 
-/** As containerd writes them for a workload whose sandbox container has this pid. */
+/** Namespaces as containerd writes them for a workload whose sandbox container has this pid. */
 export function namespacesOf(sandboxPid: number): readonly { readonly type: string; readonly path?: string }[] {
   return [
     ...["pid", "mount", "cgroup"].map((type) => ({ type })),

@@ -4,10 +4,10 @@ import { type Fixtures, makeFixtures } from "./fixtures.ts";
 import { Machine } from "./machine.ts";
 
 /**
- * Boots a machine that all tests of a suite have in common, and takes it away after them.
+ * Boots a machine for all tests of a suite, and removes it after them.
  *
- * @param hasBooted is given it before the first of them.
- * @param prepare changes what it is made of.
+ * @param hasBooted receives the machine before the first test.
+ * @param prepare changes the files that it is made of.
  */
 export function machineForSuite(
   runtime: "crun" | "runc",

@@ -25,13 +25,13 @@ class RealEmulator implements ContractHost {
   readonly #devices = join(this.#directory, "devices.json");
   readonly assignableDevice = "PCIP\\VEN_1234&DEV_5678";
   readonly memoryMb = 512;
-  /** What runs the program, where something does. */
+  /** A command that runs the program, if any. */
   wrapper: readonly string[] = [];
   readonly #spelling: Spelling | undefined;
   #proxy: RespellingProxy | undefined;
   #files = 0;
 
-  /** With a spelling, the host's documents come with their names in that case. */
+  /** @param spelling the case of names in the host's documents; unchanged if absent. */
   constructor(spelling?: Spelling) {
     this.#spelling = spelling;
     writeFileSync(this.#kernel, `${processGuestKernel}\n`);
@@ -41,7 +41,7 @@ class RealEmulator implements ContractHost {
 
   async connect(): Promise<ComputeHost> {
     if (this.#spelling === undefined) return await this.#connect();
-    // Has it started where it does not run.
+    // Starts the host if it does not run.
     const direct = await this.#connect();
     const socketPath = join(this.#directory, "proxy.sock");
     this.#proxy ??= await RespellingProxy.start(socketPath, join(this.stateDirectory, "host.sock"), this.#spelling);
@@ -166,7 +166,7 @@ describeReal("the emulated host as a program", () => {
 
   const document = { owner: "program", endsWithLastHandle: true };
 
-  it("is started once by several clients at a time", async () => {
+  it("is started only once by several clients at a time", async () => {
     const hosts = await Promise.all([1, 2, 3, 4].map(() => emulator.connect()));
     const [first, ...others] = hosts;
     const system = await first?.createComputeSystem("shared", emulator.document(document));
@@ -175,7 +175,7 @@ describeReal("the emulated host as a program", () => {
     for (const host of hosts) await host.close();
   });
 
-  it("is preferred to all else on the machine, as a hypervisor is, and its guests are not", async () => {
+  it("has the highest priority on the machine, like a hypervisor, but its guests do not", async () => {
     const host = await emulator.connect();
     const system = await host.createComputeSystem("priorities", emulator.document(document));
     await system.start();
@@ -191,7 +191,7 @@ describeReal("the emulated host as a program", () => {
     await host.close();
   });
 
-  it("serves with the priority that it was started with where it may not have another, and says so", async () => {
+  it("keeps its priority if it may not raise it, and logs that", async () => {
     const restricted = new RealEmulator();
     restricted.wrapper = ["setpriv", "--bounding-set", "-sys_nice"];
     try {
@@ -208,7 +208,7 @@ describeReal("the emulated host as a program", () => {
     }
   });
 
-  it("removes what one before it left that was killed", async () => {
+  it("removes what a killed host left behind", async () => {
     const host = await emulator.connect();
     const system = await host.createComputeSystem("orphan", emulator.document(document));
     await system.start();

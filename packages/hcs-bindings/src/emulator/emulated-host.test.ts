@@ -96,7 +96,7 @@ describe("a connection", () => {
     return host;
   }
 
-  it("takes answers and errors to those who asked, in any order", async () => {
+  it("passes answers and errors to their callers, in any order", async () => {
     const client = await connected((request, on) => {
       if (request.call !== "open") return undefined;
       if (request.arguments.system === "first") return undefined;
@@ -110,7 +110,7 @@ describe("a connection", () => {
     expect(await first).toMatchObject({ id: "first", runtimeId });
   });
 
-  it("takes any answer for a sign of life, and none from a host that is lost", async () => {
+  it("accepts any answer as a sign of life, unless the host is lost", async () => {
     const client = await connected(() => undefined);
     await client.ping?.();
     expect(scripted.requests.map(({ call }) => call)).toEqual(["hello", "hello"]);
@@ -119,7 +119,7 @@ describe("a connection", () => {
     await expect.poll(() => client.ping?.().catch(({ code }) => code)).toBe("Unavailable");
   });
 
-  it("hears of an exit that comes with the answer that opens the system", async () => {
+  it("receives an exit that comes with the answer that opens the system", async () => {
     const client = await connected((request, on) => {
       if (request.call !== "open") return undefined;
       const exited = { kind: "exited", handle: 1, status: { Status: 0, ExitType: "GracefulExit" } };
@@ -130,7 +130,7 @@ describe("a connection", () => {
     expect(await system.exited).toEqual({ Status: 0, ExitType: "GracefulExit" });
   });
 
-  it("hears of a crash before the exit", async () => {
+  it("receives a crash before the exit", async () => {
     const client = await connected(({ call }) => (call === "create" ? opened : undefined));
     const system = await client.createComputeSystem("vm", document);
     expect(system.crashReport).toBeUndefined();
@@ -140,7 +140,7 @@ describe("a connection", () => {
     expect(system.crashReport).toMatchObject({ CrashLog: "kernel panic" });
   });
 
-  it("asks for properties by type, and checks the figures that it gets", async () => {
+  it("queries properties by type, and checks the figures", async () => {
     const always = { Id: "vm", SystemType: "VirtualMachine", Owner: "o", RuntimeId: runtimeId };
     let processor: unknown = { TotalRuntime100ns: 7 };
     const client = await connected(({ call }) => {
@@ -160,7 +160,7 @@ describe("a connection", () => {
     });
   });
 
-  it("fails all that is pending, once, when it is lost", async () => {
+  it("fails all pending calls once when it is lost", async () => {
     const client = await connected(({ call }) => (call === "create" ? opened : undefined));
     const system = await client.createComputeSystem("vm", document);
     const outcomes = Promise.allSettled([system.start(), system.properties([]), system.exited]);
@@ -175,8 +175,8 @@ describe("a connection", () => {
 
   it.each([
     ["no JSON", "hello\n"],
-    ["a message of no kind", "{}\n"],
-    ["an answer that nobody asked for", '{"kind":"result","id":99,"result":{}}\n'],
+    ["a message without a kind", "{}\n"],
+    ["an answer to no request", '{"kind":"result","id":99,"result":{}}\n'],
     ["an exit with an unknown type", '{"kind":"exited","handle":1,"status":{"Status":0,"ExitType":"Bored"}}\n'],
   ])("ends on %s", async (_what, bytes) => {
     const client = await connected((request, on) => {
@@ -189,7 +189,7 @@ describe("a connection", () => {
     });
   });
 
-  it("ends on a result that is not what was asked for", async () => {
+  it("ends on a result that does not fit its call", async () => {
     const client = await connected(({ call }) => (call === "enumerate" ? { systems: [{ Id: 7 }] } : undefined));
     await expect(client.enumerateComputeSystems()).rejects.toMatchObject({
       code: "Unavailable",
@@ -197,7 +197,7 @@ describe("a connection", () => {
     });
   });
 
-  it("terminates a system that is created after the caller has aborted", async () => {
+  it("terminates a system that is created after the caller aborted", async () => {
     const client = await connected(({ call }) => (call === "terminate" || call === "close" ? {} : undefined));
     const controller = new AbortController();
     const creation = client.createComputeSystem("vm", document, controller.signal);
@@ -209,7 +209,7 @@ describe("a connection", () => {
     expect(scripted.requests.map(({ call }) => call)).toEqual(["hello", "create", "terminate", "close"]);
   });
 
-  it("treats ending an ended system as success", async () => {
+  it("treats ending an ended system as a success", async () => {
     const client = await connected((request, on) => {
       if (request.call === "create") return opened;
       const hresult =
@@ -244,7 +244,7 @@ describe("a host that does not listen", () => {
     return { command: process.execPath, args: [path], env: { GREETING: "hello" } };
   }
 
-  it("is unavailable, or not found for those who only clean up", async () => {
+  it("is Unavailable, or NotFound for a client that only cleans up", async () => {
     await expect(connectEmulatedHost({ socketPath })).rejects.toMatchObject({ code: "Unavailable", gone: false });
     await expect(
       connectEmulatedHost({ socketPath, start: program(server), startOnDemand: false }),
@@ -261,20 +261,20 @@ describe("a host that does not listen", () => {
     await host.close();
   });
 
-  it("is started again when one that lost the race has gone", async () => {
+  it("is started again if the first one ended because it lost a race", async () => {
     const once = `const fs = require("node:fs"); const mark = ${JSON.stringify(join(directory, "mark"))};
       if (!fs.existsSync(mark)) { fs.writeFileSync(mark, ""); process.exit(0); } ${server}`;
     const host = await connectEmulatedHost({ socketPath, start: program(once) });
     await host.close();
   });
 
-  it("is reported with the end of its log when it fails", async () => {
+  it("is reported with the end of its log if it fails", async () => {
     await expect(
       connectEmulatedHost({ socketPath, start: program('console.error("I cannot"); process.exit(3);') }),
     ).rejects.toMatchObject({ code: "Unavailable", message: expect.stringMatching(/exit code 3; .*: I cannot$/) });
   });
 
-  it("is reported when it cannot be started at all", async () => {
+  it("is reported if it cannot be started at all", async () => {
     await expect(
       connectEmulatedHost({ socketPath, start: { command: join(directory, "missing") } }),
     ).rejects.toMatchObject({
@@ -283,7 +283,7 @@ describe("a host that does not listen", () => {
     });
   });
 
-  it("is waited for within bounds only", async () => {
+  it("is waited for until a timeout", async () => {
     const start = program("setTimeout(() => {}, 2000)");
     await expect(connectEmulatedHost({ socketPath, start, timeoutMs: 60 })).rejects.toMatchObject({
       code: "DeadlineExceeded",

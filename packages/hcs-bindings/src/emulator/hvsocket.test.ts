@@ -17,7 +17,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 describe("listenForGuest", () => {
-  it("gives connections to those who wait, and keeps them for those who come later", async () => {
+  it("passes connections to waiting accepts, and keeps them for later ones", async () => {
     const listener = await listenForGuest("vm", base, 7);
     const first = connect(`${base}_7`);
     const accepted = await listener.accept();
@@ -32,7 +32,7 @@ describe("listenForGuest", () => {
     expect(existsSync(`${base}_7`)).toBe(false);
   });
 
-  it.each([0, 1, 2, 3])("refuses to listen with %i descriptors left where what comes could not be taken", (free) => {
+  it.each([0, 1, 2, 3])("refuses to listen with %i descriptors left, too few to accept a connection", (free) => {
     const { answer } = withFewDescriptors({
       free,
       module: import.meta.resolve("./hvsocket.ts"),
@@ -64,7 +64,7 @@ describe("listenForGuest", () => {
     await listener.close();
   });
 
-  it("ends what nobody has accepted, and lets accepted streams live", async () => {
+  it("ends connections that were not accepted, and keeps accepted streams", async () => {
     const listener = await listenForGuest("vm", base, 7);
     const taken = connect(`${base}_7`);
     const stream = await listener.accept();
@@ -89,7 +89,7 @@ describe("listenForGuest", () => {
     await listener.close();
   });
 
-  it("says that the VM is gone", async () => {
+  it("reports that the VM is gone", async () => {
     await expect(listenForGuest("vm", join(directory, "gone", "hv.vsock"), 7)).rejects.toMatchObject({
       code: "NotFound",
       id: "vm port 7",
@@ -114,7 +114,7 @@ describe("connectToGuest", () => {
     return heard;
   }
 
-  it("names the port, and gives what follows the answer to the stream", async () => {
+  it("sends the port, and passes on the bytes after the answer", async () => {
     const heard = await answering("OK 1073741824\nfirst words");
     const stream = await connectToGuest("vm", base, 12);
     expect(heard).toEqual(["CONNECT 12\n"]);

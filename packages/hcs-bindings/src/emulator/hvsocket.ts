@@ -34,7 +34,7 @@ export async function listenForGuest(systemId: string, vsockBase: string, port: 
   return listener;
 }
 
-/** Each may have to take a connection: what cannot be taken is closed by the runtime, and nobody here learns of it. */
+/** Each may have to accept a connection: the runtime closes those that it cannot accept, without an event. */
 const listeners = new Set<UnixListener>();
 
 class UnixListener implements HvsocketListener {

@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import { resolveHost } from "./resolve-host.ts";
 
 describe("resolveHost", () => {
-  it.each([undefined, ""])("takes the default for %j", (value) => {
+  it.each([undefined, ""])("returns the default for %j", (value) => {
     expect(resolveHost({ UVM_SHIM_HOST: value })).toEqual({ socketPath: defaultHostSocket, mayStart: true });
   });
 
-  it("takes a socket that somebody else serves", () => {
+  it("returns the socket of a host that it may not start", () => {
     expect(resolveHost({ UVM_SHIM_HOST: "unix:/tmp/x.sock" })).toEqual({ socketPath: "/tmp/x.sock", mayStart: false });
   });
 

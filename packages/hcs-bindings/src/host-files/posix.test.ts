@@ -45,7 +45,7 @@ function recording(answer: (run: ProgramRun) => number = () => 0) {
 }
 
 describe("finding", () => {
-  it("tells what a path is, through symbolic links", async () => {
+  it("gives the kind of a path, through symbolic links", async () => {
     await writeFile(join(folder, "file"), "");
     await symlink("file", join(folder, "link"));
     await symlink("nowhere", join(folder, "broken"));
@@ -60,7 +60,7 @@ describe("finding", () => {
     expect(await files.realPath(join(folder, "link"))).toBe(join(folder, "file"));
   });
 
-  it("tells the name of a block device, and of no other device or number", async () => {
+  it("gives the name of a block device, but not of other devices or numbers", async () => {
     const [name = ""] = await readdir("/sys/block");
     const [major = 0, minor = 0] = (await readFile(`/sys/block/${name}/dev`, "utf8")).split(":").map(Number);
     const device = { major, minor };
@@ -115,14 +115,14 @@ describe("translating", () => {
     expect(runs).toEqual([{ program: "mount", arguments: [...expected, folder], directory: "/" }]);
   });
 
-  it("is refused at once where the file system takes no directories", async () => {
+  it("is refused at once on a file system that cannot have directories", async () => {
     const { runs, recorded } = recording();
     const mount = { type: "tmpfs", source: "none", options: [] };
     await expect(recorded.mountAll([mount], "/proc/x/y")).rejects.toThrow("mkdir '/proc/x'");
     expect(runs).toEqual([]);
   });
 
-  it("names the lower directories of a long overlay from their common parent", async () => {
+  it("shortens the lower directories of a long overlay by their common parent", async () => {
     const { runs, recorded } = recording();
     const paths = lower(100);
     await recorded.mountAll([{ type: "overlay", source: "overlay", options: [`lowerdir=${paths.join(":")}`] }], folder);
@@ -138,7 +138,7 @@ describe("translating", () => {
 
   it.each<[string, FileSystemMount, string, string]>([
     [
-      "options that fit no page",
+      "options that exceed a page",
       { type: "overlay", source: "overlay", options: [`lowerdir=${lower(1000).join(":")}`] },
       "InvalidArgument",
       "expected fewer than 3584",
@@ -156,14 +156,14 @@ describe("translating", () => {
       "4000 bytes",
     ],
     [
-      "options of containerd's own",
+      "options for containerd itself",
       { type: "bind", source: "/s", options: ["X-containerd.mkdir=a"] },
       "InvalidArgument",
       "mount manager",
     ],
     ["id-mapped mounts", { type: "bind", source: "/s", options: ["uidmap=0:1:2"] }, "Unimplemented", "uidmap=0:1:2"],
     [
-      "a target that is not there",
+      "a target that does not exist",
       { type: "bind", source: "/s", target: "absent", options: [] },
       "InvalidArgument",
       '"absent"',
@@ -192,7 +192,7 @@ describe("translating", () => {
     expect(runs).toEqual([]);
   });
 
-  it("tells what mount said", async () => {
+  it("reports what mount printed", async () => {
     const { recorded } = recording(() => 32);
     const mount = { type: "nosuchfs", source: "/dev/nothing", options: [] };
     await expect(recorded.mountAll([mount], folder)).rejects.toMatchObject({
@@ -201,7 +201,7 @@ describe("translating", () => {
     });
   });
 
-  it("mounts nothing more for a caller who has left", async () => {
+  it("mounts nothing more after the caller aborted", async () => {
     const { runs, recorded } = recording();
     const controller = new AbortController();
     const mount = { type: "tmpfs", source: "tmpfs", options: [] };
@@ -222,7 +222,7 @@ describe("translating", () => {
 describeWith("root")("mounting for real", () => {
   const tmpfs = { type: "tmpfs", source: "tmpfs", options: ["size=1m", "nosuid"] };
 
-  it("mounts an overlay that can be written, and removes it", async () => {
+  it("mounts and unmounts a writable overlay", async () => {
     const [first, second, upper, work] = [
       await directory("first"),
       await directory("second"),
@@ -276,7 +276,7 @@ describeWith("root")("mounting for real", () => {
     expect(await mounted()).toEqual([]);
   });
 
-  it("tells of what is mounted below a directory, and not of what is mounted at it", async () => {
+  it("finds mounts below a directory, but not those at it", async () => {
     const outer = await directory("outer");
     await files.mountAll([{ type: "tmpfs", source: "outer", options: [] }], outer);
     expect(await files.hasMountsBelow(outer)).toBe(false);
@@ -286,7 +286,7 @@ describeWith("root")("mounting for real", () => {
     await files.unmountAll(outer);
   });
 
-  it("tells whether what is mounted below a path later on reaches copies of its mount", async () => {
+  it("finds out whether copies of a mount receive later mounts below a path", async () => {
     const outer = await directory("outer");
     await files.mountAll([{ type: "tmpfs", source: "outer", options: [] }], outer);
     await mkdir(join(outer, "below"));
@@ -305,7 +305,7 @@ describeWith("root")("mounting for real", () => {
     expect(await files.showsLaterMounts(join(outer, "below"))).toBe(false);
   });
 
-  it("tells which flags of the mount that a path lies on a bind mount would have", async () => {
+  it("gives the flags that a bind mount of a path would have", async () => {
     const outer = await directory("outer");
     await files.mountAll([{ type: "tmpfs", source: "outer", options: ["nosuid", "noexec", "noatime"] }], outer);
     await mkdir(join(outer, "below"));
@@ -315,7 +315,7 @@ describeWith("root")("mounting for real", () => {
     expect(await files.mountFlags(outer)).toEqual(["nosuid", "noexec"]);
   });
 
-  it("leaves neighbours whose name begins alike", async () => {
+  it("leaves neighbours alone whose names have the same prefix", async () => {
     const [target, neighbour] = [await directory("target"), await directory("target-2")];
     await files.mountAll([tmpfs], target);
     await files.mountAll([tmpfs], neighbour);
@@ -330,7 +330,7 @@ describeWith("root")("mounting for real", () => {
     expect(await mounted()).toEqual([target]);
   });
 
-  it("blames whoever named a source or a layer that is links in a circle, or too long", async () => {
+  it("reports a source or layer that is a circle of links or too long as InvalidArgument", async () => {
     const target = await directory("target");
     await symlink("loop", join(folder, "loop"));
     for (const path of [join(folder, "loop"), join(folder, "a".repeat(256))]) {
@@ -371,11 +371,11 @@ describeWith("root")("mounting for real", () => {
     }
   });
 
-  it("counts a target that does not exist as unmounted", async () => {
+  it("treats a target that does not exist as unmounted", async () => {
     await expect(files.unmountAll(join(folder, "absent"))).resolves.toBeUndefined();
   });
 
-  it("tells what could not be unmounted", async () => {
+  it("reports what could not be unmounted", async () => {
     const target = await directory("target");
     await files.mountAll([tmpfs], target);
     const { recorded, runs } = recording(() => 32);

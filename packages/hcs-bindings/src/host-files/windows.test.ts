@@ -13,7 +13,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-it("tells what is there, also through links", async () => {
+it("gives the kind of a path, through links too", async () => {
   const disk = join(folder, "sandbox.vhdx");
   writeFileSync(disk, "");
   symlinkSync(disk, join(folder, "link"));
@@ -25,12 +25,12 @@ it("tells what is there, also through links", async () => {
   expect(await files.realPath(join(folder, "link"))).toBe(await files.realPath(disk));
 });
 
-it.each(["\\\\.\\PhysicalDrive3", "\\\\?\\physicaldrive12"])("knows the disk %s of the host", async (path) => {
+it.each(["\\\\.\\PhysicalDrive3", "\\\\?\\physicaldrive12"])("recognizes the host's disk %s", async (path) => {
   expect(await files.kind(path)).toBe("block");
   expect(await files.realPath(path)).toBe(path);
 });
 
-it("removes files, opens them to VMs, and mounts nothing", async () => {
+it("removes files and opens them to VMs, but cannot mount", async () => {
   const disk = join(folder, "disk");
   writeFileSync(disk, "");
   await files.removeFile(disk);
@@ -44,7 +44,7 @@ it("removes files, opens them to VMs, and mounts nothing", async () => {
   });
 });
 
-it("knows no numbers of devices, and of no mounts below a folder", async () => {
+it("has no device numbers and no mounts below a folder", async () => {
   expect(await files.blockDevice({ major: 8, minor: 0 }, "/dev/sda")).toBeUndefined();
   expect(await files.hasMountsBelow(folder)).toBe(false);
   expect(await files.showsLaterMounts(folder)).toBe(false);

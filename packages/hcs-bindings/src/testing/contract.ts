@@ -80,7 +80,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(host.openComputeSystem(system.id)).rejects.toMatchObject({ code: "NotFound", gone: true });
       });
 
-      it("can be terminated before it was started, and not started again", async () => {
+      it("can be terminated before it is started, and then not started", async () => {
         const system = await create();
         await system.terminate();
         await system.exited;
@@ -88,7 +88,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await system.shutdown();
       });
 
-      it("starts once", async () => {
+      it("starts only once", async () => {
         const system = await create();
         await system.start();
         await expect(system.start()).rejects.toMatchObject({
@@ -99,7 +99,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         });
       });
 
-      it("has an id of its own", async () => {
+      it("has a unique id", async () => {
         const system = await create();
         const document = on.document({ owner: "contract", endsWithLastHandle: true });
         await expect(host.createComputeSystem(system.id, document)).rejects.toMatchObject({
@@ -108,7 +108,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         });
       });
 
-      it("can be interrupted in its start by its termination", async () => {
+      it("can be terminated while it starts", async () => {
         const system = await create();
         const start = system.start().then(
           () => "started",
@@ -119,7 +119,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         expect(["started", "Unavailable", "FailedPrecondition"]).toContain(await start);
       });
 
-      it("goes on starting when the caller no longer waits", async () => {
+      it("keeps starting if the caller aborts", async () => {
         const system = await create();
         const controller = new AbortController();
         const start = system.start(controller.signal);
@@ -131,7 +131,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
     });
 
     describe("documents", () => {
-      it("are refused for fields that are unknown", async () => {
+      it("are refused with unknown fields", async () => {
         const document = { ...on.document({ owner: "contract", endsWithLastHandle: true }), Colour: "red" };
         await expect(host.createComputeSystem("refused", document)).rejects.toMatchObject({
           code: "InvalidArgument",
@@ -139,7 +139,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         });
       });
 
-      it("are refused for files that are missing", async () => {
+      it("are refused with missing files", async () => {
         const document = on.document({ owner: "contract", endsWithLastHandle: true });
         const { VirtualMachine: machine } = document;
         const boot = { KernelFilePath: `${on.makeDirectory()}/missing` };
@@ -153,7 +153,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
     });
 
     describe("handles", () => {
-      it("end the system with the last of them", async () => {
+      it("end the system when the last one closes", async () => {
         const system = await create();
         await system.start();
         const second = await host.openComputeSystem(system.id);
@@ -169,7 +169,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         });
       });
 
-      it("leave a system alive that may outlive its creator, for others to find and end", async () => {
+      it("leave a system running that may outlive its creator, for others to find and end", async () => {
         const system = await create(false);
         await system.start();
         await host.close();
@@ -177,7 +177,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         try {
           const found = (await other.enumerateComputeSystems("contract")).find(({ Id: id }) => id === system.id);
           expect(found).toMatchObject({ State: "Running", RuntimeId: system.runtimeId });
-          expect(await other.enumerateComputeSystems("nobody")).toEqual([]);
+          expect(await other.enumerateComputeSystems("unknown")).toEqual([]);
           const again = await other.openComputeSystem(system.id);
           await again.terminate();
           await again.exited;
@@ -189,7 +189,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
     });
 
     describe("hvsockets", () => {
-      it("listen before the start, and take the guest's streams", async () => {
+      it("listen before the start, and accept the guest's streams", async () => {
         const system = await create();
         const listener = await listen(system, linuxVsockPorts.gcs);
         expect(listener.port).toBe(linuxVsockPorts.gcs);
@@ -202,7 +202,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await closed;
       });
 
-      it("have each port once at a time", async () => {
+      it("have one listener per port", async () => {
         const system = await create();
         const listener = await listen(system, 4000);
         await expect(system.listen(4000)).rejects.toMatchObject({ code: "AlreadyExists" });
@@ -212,7 +212,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(system.listen(2 ** 32)).rejects.toMatchObject({ code: "InvalidArgument" });
       });
 
-      it("listen for services by their GUID too", async () => {
+      it("listen for services by GUID, too", async () => {
         const system = await create();
         const listener = await system.listen(windowsHvsocketServices.log);
         listeners.push(listener);
@@ -322,7 +322,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(modify("Remove")).rejects.toMatchObject({ code: "NotFound", gone: true });
       });
 
-      it("assigns each function of a device to one system at a time, under a GUID that is free", async () => {
+      it("assigns each function of a device to one system at a time, under an unused GUID", async () => {
         const [system, other] = [await create(), await create()];
         const guid = (number: number): string => `00000000-0000-4000-8000-00000000000${number}`;
         const add = (to: ComputeSystem, number: number, path: string, VirtualFunction = 0): Promise<void> =>
@@ -350,7 +350,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await add(system, 1, device, 1);
       });
 
-      it("refuses resource paths that lead nowhere", async () => {
+      it("refuses invalid resource paths", async () => {
         const system = await create();
         await system.start();
         await expect(
@@ -359,7 +359,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
       });
     });
 
-    it("fails everything once when the service is lost", async () => {
+    it("fails every pending call once when the service is lost", async () => {
       const system = await create();
       await system.start();
       const exited = expect(system.exited).rejects.toMatchObject({ code: "Unavailable", id: system.id });

@@ -7,7 +7,7 @@ import { FakeComputeService } from "./fake-service.ts";
 describeComputeHostContract("fake service", async () => new FakeContractHost());
 
 describe("a fake service", () => {
-  it("lists what is left, until nothing is", async () => {
+  it("lists everything that is left, until nothing is", async () => {
     const on = new FakeContractHost();
     const service = new FakeComputeService();
     const host = service.connect();

@@ -56,7 +56,7 @@ export function describeNetworkContract(name: string, setup: () => Promise<Contr
       return created;
     }
 
-    it("creates, finds and deletes objects by id, whatever its case", async () => {
+    it("creates, finds and deletes objects by ids in any case", async () => {
       const ID = idOf(1);
       await networks.createNetwork({ ID, Type: "NAT", Name: "named" });
       expect(await networks.queryNetwork(ID.toUpperCase())).toMatchObject({ ID, Type: "NAT", Name: "named" });
@@ -77,7 +77,7 @@ export function describeNetworkContract(name: string, setup: () => Promise<Contr
       await expect(networks.queryNetwork("contract")).rejects.toMatchObject({ code: "InvalidArgument" });
     });
 
-    it("gives an endpoint a MAC address, and a network's addresses once", async () => {
+    it("gives an endpoint a MAC address, and each address of a network only once", async () => {
       const id = await network();
       const { ID, MacAddress } = await endpoint(id);
       expect(MacAddress).toMatch(/^([0-9A-F]{2}-){5}[0-9A-F]{2}$/);
@@ -92,7 +92,7 @@ export function describeNetworkContract(name: string, setup: () => Promise<Contr
       await expect(networks.deleteNetwork(id)).rejects.toMatchObject({ code: "FailedPrecondition" });
     });
 
-    it("has endpoints in one namespace at a time, in the order in which they came", async () => {
+    it("has endpoints in one namespace at a time, in the order in which they were added", async () => {
       const on = await network();
       const [id, other] = [await namespace(), await namespace()];
       const [{ ID: first }, { ID: second }] = [await endpoint(on), await endpoint(on, "10.0.0.3")];

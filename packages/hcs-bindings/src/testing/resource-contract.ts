@@ -10,7 +10,7 @@ export interface ResourceContractHost {
 /** The contract for memory, processors and statistics of a system. */
 export function describeResourceContract(on: () => ResourceContractHost, create: () => Promise<ComputeSystem>): void {
   describe("properties of a system", () => {
-    it("has statistics and memory where they are asked for", async () => {
+    it("include statistics and memory on request", async () => {
       const system = await create();
       await system.start();
       const plain = await system.properties([]);
@@ -27,7 +27,7 @@ export function describeResourceContract(on: () => ResourceContractHost, create:
       );
     });
 
-    it("has the working set of one that runs", async () => {
+    it("include the working set of a running system", async () => {
       const system = await create();
       await expect(system.workingSet()).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" });
       await expect(system.properties(["Statistics"])).rejects.toMatchObject({ hresultName: "HCS_E_INVALID_STATE" });
@@ -42,7 +42,7 @@ export function describeResourceContract(on: () => ResourceContractHost, create:
     const update = (system: ComputeSystem, ResourcePath: string, Settings: unknown): Promise<void> =>
       system.modify({ ResourcePath, RequestType: "Update", Settings });
 
-    it("change the memory of a system that runs", async () => {
+    it("change the memory of a running system", async () => {
       const system = await create();
       const size = on().memoryMb + 64;
       await expect(update(system, resourcePaths.memorySize, size)).rejects.toMatchObject({
@@ -60,7 +60,7 @@ export function describeResourceContract(on: () => ResourceContractHost, create:
       await expect(update(system, resourcePaths.memorySize, size)).rejects.toMatchObject({ code: "InvalidArgument" });
     });
 
-    it("change the processor limits of a system that runs", async () => {
+    it("change the processor limits of a running system", async () => {
       const system = await create();
       await system.start();
       await update(system, resourcePaths.processorLimits, { Limit: 50_000, Weight: 200 });
@@ -72,7 +72,7 @@ export function describeResourceContract(on: () => ResourceContractHost, create:
       }
     });
 
-    it("refuse a CPU group that the host has not", async () => {
+    it("refuse an unknown CPU group", async () => {
       const system = await create();
       await system.start();
       const Id = "5a3b9c64-1f0e-4c86-8f0b-6a6e9d8f7c21";
@@ -82,7 +82,7 @@ export function describeResourceContract(on: () => ResourceContractHost, create:
       });
     });
 
-    it("are the only requests that those paths take", async () => {
+    it("are the only requests to these resource paths", async () => {
       const system = await create();
       await system.start();
       const request = { ResourcePath: resourcePaths.memorySize, RequestType: "Add", Settings: 256 } as const;

@@ -1,4 +1,4 @@
-/** Every document of Windows' services, with its names in other cases than in the schemas. */
+/** Every document of Windows' services, with its names in another case than in the schemas. */
 import { readdirSync, readFileSync } from "node:fs";
 import { hresults } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -93,14 +93,14 @@ describe.each(allSpellings)("answers in %s case", (spelling) => {
     expect(await host.service.properties({ PropertyTypes: ["Basic"] })).toEqual(JSON.parse(properties));
   });
 
-  it("are not what the driver was given before", () => {
+  it("differ from the original spelling", () => {
     const text = '{"Data":{"Id":"a"}}';
     expect(respelledText(text, spelling)).not.toBe(text);
     expect(JSON.parse(respelledText(text, spelling))).not.toHaveProperty("Data");
   });
 });
 
-it("are parsed only where this file expects it", () => {
+it("answers are parsed only in the places listed here", () => {
   const sources = ["windows", "emulator"].flatMap((folder) =>
     readdirSync(`${import.meta.dirname}/../${folder}`, { encoding: "utf8", recursive: true })
       .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))

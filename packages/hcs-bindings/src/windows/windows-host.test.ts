@@ -37,13 +37,13 @@ describe("a creation", () => {
     ended.mockRestore();
   });
 
-  it("that is not begun asks for nothing", async () => {
+  it("that is aborted before its start makes no call", async () => {
     const before = on.machine.points;
     await expect(create("vm", false, AbortSignal.abort())).rejects.toMatchObject({ code: "Cancelled" });
     expect(on.machine.points).toBe(before);
   });
 
-  it("of which nobody could hear is undone", async () => {
+  it("is undone if its events cannot be received", async () => {
     // Operation, call, completion, result; then the call that sets the callback.
     failAfter(4);
     await expect(create("vm", false)).rejects.toMatchObject({ operation: "listen for events of compute system" });
@@ -51,14 +51,14 @@ describe("a creation", () => {
     expect(on.service.leftovers()).toEqual([]);
   });
 
-  it("fails for want of memory when there is no operation", async () => {
+  it("fails with ResourceExhausted if there is no operation", async () => {
     failAfter(0);
     await expect(create()).rejects.toMatchObject({ code: "ResourceExhausted", hresultName: "E_OUTOFMEMORY" });
   });
 });
 
 describe("a failure", () => {
-  it("tells what the host tells of it", async () => {
+  it("has the host's error events", async () => {
     await create();
     await expect(create()).rejects.toMatchObject({
       code: "AlreadyExists",
@@ -70,14 +70,14 @@ describe("a failure", () => {
     });
   });
 
-  it("tells words that are no document", async () => {
+  it("has the host's text if that is no document", async () => {
     const system = await create();
     // Operation and call; then the completion.
     failAfter(2);
     await expect(system.start()).rejects.toMatchObject({ code: "Internal", hresult: 0x80004005, events: ["struck"] });
   });
 
-  it("rejects invalid answers", async () => {
+  it("is reported for invalid answers", async () => {
     const system = await create();
     on.core.operations.functions.HcsGetOperationResult = (_operation, output) => {
       output.writeBigUInt64LE(on.machine.giveText("computecore", '{"Id":7}'));
@@ -92,13 +92,13 @@ describe("a failure", () => {
 });
 
 describe("a host", () => {
-  it("tells of virtual machines only", async () => {
+  it("lists only VMs", async () => {
     await create();
     expect(await host.enumerateComputeSystems("test")).toMatchObject([{ Id: "vm", Owner: "test" }]);
     expect(await host.enumerateComputeSystems("other")).toEqual([]);
   });
 
-  it("that is closed closes its systems, and takes no calls", async () => {
+  it("that is closed closes its systems, and refuses calls", async () => {
     const system = await create();
     const exited = expect(system.exited).rejects.toMatchObject({ code: "Cancelled", gone: true });
     await Promise.all([host.close(), host.close()]);
@@ -109,14 +109,14 @@ describe("a host", () => {
     await expect(host.disks.sizeOf("a.vhdx")).rejects.toMatchObject({ code: "Cancelled" });
   });
 
-  it("opens what has stopped, and says so", async () => {
+  it("opens a stopped system, and reports its exit", async () => {
     const system = await create();
     await system.terminate();
     const again = await host.openComputeSystem("vm");
     expect(await again.exited).toEqual({ Status: 0, ExitType: "Unknown" });
   });
 
-  it("fails what waits when the service is lost, and takes calls of the next one", async () => {
+  it("fails pending calls when the service is lost, and uses the next service", async () => {
     const system = await create();
     const process = await system.createProcess({ CommandLine: "run" });
     const lost = { code: "Unavailable", hresultName: "HCS_E_SERVICE_DISCONNECT" };
@@ -130,7 +130,7 @@ describe("a host", () => {
     await create("next");
   });
 
-  it("hears of a crash before the exit", async () => {
+  it("receives a crash before the exit", async () => {
     const system = await create();
     await system.start();
     const [handle] = [...on.core.systems.values()];
@@ -152,7 +152,7 @@ describe("a host", () => {
     expect(await system.exited).toMatchObject(status);
   });
 
-  it("has live migration where the system's DLL has it", async () => {
+  it("has live migration if the system's DLL has it", async () => {
     const system = await create();
     expect(system.liveMigration).toBeUndefined();
     const asked: string[] = [];
@@ -201,7 +201,7 @@ describe("the service", () => {
 });
 
 describe("a process", () => {
-  it("has the streams that were asked for, and an exit code", async () => {
+  it("has the requested streams, and an exit code", async () => {
     const system = await create();
     const process = await system.createProcess({ CommandLine: "run", CreateStdInPipe: true, CreateStdErrPipe: true });
     expect(Object.keys(process.stdio)).toEqual(["stdin", "stderr"]);
@@ -212,7 +212,7 @@ describe("a process", () => {
     expect(process.stdio.stdin?.destroyed).toBe(true);
   });
 
-  it("that is opened after its exit tells its exit code", async () => {
+  it("that is opened after its exit has its exit code", async () => {
     const system = await create();
     const process = await system.openProcess(42);
     expect(process.processId).toBe(42);
@@ -222,7 +222,7 @@ describe("a process", () => {
     await process.terminate();
   });
 
-  it("whose creation is aborted is ended", async () => {
+  it("is ended if its creation is aborted", async () => {
     const system = await create();
     const controller = new AbortController();
     const creating = system.createProcess({ CommandLine: "run", CreateStdOutPipe: true }, controller.signal);
@@ -231,7 +231,7 @@ describe("a process", () => {
     await expect.poll(() => on.core.processes.size).toBe(0);
   });
 
-  it("that fails is rid of the handles that it was given", async () => {
+  it("that fails closes the handles that it was given", async () => {
     const system = await create();
     const HcsGetOperationResultAndProcessInfo = (operation: bigint, information: Buffer, output: Buffer): number => {
       on.core.operations.result(operation, output, information);
@@ -243,7 +243,7 @@ describe("a process", () => {
     expect(on.core.stdio.size).toBe(0);
   });
 
-  it("ends with the handle of its system, as far as it is waited for", async () => {
+  it("is no longer waited for once the handle of its system closes", async () => {
     const system = await create();
     const process = await system.createProcess({ CommandLine: "run" });
     const exited = expect(process.exited).rejects.toMatchObject({ code: "Cancelled", gone: true });
@@ -255,7 +255,7 @@ describe("a process", () => {
 const someId = "00000001-0000-4000-8000-0000000c0de0";
 
 describe("networks", () => {
-  it("are made with an id of the driver's own, and a version", async () => {
+  it("are made with an id from the driver, and a schema version", async () => {
     const { ID, Type } = await host.networks.createNetwork({ Type: "NAT", Name: "named" });
     expect(Type).toBe("NAT");
     expect(ID).toMatch(/^[0-9a-f-]{36}$/);
@@ -265,7 +265,7 @@ describe("networks", () => {
     expect(endpoint).toMatchObject({ HostComputeNetwork: ID, HostComputeNamespace: "" });
   });
 
-  it("are deleted again when what was made cannot be asked for, or is not wanted any more", async () => {
+  it("are deleted again if they cannot be queried, or the caller aborts", async () => {
     // The creation; then the query.
     failAfter(1);
     await expect(host.networks.createNetwork({ Type: "NAT" })).rejects.toMatchObject({ code: "Internal" });
@@ -279,7 +279,7 @@ describe("networks", () => {
     await expect.poll(() => on.networks.objects.size).toBe(0);
   });
 
-  it("refuse ids that are none, and say what is not there", async () => {
+  it("refuse invalid ids, and report missing objects", async () => {
     await expect(host.networks.queryNetwork("contract")).rejects.toMatchObject({ code: "InvalidArgument" });
     await expect(host.networks.createNetwork({ ID: "7", Type: "NAT" })).rejects.toMatchObject({
       code: "InvalidArgument",
@@ -292,7 +292,7 @@ describe("networks", () => {
     });
   });
 
-  it("take the requests that are made of them", async () => {
+  it("pass on requests", async () => {
     const { ID: namespace } = await host.networks.createNamespace({ Type: "Guest" });
     await host.networks.addNamespaceEndpoint(namespace, someId);
     await host.networks.removeNamespaceEndpoint(namespace, someId);
@@ -345,7 +345,7 @@ describe("virtual disks", () => {
     await expect(host.disks.sizeOf("missing.vhdx")).rejects.toMatchObject({ code: "NotFound" });
   });
 
-  it("are detached when their device path cannot be read, or the caller aborts", async () => {
+  it("are detached if their device path cannot be read, or the caller aborts", async () => {
     await host.disks.create({ path: "a.vhdx", size: 1 << 30 });
     failAfter(2);
     await expect(host.disks.attach("a.vhdx", { readOnly: false })).rejects.toMatchObject({ id: "a.vhdx" });
@@ -359,7 +359,7 @@ describe("virtual disks", () => {
     await expect.poll(() => on.disks.disks.get("a.vhdx")?.attached).toBeUndefined();
   });
 
-  it("have parents that exist, and not one another", async () => {
+  it("are refused with a missing parent, or a circle of parents", async () => {
     await host.disks.create({ path: "a.vhdx", parent: "missing.vhdx" });
     await expect(host.disks.chainOf("a.vhdx")).rejects.toMatchObject({ code: "NotFound" });
     await host.disks.create({ path: "one.vhdx", parent: "two.vhdx" });

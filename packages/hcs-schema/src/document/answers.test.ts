@@ -1,4 +1,4 @@
-/** Every document that a host answers with, read whatever the case of its names. */
+/** Every document of a host's answers, with its names in any case. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -54,7 +54,7 @@ const statistics = {
   Processor: { TotalRuntime100ns: 2, RuntimeUser100ns: 3, RuntimeKernel100ns: 4 },
 };
 
-/** The documents by the checks that read them, spelled as Microsoft's schema has them and with every field known. */
+/** Documents by the check that reads them, with every known field, spelled as in Microsoft's schema. */
 const answers: { readonly [check: string]: readonly [read: Check<unknown>, document: unknown] } = {
   checkHcnNetwork: [
     checkHcnNetwork,
@@ -172,13 +172,13 @@ function respelled(value: unknown, spell: (name: string) => string): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [spell(name), respelled(member, spell)]));
 }
 
-describe.each(Object.entries(answers))("what %s reads", (_check, [read, document]) => {
-  it.each(Object.entries(spellings))("has its names %s", (_spelling, spell) => {
+describe.each(Object.entries(answers))("a document that %s reads", (_check, [read, document]) => {
+  it.each(Object.entries(spellings))("may have its names %s", (_spelling, spell) => {
     expect(read(respelled(document, spell))).toEqual(document);
   });
 });
 
-it("are all that this package has for answers", () => {
+it("the documents above cover all checks of answers", () => {
   const folder = join(import.meta.dirname, "..");
   const sources = readdirSync(folder, { encoding: "utf8", recursive: true })
     .filter((name) => name.endsWith(".ts") && !/\.test\.ts$|^check\.ts$/.test(name))
@@ -188,12 +188,12 @@ it("are all that this package has for answers", () => {
     const [, name] = /^export (?:const|function) (\w+)/.exec(statement) ?? [];
     return name !== undefined && /answerObject|openObject|hcn(Endpoint|Namespace)\(/.test(statement) ? [name] : [];
   });
-  // What a client of the shim wrote, or a Linux guest; and the tables that checks are made from.
+  // Checks of what a client of the shim or a Linux guest wrote, and the tables of checks.
   const others = /^check(Oci|Cgroup|Linux|WindowsNetwork)|^hcn(Endpoint|Namespace)$/;
   expect(readers.filter((name) => !others.test(name)).toSorted()).toEqual(Object.keys(answers).toSorted());
 });
 
-it("are in their schemas under these names", () => {
+it("the documents above have the names of their schemas", () => {
   const inSchema = (name: "HostComputeEndpoint" | "NamespaceResourceEndpoint", value: unknown) => () =>
     schemaCheck(hcnTypes, name, { releases: hcnReleases })(value);
   const { Flags: _number, Health: _health, ...rest } = endpoint;
@@ -201,7 +201,7 @@ it("are in their schemas under these names", () => {
   for (const { Data } of namespace.Resources) expect(inSchema("NamespaceResourceEndpoint", Data)).not.toThrow();
 });
 
-describe("names that differ in case alone", () => {
+describe("names that differ only in case", () => {
   const read = answerObject<{ readonly Id?: string; readonly Count?: number }>({
     Id: optional(text),
     Count: optional(integer(0)),
@@ -219,16 +219,16 @@ describe("names that differ in case alone", () => {
     expect(read(JSON.parse(json))).toEqual(expected);
   });
 
-  it("are told by the name that the schema has", () => {
+  it("are reported with the schema's name", () => {
     expect(() => read({ ID: 7 })).toThrow("Id: expected a string, got 7");
   });
 
-  it("fold as they do for Go's decoder, beyond ASCII too", () => {
+  it("are folded like in Go's decoder, beyond ASCII too", () => {
     const kelvins = answerObject<{ readonly Kiss: string }>({ Kiss: text });
     expect(kelvins({ "\u212AI\u017F\u017F": "a" })).toEqual({ Kiss: "a" });
   });
 
-  it("replace each other where other fields are kept", () => {
+  it("replace each other if other fields are kept", () => {
     const kept = openObject<{ readonly Id: string }>({ Id: text });
     expect(kept(JSON.parse('{"ID":"a","Colour":"red","__proto__":1}'))).toEqual(
       Object.fromEntries([
@@ -239,7 +239,7 @@ describe("names that differ in case alone", () => {
     );
   });
 
-  it("are unknown to those who are strict about what they are sent", () => {
+  it("are unknown fields for a strict check", () => {
     expect(() => closedObject<{ readonly Id: string }>({ Id: text })({ ID: "a" })).toThrow("ID: unknown field");
   });
 });

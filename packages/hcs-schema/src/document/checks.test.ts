@@ -56,11 +56,11 @@ function documentWith(path: readonly string[], value: unknown): unknown {
 }
 
 describe("checkComputeSystemDocument", () => {
-  it("accepts a full document and returns it as it was", () => {
+  it("accepts a full document and returns it unchanged", () => {
     expect(checkComputeSystemDocument(document)).toEqual(document);
   });
 
-  it("takes null for absent", () => {
+  it("reads null as absent", () => {
     const checked = checkComputeSystemDocument(documentWith(["VirtualMachine", "Devices"], null));
     expect(checked.VirtualMachine).not.toHaveProperty("Devices");
   });
@@ -107,7 +107,7 @@ describe("checkComputeSystemDocument", () => {
     expect(() => checkComputeSystemDocument(documentWith(path, value))).toThrow(message);
   });
 
-  it("throws nothing but SchemaError, whatever it is given", () => {
+  it("throws only SchemaErrors, whatever the document", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         try {
@@ -119,14 +119,14 @@ describe("checkComputeSystemDocument", () => {
     );
   });
 
-  it("does not take inherited names for fields", () => {
+  it("does not confuse inherited names with fields", () => {
     expect(() => checkComputeSystemDocument(JSON.parse('{"__proto__": {"Owner": "x"}}'))).toThrow(SchemaError);
     expect(() => checkComputeSystemDocument(JSON.parse('{"constructor": 1}'))).toThrow(/unknown field/);
   });
 });
 
 describe("settings of modify requests", () => {
-  it("accepts what the resource paths take", () => {
+  it("are accepted if they fit the resource path", () => {
     const attachment = { Type: "VirtualDisk", Path: "/disk" };
     expect(checkScsiAttachment(attachment)).toEqual(attachment);
     const request = { ResourcePath: "VirtualMachine/Devices/Plan9/Shares", RequestType: "Add", Settings: attachment };
@@ -134,7 +134,7 @@ describe("settings of modify requests", () => {
     expect(checkPlan9ShareRemoval({ Name: "a", AccessName: "a", Port: 564 })).toHaveProperty("Name", "a");
   });
 
-  it("refuses share flags that nothing stands for", () => {
+  it("refuse unknown share flags", () => {
     const share = { Name: "a", AccessName: "a", Path: "/a", Port: 564, Flags: 2 };
     expect(() => checkPlan9Share(share)).toThrow("Flags: expected a combination of the flags 0xfd, got 2");
   });
@@ -147,15 +147,15 @@ describe("settings of modify requests", () => {
       "Functions[0].VirtualFunction: expected an integer from 0 to 65535, got 65536",
     ],
     [{ Functions: [{ DeviceInstancePath: "a" }], PropagateNumaAffinity: 1 }, /^PropagateNumaAffinity: expected true/],
-  ])("refuses the virtual PCI device %j", (device, message) => {
+  ])("refuse the virtual PCI device %j", (device, message) => {
     expect(() => checkVirtualPciDevice(device)).toThrow(message);
   });
 
-  it("names a virtual PCI device by the GUID of its VMBus channel", () => {
+  it("identify a virtual PCI device by its VMBus GUID", () => {
     expect(resourcePaths.virtualPci("6f96")).toBe("VirtualMachine/Devices/VirtualPci/6f96");
   });
 
-  it("refuses unknown request types", () => {
+  it("refuse unknown request types", () => {
     expect(() => checkModifySettingRequest({ ResourcePath: "x", RequestType: "Replace" })).toThrow(/RequestType/);
   });
 });

@@ -28,7 +28,7 @@ describe("memory and processors of a VM", () => {
     [checkProcessorLimits, {}],
     [checkProcessorLimits, { Limit: 100_000, Weight: 1, Reservation: 0 }],
     [checkCpuGroup, { Id: properties.RuntimeId }],
-  ])("accept what is in range: %#", (check, value) => {
+  ])("accept values in range: %#", (check, value) => {
     expect(check(value)).toEqual(value);
   });
 
@@ -39,23 +39,23 @@ describe("memory and processors of a VM", () => {
     [checkProcessorLimits, { Weight: 10_001 }, "Weight: expected an integer from 1 to 10000"],
     [checkProcessorLimits, { Count: 2 }, "Count: unknown field"],
     [checkCpuGroup, { Id: "first" }, 'Id: expected a GUID, got "first"'],
-  ])("refuse the rest: %#", (check, value, message) => {
+  ])("refuse other values: %#", (check, value, message) => {
     expect(() => check(value)).toThrow(message);
   });
 });
 
-describe("what a host tells of a VM", () => {
-  it("may be more than is known here, which is left out", () => {
+describe("a host's answers about a VM", () => {
+  it("may have unknown fields, which are left out", () => {
     const surplus = { New: 1, $unknowns: [{ length: 1 }] };
     const Memory = { VirtualNodeCount: 1, VirtualMachineMemory: { AssignedMemory: 4 } };
     const Statistics = { Timestamp: "2026-01-01T00:00:00Z", Processor: { TotalRuntime100ns: 2 ** 60 } };
-    const told = {
+    const answer = {
       ...properties,
       ...surplus,
       Memory: { ...Memory, ...surplus, VirtualMachineMemory: { ...Memory.VirtualMachineMemory, ...surplus } },
       Statistics: { ...Statistics, ...surplus, Processor: { ...Statistics.Processor, ...surplus } },
     };
-    expect(checkComputeSystemProperties(told)).toEqual({ ...properties, Memory, Statistics });
+    expect(checkComputeSystemProperties(answer)).toEqual({ ...properties, Memory, Statistics });
     const report = { CrashLog: "panic", CrashParameters: [1, 2 ** 63] };
     expect(checkCrashReport({ ...report, ...surplus })).toEqual(report);
     const exit = { Status: 1, ExitType: "UnexpectedExit", Attribution: [{ GuestCrash: { CrashParameters: [1] } }] };
@@ -71,13 +71,13 @@ describe("what a host tells of a VM", () => {
     [{ Memory: { VirtualNodeCount: -1 } }, "Memory.VirtualNodeCount: expected a 64-bit counter, got -1"],
     [{ Memory: { VirtualMachineMemory: { SlpActive: 1 } } }, "Memory.VirtualMachineMemory.SlpActive: expected true"],
     [{ Statistics: { Processor: { TotalRuntime100ns: "1" } } }, "Statistics.Processor.TotalRuntime100ns: expected an"],
-  ])("is refused where it is no figure: %j", (more, message) => {
+  ])("are refused with invalid figures: %j", (more, message) => {
     expect(() => checkComputeSystemProperties({ ...properties, ...more })).toThrow(message);
   });
 });
 
 describe("resources of the OCI specification", () => {
-  it("keep fields that are unknown, and limits beyond what numbers hold exactly", () => {
+  it("keep unknown fields, and limits beyond the safe integers", () => {
     const linux = {
       memory: { limit: -1, swap: 2 ** 63, new: "x" },
       cpu: { quota: -1, period: 100_000, shares: 0, cpus: "0-1" },
@@ -119,7 +119,7 @@ describe("resources of the OCI specification", () => {
   });
 });
 
-describe("requests about resources to a Linux guest", () => {
+describe("requests for resources to a Linux guest", () => {
   it.each([
     ["PodCgroupMemoryLimit", undefined],
     ["ContainerConstraints", { Linux: { memory: { limit: 4096 } } }],
@@ -142,14 +142,14 @@ describe("requests about resources to a Linux guest", () => {
 });
 
 describe("metrics of a container", () => {
-  it("leave out what nobody reads", () => {
+  it("omit unused groups", () => {
     const metrics = { pids: { current: 1 }, memory: { cache: 1, usage: { usage: 2 } } };
     const LCOWMetrics = { ...metrics, blkio: { sectors_recursive: [] }, network: [{}] };
     expect(checkCgroupMetrics({ LCOWMetrics, ProcessList: [] })).toEqual({ version: 1, metrics });
   });
 
-  it("are what their tables name, at every level", () => {
-    // Generated protobuf code writes `$unknowns` as it is, and reads fields in its own spelling.
+  it("contain only known fields, at every level", () => {
+    // Generated protobuf code would write `$unknowns` unchanged, and reads its own spelling of fields.
     const surplus = JSON.parse('{"$unknowns":[{"length":4096}],"rssHuge":"abc","__proto__":{"total_rss":1},"new":{}}');
     const first = {
       pids: { current: 1 },
@@ -168,13 +168,13 @@ describe("metrics of a container", () => {
     });
   });
 
-  it("have their names in any case", () => {
+  it("may have their names in any case", () => {
     const metrics = { pids: { current: 1 }, memory: { cache: 1, usage: { usage: 2 } } };
     const given = { lcowmetrics: { PIDS: { Current: 1 }, Memory: { CACHE: 1, USAGE: { Usage: 2 } } } };
     expect(checkCgroupMetrics(given)).toEqual({ version: 1, metrics });
   });
 
-  it("take null for absent, as Go writes it", () => {
+  it("may have null for absent values, as Go writes it", () => {
     const LCOWMetricsV2 = { pids: null, cpu: { usage_usec: 2 } };
     expect(checkCgroupMetrics({ LCOWMetrics: null, LCOWMetricsV2 })).toEqual({
       version: 2,
@@ -194,7 +194,7 @@ describe("metrics of a container", () => {
   });
 });
 
-/** Adds fields to an object and to all those in it. */
+/** Adds fields to an object and to all objects in it. */
 function withEverywhere(value: unknown, surplus: object): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   const own = Object.entries(value).map(([name, field]) => [name, withEverywhere(field, surplus)]);

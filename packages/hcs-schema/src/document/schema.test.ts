@@ -67,7 +67,7 @@ describe.each(schemas)("the table of %s", (_, types, { releases }, areas) => {
     expect(Object.keys(types).toSorted()).toEqual(names.toSorted());
   });
 
-  it("refers to types that it has", () => {
+  it("refers only to types in the table", () => {
     const unknown = fields.filter(([name, text]) => {
       if (name.includes(" ")) return false;
       const type = text
@@ -79,13 +79,13 @@ describe.each(schemas)("the table of %s", (_, types, { releases }, areas) => {
     expect(unknown).toEqual([]);
   });
 
-  it("says of each field and value when it came", () => {
+  it("has a release for each field and value", () => {
     const strange = fields.filter(([, text]) => !/ (2\.\d+|1[789]\d{3}|2\d{4})$/.test(text));
     expect(strange).toEqual([]);
     expect(fields.length).toBeGreaterThan(500);
   });
 
-  it("has releases in their order", () => {
+  it("has its releases in order", () => {
     for (const column of [0, 1] as const) {
       const numbers = releases.map((release) => release[column]);
       expect(numbers).toEqual(numbers.toSorted((left, right) => left - right));
@@ -105,7 +105,7 @@ describe("types", () => {
     expectTypeOf<HcnType<"HostComputeNetwork">["Ipams"]>().toEqualTypeOf<readonly HcnType<"Ipam">[] | undefined>();
   });
 
-  it("that are written by hand are narrower, never other", () => {
+  it("that are written by hand are narrower, but not different", () => {
     expectTypeOf<ComputeSystemDocument>().toExtend<HcsType<"ComputeSystem">>();
     expectTypeOf<UnknownFields<ComputeSystemDocument, HcsType<"ComputeSystem">>>().toEqualTypeOf<never>();
     expectTypeOf<UnknownFields<HcnNetwork, HcnType<"HostComputeNetwork">>>().toEqualTypeOf<never>();
@@ -117,7 +117,7 @@ describe("types", () => {
   });
 });
 
-/** Paths of fields that the first type has and the second has not. */
+/** Paths of fields of the first type that are not in the second. */
 type UnknownFields<Type, Known> = Type extends readonly (infer Item)[]
   ? UnknownFields<Item, Known extends readonly (infer Other)[] ? Other : never>
   : Type extends object
@@ -145,7 +145,7 @@ describe("checks", () => {
     ["MemoryMigrationTransferThrottleParams", { ThrottlingScale: 0.5 }],
     ["BlackoutExitedEventDetails", { BlackoutStopTimestamp: "2026-01-02T03:04:05Z" }],
     ["ModifySettingRequest", { Settings: 7 }],
-  ] as const)("take %s %j", (type, value) => {
+  ] as const)("accept %s %j", (type, value) => {
     expect(check(type, value)).toBe(value);
   });
 
@@ -198,7 +198,7 @@ describe("a host that is too old", () => {
     expect(check(type, value)).toBe(value);
   });
 
-  it("does not know values that came later", () => {
+  it("does not know later values", () => {
     const modify = { ResourceType: "CimMount" };
     expect(() => check("GuestModifySettingRequest", modify, 18_362)).toThrow(
       'at.ResourceType: host build 18362 does not support "CimMount", introduced in version 2.3 of the HCS schema, build 19041',
@@ -206,14 +206,14 @@ describe("a host that is too old", () => {
     expect(check("GuestModifySettingRequest", modify, 19_041)).toBe(modify);
   });
 
-  it("is named for versions after the last known release too", () => {
+  it("is reported for versions after the last known release, too", () => {
     const checkPolicy = schemaCheck(hcnTypes, "FirewallPolicySetting", { releases: hcnReleases, build: 22_000 });
     expect(() => checkPolicy({ VmType: "WSL" })).toThrow(
       "VmType: host build 22000 does not support this field, introduced in version 2.16 of the HCN schema, a build after 22000",
     );
   });
 
-  it("can be asked about parts of a virtual machine", () => {
+  it("is detected for parts of a virtual machine, too", () => {
     expect(() => virtualMachineCheck("Numa", 20_348)({ VirtualNodeCount: 2 }, "Numa")).toThrow("Numa.VirtualNodeCount");
     expect(virtualMachineCheck("Numa")({ VirtualNodeCount: 2 })).toEqual({ VirtualNodeCount: 2 });
   });

@@ -160,7 +160,7 @@ const statistics = answerObject<{ readonly LCOWMetrics?: CgroupMetricsV1; readon
 });
 
 /**
- * The metrics in a guest's answer about a container. Groups that nobody reads (block devices, RDMA, huge pages) are
+ * The metrics in a guest's answer about a container. Unused groups (block devices, RDMA, huge pages) are
  * left out, since they may be of any size.
  */
 export const checkCgroupMetrics = madeOf(statistics, ({ LCOWMetrics, LCOWMetricsV2 }, path): CgroupMetrics => {

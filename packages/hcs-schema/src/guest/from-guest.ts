@@ -14,7 +14,7 @@ export class FromGuest {
     this.#name = name;
   }
 
-  /** `name` stands for the document in errors. Throws a SchemaError if the text exceeds its bounds or is not JSON. */
+  /** `name` is the document's name in errors. Throws a SchemaError if the text exceeds its bounds or is not JSON. */
   static parse(text: string, bounds: JsonBounds, name: string): FromGuest {
     return new FromGuest(parseWithin(text, bounds, name), name);
   }

@@ -52,7 +52,7 @@ describe("container and process settings", () => {
     mounts: [{ destination: "/proc", type: "proc", source: "proc", options: null }],
   };
 
-  it("keeps fields of the OCI specification that it does not know", () => {
+  it("keep unknown fields of the OCI specification", () => {
     const checked = checkOciSpec(specification);
     expect(checked).toHaveProperty("linux.intelRdt.closID", "x");
     expect(checked).toHaveProperty("process.ioPriority");
@@ -73,12 +73,12 @@ describe("container and process settings", () => {
       "seccomp.syscalls[0].action: expected",
     ],
     [{}, { resources: { pids: { limit: "1" } } }, "linux.resources.pids.limit: expected an integer, got string"],
-  ])("refuses what Linux would not take: %j %j", (process, linux, message) => {
+  ])("are refused with values that Linux would refuse: %j %j", (process, linux, message) => {
     const wrong = { ...specification, process: { ...specification.process, ...process }, linux };
     expect(() => checkOciSpec(wrong)).toThrow(message);
   });
 
-  it("checks the fields that it does know, and says where", () => {
+  it("are checked, with the path of an invalid field", () => {
     const settings = {
       SchemaVersion: { Major: 2, Minor: 1 },
       OciBundlePath: "/b",
@@ -90,7 +90,7 @@ describe("container and process settings", () => {
     );
   });
 
-  it("accepts a container's and a VM's own process", () => {
+  it("are accepted for processes of containers and of the VM", () => {
     const pipes = { EmulateConsole: true, CreateStdInPipe: true, CreateStdOutPipe: true, CreateStdErrPipe: false };
     expect(checkLinuxProcessParameters({ ...pipes, ConsoleSize: [24, 80] }).ConsoleSize).toEqual([24, 80]);
     expect(checkLinuxProcessParameters({ ...pipes, CommandArgs: ["ls"], Environment: { A: "b" } })).toHaveProperty(

@@ -1,6 +1,6 @@
 import type { SchemaTypes } from "../document/schema.ts";
 
-/** Networks as guests are told about them. */
+/** Networks in requests to guests. */
 export const guestNetworkTypes = {
   GuestEndpoint: {
     ID: "Guid 2.0",

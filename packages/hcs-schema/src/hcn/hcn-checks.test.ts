@@ -23,8 +23,8 @@ const endpoint = {
   Policies: [{ Type: "EncapOverhead", Settings: { Overhead: 50 } }],
 };
 
-describe("what a host tells of its networks", () => {
-  it("may have fields that are not known", () => {
+describe("a host's answers about networks", () => {
+  it("may have unknown fields", () => {
     expect(checkHcnEndpoint({ ...endpoint, Health: { Extra: {} } })).toMatchObject({ ...endpoint, Health: {} });
     const resources = [
       { Type: "Endpoint", Data: { Id: id } },
@@ -43,13 +43,13 @@ describe("what a host tells of its networks", () => {
     ["Dns.ServerList[0]", { ...endpoint, Dns: { ServerList: ["dns.test"] } }],
     ["MacAddress", { ...endpoint, MacAddress: "ff-ff-ff-ff-ff-ff" }],
     ["Name", { ...endpoint, Name: "a\nb" }],
-  ])("is refused for its %s", (path, value) => {
+  ])("are refused for an invalid %s", (path, value) => {
     expect(() => checkHcnEndpoint(value)).toThrow(expect.objectContaining({ path }));
   });
 });
 
-describe("what a client asks for", () => {
-  it("has known fields only", () => {
+describe("a client's settings", () => {
+  it("have known fields only", () => {
     expect(
       checkHcnNetworkSettings({ Type: "NAT", Ipams: [{ Subnets: [{ IpAddressPrefix: "10.0.0.0/24" }] }] }),
     ).toEqual({
@@ -65,7 +65,7 @@ describe("what a client asks for", () => {
   });
 });
 
-describe("what a guest is asked", () => {
+describe("a request to a guest", () => {
   const adapter = { NamespaceID: id, ID: id, DNSSuffix: "a.test,b.test", DNSServerList: "10.0.0.1,fd00::1" };
 
   it("is checked for Linux", () => {

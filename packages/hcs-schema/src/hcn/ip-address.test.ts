@@ -23,7 +23,7 @@ describe("parseIpAddress", () => {
     for (const text of texts) expect(parseIpAddress(text), text).toBeUndefined();
   });
 
-  it("takes what others write, and is never surprised", () => {
+  it("reads addresses of other writers, and throws on no text", () => {
     fc.assert(fc.property(fc.ipV4(), (text) => parseIpAddress(text)?.family === 4));
     fc.assert(fc.property(fc.ipV6(), (text) => parseIpAddress(text)?.family === 6));
     fc.assert(fc.property(fc.string(), (text) => void parseIpAddress(text)));
@@ -53,7 +53,7 @@ describe("parseIpPrefix", () => {
 });
 
 describe("parseMacAddress", () => {
-  it("gives both forms as one", () => {
+  it("gives the same result for both forms", () => {
     for (const text of ["00-15-5D-0A-0b-0C", "00:15:5d:0a:0B:0c"])
       expect(parseMacAddress(text)).toBe("00:15:5d:0a:0b:0c");
   });

@@ -24,7 +24,7 @@ describe("device rules", () => {
     [[{ allow: true, type: "c" }], false],
     [[{ allow: true, major: 1 }], false],
     [[one], false],
-  ])("%j allows all: %s", (rules, expected) => {
+  ])("%j allow everything: %s", (rules, expected) => {
     expect(allowsAllDevices(checkOciDeviceRules(rules))).toBe(expected);
   });
 
@@ -33,7 +33,7 @@ describe("device rules", () => {
     [[{ allow: true, type: "x" }], "devices[0].type: expected"],
     [[{ allow: true, major: "1" }], 'devices[0].major: expected an integer of at least -1, got "1"'],
     [[allowAll, { allow: true, access: "x" }], 'devices[1].access: expected a combination of r, w and m, got "x"'],
-  ])("%j is refused", (rules, message) => {
+  ])("%j are refused", (rules, message) => {
     expect(() => checkOciDeviceRules(rules, "devices")).toThrow(message);
   });
 });
@@ -46,7 +46,7 @@ describe("the id of an assigned device", () => {
     ["PCIP\\VEN_1\\0", "PCIP\\VEN_1", 0],
     ["ROOT\\DEVICE\\0007", "ROOT\\DEVICE", 7],
     ["PCIP\\VEN_1\\65535", "PCIP\\VEN_1", 65_535],
-    // Too great for a function, and a part of the path therefore.
+    // Too large for a function, and therefore part of the path.
     ["PCIP\\VEN_1\\65536", "PCIP\\VEN_1\\65536", 0],
     ["PCIP\\VEN_1\\0x3", "PCIP\\VEN_1\\0x3", 0],
     ["PCIP\\VEN_1\\-3", "PCIP\\VEN_1\\-3", 0],
@@ -54,16 +54,16 @@ describe("the id of an assigned device", () => {
     ["PCIP\\\\VEN_1//X\\\\3", "PCIP\\VEN_1\\X", 3],
     ["PCIP\\\\VEN_1", "PCIP\\\\VEN_1", 0],
     ["12", "12", 0],
-  ])("%s is of the device %s the function %s", (id, deviceInstancePath, virtualFunction) => {
+  ])("%s means device %s, function %s", (id, deviceInstancePath, virtualFunction) => {
     expect(assignedDeviceFunction(id)).toEqual({ deviceInstancePath, virtualFunction });
   });
 
-  it.each(["", "/1", "\\1", "\\/1", "PCIP\\VEN_1/65536", "a\0", "a\0/1"])("may not be %j", (id) => {
+  it.each(["", "/1", "\\1", "\\/1", "PCIP\\VEN_1/65536", "a\0", "a\0/1"])("cannot be %j", (id) => {
     expect(assignedDeviceFunction(id)).toBeUndefined();
   });
 });
 
-describe("what rules allow of one device", () => {
+describe("the access that rules allow to one device", () => {
   const denyAll: OciDeviceRule = { allow: false, access: "rwm" };
   const disk = { type: "b", major: 7, minor: 3 } as const;
   const ofDisk = { allow: true, type: "b", major: 7, minor: 3 };

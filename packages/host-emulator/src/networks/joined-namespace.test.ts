@@ -18,7 +18,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
   let holder: ChildProcess;
   let path: string;
 
-  /** As CNI plugins leave it: a cable for each network, with addresses and routes, and what has none of these. */
+  /** A namespace as CNI plugins leave it: one interface per network, with addresses and routes, and others without. */
   beforeAll(() => {
     const namespace = createNetworkNamespace();
     namespace.run(() => {
@@ -46,7 +46,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
     holder.kill("SIGKILL");
   });
 
-  it("has endpoints for the interfaces that a VM could have as NICs, with their addresses and routes", async () => {
+  it("has endpoints for the interfaces that can become NICs, with their addresses and routes", async () => {
     const joined = await JoinedNamespace.open(path);
     try {
       expect(await joined.interfaces()).toMatchObject([
@@ -72,7 +72,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
     }
   });
 
-  describe("is no other file, and", () => {
+  describe("is recognized among other files:", () => {
     let directory: string;
     beforeEach(() => {
       directory = mkdtempSync(join(tmpdir(), "joined-"));
@@ -80,8 +80,8 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
     afterEach(() => rmSync(directory, { recursive: true }));
 
     it.each<[string, (name: string) => string, keyof typeof hresults, string]>([
-      ["what is missing", (name) => name, "ERROR_FILE_NOT_FOUND", "does not exist"],
-      ["what is below a file", () => "/dev/null/x", "ERROR_FILE_NOT_FOUND", "does not exist"],
+      ["a missing file", (name) => name, "ERROR_FILE_NOT_FOUND", "does not exist"],
+      ["a path below a file", () => "/dev/null/x", "ERROR_FILE_NOT_FOUND", "does not exist"],
       ["a directory", () => "/proc", "E_INVALIDARG", "is not a namespace"],
       [
         "an ordinary file",
@@ -93,7 +93,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
         "is not a namespace",
       ],
       [
-        "a FIFO, for whose writer nobody waits",
+        "a FIFO, which is not waited for,",
         (name) => {
           execFileSync("mkfifo", [name]);
           return name;
@@ -107,7 +107,12 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
         "E_INVALIDARG",
         "of another type: expected a network namespace",
       ],
-      ["this machine's own", () => "/proc/self/ns/net", "E_INVALIDARG", "is the network namespace of this machine"],
+      [
+        "the machine's own namespace",
+        () => "/proc/self/ns/net",
+        "E_INVALIDARG",
+        "is the network namespace of this machine",
+      ],
       ["a relative path", () => "run/netns/x", "E_INVALIDARG", "is relative"],
     ])("%s is refused", async (_, make, result, why) => {
       const name = make(join(directory, "it"));
@@ -147,7 +152,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       return Resources.map(({ Data }) => host.networks.query("endpoint", Data.Id) as HcnEndpoint);
     };
 
-    it("is one of HCN until the system's end, and offered to its guest", async () => {
+    it("is an HCN namespace until the system ends, and is offered to its guest", async () => {
       const id = await host.joinNetworkNamespace("vm", path);
       expect(await host.joinNetworkNamespace("vm", path)).toBe(id);
       expect(endpointsOf(id)).toMatchObject([
@@ -166,14 +171,14 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       expect(host.networks.isEmpty).toBe(true);
     });
 
-    it("may be joined by several, each with endpoints of its own", async () => {
+    it("can be joined by several systems, each with its own endpoints", async () => {
       const ids = [await host.joinNetworkNamespace("one", path), await host.joinNetworkNamespace("two", path)];
       expect(new Set(ids).size).toBe(2);
       const endpoints = ids.flatMap((id) => endpointsOf(id).map(({ ID }) => ID));
       expect(new Set(endpoints).size).toBe(4);
     });
 
-    it("goes with whoever asked for it where no system comes, and stays where one has", async () => {
+    it("is removed with its client unless the system was created", async () => {
       const [orphan, kept] = [
         await host.joinNetworkNamespace("orphan", path),
         await host.joinNetworkNamespace("vm", path),
@@ -184,7 +189,7 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       expect(endpointsOf(kept)).toHaveLength(2);
     });
 
-    it("is joined before the system starts", async () => {
+    it("can be joined only before the system starts", async () => {
       await create().start();
       await expect(host.joinNetworkNamespace("vm", path)).rejects.toMatchObject({
         hresult: hresults.HCS_E_INVALID_STATE,
@@ -192,14 +197,14 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       expect(host.networks.isEmpty).toBe(true);
     });
 
-    it("leaves nothing in HCN where its objects cannot all be made", async () => {
-      const standing = { plug: () => expect.fail("nothing is plugged") };
+    it("leaves nothing in HCN if some of its objects cannot be made", async () => {
+      const unusedSwitch = { plug: () => expect.fail("nothing is plugged") };
       const settings = { IpConfigurations: [{ IpAddress: "198.18.0.2", PrefixLength: 24 }] };
       const bad = { IpConfigurations: [{ IpAddress: "nowhere", PrefixLength: 24 }] };
       const interfaces = [settings, bad].map((one, index) => ({
         name: `eth${index}`,
         settings: one,
-        leadsTo: standing,
+        leadsTo: unusedSwitch,
       }));
       await expect(host.networks.adopt("broken", interfaces)).rejects.toThrow("nowhere");
       expect(host.networks.isEmpty).toBe(true);

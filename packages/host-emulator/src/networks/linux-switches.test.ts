@@ -45,7 +45,7 @@ describeWith(
     return { pid, port };
   }
 
-  it("join what is plugged into the same one, and nothing else of this machine", async () => {
+  it("connect the NICs that are plugged into them, and nothing else of the machine", async () => {
     const before = interfacesHere();
     await switches.add("a");
     await switches.add("b");
@@ -66,7 +66,7 @@ describeWith(
     expect(() => switches.of("a")).toThrow("network a has no switch");
   });
 
-  it("leave nothing of a NIC that cannot be plugged", async () => {
+  it("leave nothing behind of a NIC that cannot be plugged", async () => {
     await switches.add("a");
     const attempt = switches.of("a").plug({ pid: 2 ** 22 + 1, interfaceName: "nic0", macAddress: "00:15:5d:00:00:01" });
     await expect(attempt).rejects.toThrow(/^ip: .*netns/s);

@@ -39,7 +39,7 @@ describe("the network service", () => {
     return ID;
   };
 
-  it("keeps objects until they are deleted, whatever case their ids are written in", async () => {
+  it("keeps objects until they are deleted, by ids in any case", async () => {
     expect(switches.networks).toEqual(new Set([network]));
     const { ID } = await service.create("network", { ID: unknown.toUpperCase(), Type: "NAT", Name: "second" });
     expect(ID).toBe(unknown);
@@ -52,14 +52,14 @@ describe("the network service", () => {
     expect(switches.networks.size).toBe(0);
   });
 
-  it("gives endpoints MAC addresses of Hyper-V's range that are not taken", async () => {
+  it("gives endpoints unused MAC addresses of Hyper-V's range", async () => {
     await endpoint({ MacAddress: "00-15-5D-00-00-02" });
     const macs = [await endpoint(), await endpoint({ MacAddress: "" })].map(({ MacAddress }) => MacAddress);
     expect(macs).toEqual(["00-15-5D-00-00-01", "00-15-5D-00-00-03"]);
     await expect(endpoint({ MacAddress: "00:15:5d:00:00:02" })).rejects.toMatchObject(result("ERROR_ALREADY_EXISTS"));
   });
 
-  it("answers in the words of the schema", async () => {
+  it("answers with documents that fit the schema", async () => {
     const id = await inNamespace({ Name: "a", Dns: { Domain: "pod.test" }, ...at("10.0.0.2") });
     const inSchema = (name: keyof typeof hcnTypes, value: unknown) => () =>
       schemaCheck(hcnTypes, name, { releases: hcnReleases })(value);
@@ -71,7 +71,7 @@ describe("the network service", () => {
     for (const { Data } of found.Resources ?? []) expect(inSchema("NamespaceResourceEndpoint", Data)).not.toThrow();
   });
 
-  it("tells which endpoints a namespace has, in the order in which they came", async () => {
+  it("lists a namespace's endpoints, in the order in which they were added", async () => {
     const ids = [await inNamespace({ Name: "a" }), await inNamespace({ Name: "b" })];
     const found = service.query("namespace", namespace) as HcnNamespace;
     expect(found).toMatchObject({ ID: namespace, Type: "Guest", NamespaceId: 2 });
@@ -112,7 +112,7 @@ describe("the network service", () => {
     expect(await endpoint(at("fd00::9", 64))).toMatchObject(at("fd00::9", 64));
   });
 
-  it("refuses what is not there, taken, or in use", async () => {
+  it("refuses objects that are missing, exist already, or are in use", async () => {
     const ID = await inNamespace();
     const cases: readonly (readonly [HresultName, () => unknown])[] = [
       ["E_INVALIDARG", () => service.query("network", "n")],
@@ -149,7 +149,7 @@ describe("the network service", () => {
     await expect(modify("Remove", ID)).rejects.toMatchObject(result("ERROR_NOT_FOUND"));
   });
 
-  it("leaves no network behind that could not be made, and keeps one that could not be removed", async () => {
+  it("leaves no network behind if its switch cannot be made, and keeps it if the switch cannot be removed", async () => {
     switches.failure = new Error("no bridges here");
     await expect(service.create("network", { ID: unknown, Type: "NAT" })).rejects.toThrow("no bridges here");
     expect(() => service.query("network", unknown)).toThrow(/network .* does not exist/);
@@ -161,7 +161,7 @@ describe("the network service", () => {
   describe("NICs", () => {
     const nothing = (): void => {};
 
-    it("take an endpoint that is in a namespace, one at a time", async () => {
+    it("hold an endpoint of a namespace, one NIC at a time", async () => {
       const { ID } = await endpoint({ MacAddress: "00-15-5D-AA-BB-CC" });
       const attach = (mac?: string) => service.attach(ID, mac, nothing);
       expect(() => attach()).toThrow(expect.objectContaining(result("HCN_E_INVALID_ENDPOINT")));
@@ -178,12 +178,12 @@ describe("the network service", () => {
       expect(() => service.attach(unknown, undefined, nothing)).toThrow(/endpoint .* does not exist/);
     });
 
-    it("lose their cable with the endpoint", async () => {
+    it("are disconnected when the endpoint is deleted", async () => {
       const ID = await inNamespace();
-      const told: string[] = [];
-      const attachment = service.attach(ID, undefined, () => told.push("disconnected"));
+      const calls: string[] = [];
+      const attachment = service.attach(ID, undefined, () => calls.push("disconnected"));
       await service.delete("endpoint", ID);
-      expect(told).toEqual(["disconnected"]);
+      expect(calls).toEqual(["disconnected"]);
       attachment.release();
     });
   });

@@ -9,7 +9,7 @@ describe("turns to boot", () => {
 
   const never = new AbortController().signal;
 
-  /** The order in which turns come, by names. */
+  /** Takes turns by name, and records their order. */
   function taking(turns: BootTurns) {
     const order: string[] = [];
     const ends = new Map<string, () => void>();
@@ -20,7 +20,7 @@ describe("turns to boot", () => {
     return { order, take, end: (name: string) => ends.get(name)?.() };
   }
 
-  it("are so many at once, and others' in the order in which they came", async () => {
+  it("are limited in number, and otherwise given in the order of requests", async () => {
     const { order, take, end } = taking(new BootTurns({ most: 2, longestMs }));
     const all = ["a", "b", "c", "d", "e"].map((name) => take(name));
     await vi.advanceTimersByTimeAsync(0);
@@ -48,7 +48,7 @@ describe("turns to boot", () => {
     expect(order).toEqual(["hangs", "next"]);
   });
 
-  it("are not kept for one that has given up", async () => {
+  it("are not kept for a request that was aborted", async () => {
     const { order, take, end } = taking(new BootTurns({ most: 1, longestMs }));
     await take("first");
     const giver = new AbortController();

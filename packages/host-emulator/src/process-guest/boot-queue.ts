@@ -35,7 +35,7 @@ export class BootTurns {
       if (next === undefined) this.#booting--;
       else next();
     };
-    // Ends a turn that nobody awaits, which takes no clock's promise; whoever ends it before clears it at once.
+    // Ends a turn after a time. Nothing awaits it, so it is no clock's promise; ending the turn clears it.
     const timer = setTimeout(end, this.#options.longestMs);
     return end;
   }

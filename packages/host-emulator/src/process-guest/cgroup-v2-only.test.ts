@@ -1,7 +1,7 @@
 /**
- * What keeps a guest from the machine where version 2 of control groups stands alone: the same tests, in a view of this
- * machine in which no hierarchy of version 1 is mounted. The controllers that version 1 holds are not there then, so limits
- * of memory and processors and sets of processors cannot be tried.
+ * What isolates a guest from a machine with version 2 of control groups alone: the same tests, in a view of this
+ * machine without mounted hierarchies of version 1. Controllers that version 1 holds are missing there, so limits of
+ * memory and processors and sets of processors cannot be tested.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
-/** In a mount namespace of its own. */
+/** Runs a command in a mount namespace of its own, with version 2 alone. */
 const view = `
   set -e
   mount --make-rprivate /
@@ -20,7 +20,7 @@ const view = `
   exec "$@"`;
 const minutes = 60_000;
 
-/** Runs tests of a file there; answers with what they say when one fails, or none has been run. */
+/** Runs tests of a file there; returns their output if one fails or none is run, else "". */
 function run(file: string, tests: string): string {
   const vitest = ["node_modules/vitest/vitest.mjs", "run", file, "--maxWorkers=1", "--testNamePattern", tests];
   const { status, stdout, stderr } = spawnSync(
@@ -37,12 +37,12 @@ describeWith(
   "crun",
   "python3",
   "control groups of version 2",
-)("where version 2 stands alone", () => {
-  const lacking = ["memory", "cpu", "cpuset"].filter(
+)("on a machine with version 2 alone", () => {
+  const missing = ["memory", "cpu", "cpuset"].filter(
     (controller) => !readFileSync("/proc/cgroups", "utf8").includes(`${controller}\t0\t`),
   );
-  if (lacking.length > 0) {
-    console.warn(`version 2 alone is tried without ${lacking.join(", ")}, since version 1 holds them on this machine`);
+  if (missing.length > 0) {
+    console.warn(`version 2 alone is tested without ${missing.join(", ")}, which version 1 holds on this machine`);
   }
 
   it(
@@ -54,9 +54,9 @@ describeWith(
   );
 
   it(
-    "a guest boots, is frozen and thawed, has its disks, and leaves nothing",
+    "a guest boots, is frozen and thawed, has its disks, and leaves nothing behind",
     () => {
-      const tests = "boots into|ends in good order|while it is frozen|has the disks";
+      const tests = "boots into|shuts down in order|while it is frozen|has the disks";
       expect(run("packages/host-emulator/src/process-guest/process-guest.test.ts", tests)).toBe("");
     },
     2 * minutes,

@@ -9,7 +9,7 @@ import { readHierarchies } from "./hierarchies.ts";
 vi.mock("@uvm-shim/linux-calls", { spy: true });
 
 describe("readHierarchies", () => {
-  it("finds version 1 hierarchies, named ones and version 2, each once", () => {
+  it("finds the hierarchies of version 1, the named ones and version 2, each once", () => {
     const text = [
       "25 30 0:22 / /sys rw,relatime - sysfs sysfs rw",
       "31 29 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct",
@@ -51,7 +51,7 @@ describe("VmCgroups on plain directories", () => {
     expect(readFileSync(join(parent, "cgroup.subtree_control"), "utf8")).toBe("+memory");
   });
 
-  it("lies below its pod's group, which hands controllers on and is not its own to remove", async () => {
+  it("lies below its pod's cgroup, which passes controllers on and is not removed", async () => {
     const pod = join(root, "pods", "p1");
     mkdirSync(join(pod, "vm"), { recursive: true });
     for (const group of [root, dirname(pod), pod, join(pod, "vm")]) {
@@ -65,7 +65,7 @@ describe("VmCgroups on plain directories", () => {
     for (const group of [root, dirname(pod), pod, join(pod, "vm")]) {
       expect(readFileSync(join(group, "cgroup.subtree_control"), "utf8")).toBe("+pids");
     }
-    // Half of the usual weight until it has booted.
+    // Half of the usual weight during the boot.
     expect(readFileSync(join(pod, "cpu.weight"), "utf8")).toBe("50");
     cgroups.endBoot({ processors: 2, share: {} });
     expect(readFileSync(join(pod, "cpu.weight"), "utf8")).toBe("100");
@@ -74,7 +74,7 @@ describe("VmCgroups on plain directories", () => {
     expect(readdirSync(pod).sort()).toEqual(["cgroup.controllers", "cgroup.subtree_control", "cpu.weight"]);
   });
 
-  it("says why nothing keeps a version 2 guest from devices, where that is so", () => {
+  it("reports why nothing restricts the devices of a version 2 guest", () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
     cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     expect(cgroups.unguarded?.message).toMatch(/BPF_PROG/);
@@ -85,7 +85,7 @@ describe("VmCgroups on plain directories", () => {
     expect(guarded.unguarded).toBeUndefined();
   });
 
-  it("has a device allowed until the guard has taken it away, and takes it away when it is denied again", () => {
+  it("keeps a device allowed until the guard has denied it, and denies it with the next change", () => {
     const allow = vi.fn();
     vi.mocked(DeviceGuard).mockImplementationOnce(function guard() {
       return { allow, close: vi.fn() } as unknown as DeviceGuard;
@@ -106,7 +106,7 @@ describe("VmCgroups on plain directories", () => {
     expect(allow.mock.lastCall?.[0]).not.toContainEqual(fuse);
   });
 
-  it("leaves controllers of version 2 alone that no container is limited by", () => {
+  it("does not delegate controllers of version 2 that limit no container", () => {
     writeFileSync(join(root, "cgroup.controllers"), "rdma misc\n");
     new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]).create({
       memoryMb: 256,
@@ -117,7 +117,7 @@ describe("VmCgroups on plain directories", () => {
     expect(() => readFileSync(join(root, "cgroup.subtree_control"))).toThrow(/ENOENT/);
   });
 
-  it("removes a version 2 guest's groups, the launcher's and the containers' among them", async () => {
+  it("removes a version 2 guest's cgroups, including those of the launcher and of containers", async () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: "v2" }]);
     cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     mkdirSync(join(root, "uvm-shim", "vm", "guest", "containers", "c"), { recursive: true });
@@ -126,7 +126,7 @@ describe("VmCgroups on plain directories", () => {
     expect(readdirSync(root)).toEqual([]);
   });
 
-  it("denies a version 1 guest all devices but the basic ones", () => {
+  it("denies a version 1 guest all but the basic devices", () => {
     const mountPoint = join(root, "all");
     mkdirSync(mountPoint);
     const cgroups = new VmCgroups("vm", [{ mountPoint, controllers: new Set(["devices", "memory"]) }]);
@@ -135,14 +135,14 @@ describe("VmCgroups on plain directories", () => {
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("a");
     cgroups.allowDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.allow"), "utf8")).toBe("b 7:3 rw");
-    // The guest's own group is made below, and may have no more than the one above it.
+    // The guest's own cgroup is a child, and may have no more than its parent.
     expect(cgroups.entrances).toEqual([join(group, "guest", "cgroup.procs")]);
     expect(readFileSync(join(group, "guest", "devices.allow"), "utf8")).toBe("b 7:3 rw");
     cgroups.denyDevice("b", 7, 3);
     expect(readFileSync(join(group, "devices.deny"), "utf8")).toBe("b 7:3 rw");
   });
 
-  it("takes a device from a version 1 guest with its last use, and never one that every guest has", () => {
+  it("denies a version 1 guest a device after its last use, but never a basic one", () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set(["devices"]) }]);
     cgroups.create({ memoryMb: 256, processors: 2, share: {}, cpus: undefined });
     const denied = (): string => readFileSync(join(root, "uvm-shim", "vm", "devices.deny"), "utf8");
@@ -164,7 +164,7 @@ describe("VmCgroups on plain directories", () => {
       writeFileSync(join(root, "uvm-shim", file), "\n");
     }
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set(["cpuset"]) }]);
-    // The kernel makes the files with the directory.
+    // The kernel would make the files with the directory.
     expect(() => cgroups.create({ memoryMb: 2, processors: 1, share: {}, cpus: undefined })).toThrow(
       /ENOENT.*cpuset\.cpus/,
     );
@@ -174,7 +174,7 @@ describe("VmCgroups on plain directories", () => {
     expect(cgroups.processes()).toEqual([12]);
   });
 
-  it("removes the VM's groups with those below, and its own parent last", async () => {
+  it("removes the VM's cgroups with their children, and the parent last", async () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set() }]);
     cgroups.create({ memoryMb: 2, processors: 1, share: {}, cpus: undefined });
     mkdirSync(join(root, "uvm-shim", "vm", "containers", "c"), { recursive: true });
@@ -186,7 +186,7 @@ describe("VmCgroups on plain directories", () => {
     await cgroups.remove(100);
   });
 
-  it("says which groups stay busy", async () => {
+  it("names the cgroups that stay busy", async () => {
     const cgroups = new VmCgroups("vm", [{ mountPoint: root, controllers: new Set() }]);
     cgroups.create({ memoryMb: 2, processors: 1, share: {}, cpus: undefined });
     writeFileSync(join(root, "uvm-shim", "vm", "busy"), "");

@@ -205,14 +205,18 @@ export class VmCgroups {
     const v2 = this.#groups.find(({ hierarchy }) => hierarchy.controllers === "v2");
     if (v1 !== undefined) {
       const state = join(v1.path, "freezer.state");
-      const wanted = isFrozen ? "FROZEN" : "THAWED";
-      writeFileSync(state, wanted);
-      await until(() => readFileSync(state, "utf8").trim() === wanted, `${state} is not ${wanted}`, timeoutMs);
+      const expected = isFrozen ? "FROZEN" : "THAWED";
+      writeFileSync(state, expected);
+      await until(() => readFileSync(state, "utf8").trim() === expected, `${state} is not ${expected}`, timeoutMs);
     } else if (v2 !== undefined) {
       const events = join(v2.path, guestGroup, "cgroup.events");
-      const wanted = `frozen ${isFrozen ? 1 : 0}`;
+      const expected = `frozen ${isFrozen ? 1 : 0}`;
       writeFileSync(join(v2.path, guestGroup, "cgroup.freeze"), isFrozen ? "1" : "0");
-      await until(() => readFileSync(events, "utf8").includes(wanted), `${events} does not say ${wanted}`, timeoutMs);
+      await until(
+        () => readFileSync(events, "utf8").includes(expected),
+        `${events} does not say ${expected}`,
+        timeoutMs,
+      );
     } else throw new Error("this machine has no cgroup freezer");
   }
 
@@ -257,21 +261,21 @@ export class VmCgroups {
     this.#guard = undefined;
     const deadline = performance.now() + timeoutMs;
     for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-      let lack: unknown;
+      let unreadable: unknown;
       const left = this.#groups.filter(({ path }) => {
         try {
           return !removeTree(path);
         } catch (error) {
           if (!isLack(error)) throw error;
-          lack = error;
+          unreadable = error;
           return true;
         }
       });
       if (left.length === 0) break;
       if (performance.now() > deadline) {
         const paths = left.map(({ path }) => path).join(", ");
-        const state = lack === undefined ? "busy" : `there (${String(lack)})`;
-        throw new Error(`cgroups still ${state} after ${timeoutMs} ms: ${paths}`, { cause: lack });
+        const state = unreadable === undefined ? "busy" : `there (${String(unreadable)})`;
+        throw new Error(`cgroups still ${state} after ${timeoutMs} ms: ${paths}`, { cause: unreadable });
       }
       await delay(pause);
     }

@@ -35,7 +35,7 @@ describeWith(
   "root",
   "crun",
   "mkfs.ext4",
-)("devices of a process guest, with its agent", () => {
+)("devices of a process guest with the real agent", () => {
   const files = new TestFiles();
   const kernel = files.write("process-kernel", `${processGuestKernel}\n`);
   const shared = join(files.directory, "firmware");
@@ -76,7 +76,7 @@ describeWith(
   });
   afterAll(() => files.remove());
 
-  /** The guest's files as this machine can reach them, through its init. */
+  /** A file of the guest, by its path on this machine. */
   function inGuest(path: string): string {
     const init = new VmCgroups(basename(dirname(system.vsockBase)))
       .processes()
@@ -97,7 +97,7 @@ describeWith(
     await guest.request("modifySettings", uvmContainerId, { Request: { RequestType, ResourceType, Settings } });
   };
 
-  it("that are assigned appear with what they expose, when the guest waits for them", async () => {
+  it("that are assigned appear with their files, while the guest waits for them", async () => {
     const waiting = inside("Add", "VPCIDevice", { VMBusGUID: guid });
     await change("Add", 1);
     await waiting;
@@ -118,9 +118,9 @@ describeWith(
     const file = inGuest("/sys/fs/cgroup/devices/devices.list");
     return existsSync(file) ? readFileSync(file, "utf8") : undefined;
   };
-  it("that share a character device let the guest use it until the last of them goes", async () => {
+  it("that share a character device allow it until the last one is removed", async () => {
     const other = "00000000-0000-4000-8000-000000000001";
-    // Where there is no version 1, nothing keeps the guest from devices, and there is no list.
+    // Without version 1 there is no list to check.
     const mayUse = (expected: boolean): void => {
       const list = devicesList();
       if (list !== undefined) expect(/^c 1:11 rw$/m.test(list)).toBe(expected);

@@ -14,8 +14,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-describe("a file of the host's in a guest", () => {
-  it("is made, or written anew", () => {
+describe("a file that the host writes into a guest", () => {
+  it("is made, or overwritten", () => {
     makeGuestFile(path);
     writeGuestFile(path, "longer\n");
     writeGuestFile(path, "new\n");
@@ -26,7 +26,7 @@ describe("a file of the host's in a guest", () => {
   it.each([
     ["made", makeGuestFile],
     ["written", (place: string) => writeGuestFile(place, "x")],
-  ])("is not waited for where a container has put a FIFO, when it is %s", (_, act) => {
+  ])("is not waited for if a container put a FIFO in its place, when it is %s", (_, act) => {
     execFileSync("mkfifo", [path]);
     expect(() => act(path)).toThrow("ENXIO");
   });
@@ -34,7 +34,7 @@ describe("a file of the host's in a guest", () => {
   it.each([
     ["made", makeGuestFile],
     ["written", (place: string) => writeGuestFile(place, "x")],
-  ])("is none that a container's link leads to, when it is %s", (_, act) => {
+  ])("is not followed through a container's link, when it is %s", (_, act) => {
     const other = join(folder, "other");
     writeFileSync(other, "kept");
     symlinkSync(other, path);

@@ -38,7 +38,7 @@ describe("placeOf", () => {
 });
 
 describe("findProgram", () => {
-  it("finds what is there, and nothing else", () => {
+  it("finds programs that exist, and nothing else", () => {
     expect(findProgram("sh")).toMatch(/\/sh$/);
     expect(findProgram("no-such-program")).toBeUndefined();
   });

@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-/** A group with the files that the kernel would give it. */
+/** A cgroup with the files that the kernel would make. */
 function group(path: string, files: { readonly [name: string]: string | number }): string {
   mkdirSync(join(root, path), { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(root, path, name), `${text}\n`);
@@ -26,7 +26,7 @@ describe("memory", () => {
     expect(read(vm, "memory.limit_in_bytes")).toBe(String(256 * 2 ** 20));
   });
 
-  it("is limited in version 2, where too small a limit would kill and so is refused", () => {
+  it("is limited in version 2, where a limit below the usage is refused, since it would kill", () => {
     const vm = group("vm", { "memory.max": "max", "memory.current": 100 * 2 ** 20 });
     limitMemory(vm, 128);
     expect(read(vm, "memory.max")).toBe(String(128 * 2 ** 20));
@@ -35,7 +35,7 @@ describe("memory", () => {
     expect(read(vm, "memory.reclaim")).toBe(String(36 * 2 ** 20));
   });
 
-  it("stays alone where no controller is", () => {
+  it("is left alone without a controller", () => {
     const vm = group("vm", {});
     limitMemory(vm, 256);
     expect(() => read(vm, "memory.max")).toThrow(/ENOENT/);
@@ -68,21 +68,21 @@ describe("processors", () => {
     expect(read(v2, "cpu.weight")).toBe(String(weight));
   });
 
-  it("are taken from groups below that have more", () => {
+  it("are taken from child cgroups that have more", () => {
     const files = (quota: number) => ({ "cpu.cfs_quota_us": quota, "cpu.cfs_period_us": 100_000 });
     const groups = [group("vm", files(200_000)), group("vm/a", files(150_000)), group("vm/b", files(-1))];
     limitProcessors(groups, 2, { limit: 50_000 });
     expect(groups.map((path) => read(path, "cpu.cfs_quota_us"))).toEqual(["100000", "100000", "-1"]);
   });
 
-  it("are those of a set in all groups", () => {
+  it("are set in all cgroups", () => {
     const groups = [group("vm", { "cpuset.cpus": "0-3" }), group("vm/a", { "cpuset.cpus": "2" }), group("vm/b", {})];
     useProcessors(groups, "1", "0-3");
     expect(groups.slice(0, 2).map((path) => read(path, "cpuset.cpus"))).toEqual(["1", "1"]);
   });
 });
 
-describe("what was used", () => {
+describe("the usage", () => {
   it("is read from version 1", () => {
     const cpu = group("cpu", { "cpuacct.usage": 123_456_789, "cpuacct.stat": "user 7\nsystem 5" });
     const memory = group("memory", { "memory.usage_in_bytes": 4096, "memory.limit_in_bytes": 8192 });
@@ -110,7 +110,7 @@ describe("what was used", () => {
     });
   });
 
-  it("is not made up where nothing measures it", () => {
+  it("is an error if nothing measures it", () => {
     expect(() => readUsage([group("vm", {})])).toThrow("cannot measure processor time");
     expect(() => readUsage([group("vm", { "cpuacct.usage": 1, "cpuacct.stat": "" })])).toThrow("cannot measure memory");
   });

@@ -51,7 +51,7 @@ describeWith(
     const exited = once(server, "exit");
     server.kill("SIGKILL");
     await exited;
-    // All that was made below the group that is a kubelet's has gone, and that itself has not.
+    // Everything below the kubelet's cgroup is removed, but not that cgroup.
     for (const base of bases) rmdirSync(base);
     expect(reports.splice(0)).toEqual([]);
   });
@@ -70,13 +70,13 @@ describeWith(
   const all = (base: string): readonly number[] => groupsBelow(base).flatMap((group) => processesOf(group));
   const baseWith = (file: string): string | undefined => bases.find((base) => existsSync(join(base, file)));
 
-  it("stands there with all that it spawns, beside who serves it", async () => {
+  it("is in that cgroup with all its processes, beside the shim", async () => {
     const system = create();
     await system.start();
     for (const base of bases) {
       expect(readdirSync(join(base, "c1")).filter((entry) => ["shim", "vm"].includes(entry))).toEqual(["shim", "vm"]);
       const inVm = all(join(base, "c1", "vm"));
-      // The launcher and the guest's init at least, and nothing of it elsewhere.
+      // At least the launcher and the guest's init, and nothing elsewhere.
       expect(inVm.length).toBeGreaterThanOrEqual(2);
       expect(all(base).toSorted()).toEqual([...inVm, server.pid].toSorted());
     }
@@ -85,7 +85,7 @@ describeWith(
     expect(bases.flatMap((base) => groupsBelow(base))).toEqual(bases);
   });
 
-  it("has its own limits within the pod's", async () => {
+  it("has limits of its own within the pod's", async () => {
     const system = create();
     await system.start();
     const v1 = baseWith("memory.limit_in_bytes");
@@ -99,7 +99,7 @@ describeWith(
     expect(used(`c1/${guest}`)).toBeGreaterThan(mebibyte);
   });
 
-  it("cannot have more processes than the pod may", async () => {
+  it("cannot have more processes than the pod", async () => {
     const group = baseWith("pids.max");
     if (group === undefined) throw new Error("this machine limits no processes");
     writeFileSync(join(group, "pids.max"), "2");
@@ -109,7 +109,7 @@ describeWith(
     });
   });
 
-  it("gives way while it boots, to those that run", async () => {
+  it("yields processor time to running guests while it boots", async () => {
     const v1 = baseWith("cpu.shares");
     const [group, file, low, usual] =
       v1 === undefined ? [baseWith("cpu.weight"), "cpu.weight", "50", "100"] : [v1, "cpu.shares", "512", "1024"];
@@ -124,7 +124,7 @@ describeWith(
     expect(readFileSync(join(group, "c1", file), "utf8").trim()).toBe(usual);
   });
 
-  it("is removed from there by the host after one that was killed", async () => {
+  it("is removed from that cgroup by the next host if its host was killed", async () => {
     const system = create();
     await system.start();
     const next = newHost();

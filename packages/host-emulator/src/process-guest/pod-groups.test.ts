@@ -45,20 +45,20 @@ describeWith("root")("cgroups of pods", () => {
   });
 
   const groupsOfServer = (): string => readFileSync(`/proc/${pid}/cgroup`, "utf8");
-  const standing = (pod: string): boolean =>
+  const containsServer = (pod: string): boolean =>
     bases.every((base) => processesOf(join(base, pod, "shim")).includes(pid)) && bases.length > 0;
 
-  it("hold who serves the pod until the system has ended, and are gone then", () => {
+  it("contain the pod's shim until the system has ended, and are then removed", () => {
     const before = groupsOfServer();
     groups.join("one", `/${name}/pod1/c1`, pid);
     expect(groups.pathOf("one")).toBe(`/${name}/pod1/c1`);
-    expect(standing("pod1/c1")).toBe(true);
+    expect(containsServer("pod1/c1")).toBe(true);
     groups.leave("one");
     expect(groupsOfServer()).toBe(before);
     expect(groups.pathOf("one")).toBeUndefined();
   });
 
-  it("take who has been started there along", async () => {
+  it("take a child of the shim along", async () => {
     groups.join("one", `/${name}/c1`, pid);
     const logger = spawn("sleep", ["1000"], { stdio: "ignore" });
     await once(logger, "spawn");
@@ -69,7 +69,7 @@ describeWith("root")("cgroups of pods", () => {
     await once(logger, "exit");
   });
 
-  it("go with the last pod below them, and stay where others made them", () => {
+  it("are removed with the last pod below them, unless others made them", () => {
     groups.join("one", `/${name}/c1`, pid);
     groups.join("two", `/${name}/c2`, pid);
     groups.leave("one");
@@ -86,7 +86,7 @@ describeWith("root")("cgroups of pods", () => {
     }
   });
 
-  it("are left without a look at those of pods that are still there, however many", () => {
+  it("are left without touching those of other pods", () => {
     groups.join("one", `/${name}/c1`, pid);
     groups.join("two", `/${name}/c2`, pid);
     vi.mocked(removeGroup).mockClear();
@@ -95,15 +95,15 @@ describeWith("root")("cgroups of pods", () => {
     expect(tried.toSorted()).toEqual(bases.flatMap((base) => [join(base, "c1"), join(base, "c1", "shim")]).toSorted());
   });
 
-  it("are one system's each", () => {
+  it("belong to one system each", () => {
     groups.join("one", `/${name}/c1`, pid);
     const taken = { hresult: hresults.ERROR_ALREADY_EXISTS };
     expect(() => groups.join("two", `${name}/c1`, pid)).toThrow(expect.objectContaining(taken));
     expect(() => groups.join("one", `/${name}/c2`, pid)).toThrow(expect.objectContaining(taken));
-    expect(standing("c1")).toBe(true);
+    expect(containsServer("c1")).toBe(true);
   });
 
-  it("are none that is made below another pod's, whose VM's end would be both's", () => {
+  it("cannot be inside another pod's, since the end of one VM would end both", () => {
     groups.join("one", `/${name}/c1`, pid);
     const taken = expect.objectContaining({ hresult: hresults.ERROR_ALREADY_EXISTS });
     for (const inside of ["vm", "vm/x", "shim"]) {
@@ -116,7 +116,7 @@ describeWith("root")("cgroups of pods", () => {
     expect(() => groups.join("two", `/${name}/c1`, pid)).toThrow(taken);
   });
 
-  it("are left, with a report, where that cannot be written down", () => {
+  it("are left, with a report, even if that cannot be recorded", () => {
     const before = groupsOfServer();
     groups.join("one", `/${name}/c1`, pid);
     for (const base of bases) mkdirSync(join(base, "c1", "other"));
@@ -131,7 +131,7 @@ describeWith("root")("cgroups of pods", () => {
     expect(groupsOfServer()).toBe(before);
   });
 
-  it("are removed by a later host where they were in use when their pod had gone", () => {
+  it("are removed by a later host if they were in use when their pod ended", () => {
     groups.join("one", `/${name}/c1`, pid);
     for (const base of bases) mkdirSync(join(base, "c1", "other"));
     groups.leave("one");
@@ -140,26 +140,26 @@ describeWith("root")("cgroups of pods", () => {
     expect(bases.some((base) => existsSync(base))).toBe(false);
   });
 
-  it("are no folders of other file systems, in which nothing would be moved", () => {
+  it("are not confused with folders of other file systems", () => {
     expect(() => moveProcess(pid, directory)).toThrow("ENOENT");
     expect(existsSync(join(directory, "cgroup.procs"))).toBe(false);
   });
 
-  it("are refused to a process that there is not, and leave nothing then", async () => {
+  it("are refused for a process that does not exist, and then leave nothing behind", async () => {
     const exited = once(server, "exit");
     server.kill("SIGKILL");
     await exited;
     expect(() => groups.join("one", `/${name}/c1`, pid)).toThrow(
       expect.objectContaining({ hresult: hresults.E_INVALIDARG, message: `pid: process ${pid} does not exist` }),
     );
-    // Gone between the look and the move.
+    // The process ends between the check and the move.
     const late = new PodGroups({ file, report: (text) => void reports.push(text), groupsOf: () => "0::/\n" });
     expect(() => late.join("one", `/${name}/c1`, pid)).toThrow(
       expect.objectContaining({ hresult: hresults.E_INVALIDARG }),
     );
   });
 
-  it("are left by the host after one that was killed", () => {
+  it("are left by the next host if their host was killed", () => {
     const before = groupsOfServer();
     groups.join("one", `/${name}/pod1/c1`, pid);
     const next = new PodGroups({ file, report: (text) => void reports.push(text) });
@@ -169,7 +169,7 @@ describeWith("root")("cgroups of pods", () => {
     next.recover();
   });
 
-  it("are not lost sight of in silence", () => {
+  it("are reported if their record cannot be read", () => {
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, "{");
     groups.recover();

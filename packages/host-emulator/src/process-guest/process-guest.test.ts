@@ -70,7 +70,7 @@ describeWith(
 
   const cgroups = (): VmCgroups => new VmCgroups(basename(dirname(system.vsockBase)));
 
-  /** The guest's files as this machine can reach them, through its init. */
+  /** A file of the guest, by its path on this machine. */
   function inGuest(path: string): string {
     const init = cgroups()
       .processes()
@@ -109,7 +109,7 @@ describeWith(
       Settings: { Name: name, AccessName: name, Path: files.directory, Port: 564, Flags: 0, ...more },
     });
 
-  it("boots into a root of its own, and leaves nothing when it is terminated", async () => {
+  it("boots into a root of its own, and leaves nothing behind when it is terminated", async () => {
     create();
     await system.start();
     expect(system.properties().State).toBe("Running");
@@ -126,7 +126,7 @@ describeWith(
     expect(traces()).toEqual([]);
   });
 
-  it("has an agent that a signal makes no debugger of, but that listens to it itself", async () => {
+  it("has an agent that handles SIGUSR1 itself and opens no debugger", async () => {
     create();
     await system.start();
     const init = Number(inGuest("").split("/")[2]);
@@ -138,12 +138,12 @@ describeWith(
     expect({ blocked: mask("SigBlk") & sigusr1, caught: mask("SigCgt") & sigusr1 }).toEqual({
       ...{ blocked: 0n, caught: sigusr1 },
     });
-    // Nobody but a debugger would listen for TCP in the network of a VM without containers.
+    // Only a debugger would listen for TCP in the network of a VM without containers.
     expect(readFileSync(`/proc/${init}/net/tcp`, "utf8").trim().split("\n")).toHaveLength(1);
     expect(readFileSync(`/proc/${init}/cmdline`, "utf8").split("\0")).toContain("--disable-sigusr1");
   });
 
-  it("has the limits of its document and of later updates, where the guest sees them, and is measured", async () => {
+  it("has the limits of its document and of later updates, which the guest sees, and its usage is measured", async () => {
     create();
     await system.start();
     const limits = (): unknown => cgroups().usage().memoryLimitBytes;
@@ -169,7 +169,7 @@ describeWith(
     expect(system.properties(["Memory"]).Memory?.VirtualMachineMemory?.AssignedMemory).toBe((320 * 2 ** 20) / 4096);
   });
 
-  it("joins a CPU group, with all its processes, and leaves it again", async () => {
+  it("joins a CPU group with all its processes, and leaves it again", async () => {
     create();
     await system.start();
     const join = (Id: string): Promise<void> =>
@@ -183,7 +183,7 @@ describeWith(
     expect(allowed.exec(init())?.[1]).toBe(before);
   });
 
-  it("ends in good order when it is asked to", async () => {
+  it("shuts down in order on request", async () => {
     create();
     await system.start();
     await system.shutdown();
@@ -194,7 +194,7 @@ describeWith(
     create();
     await system.start();
     const init = Number(inGuest("").split("/")[2]);
-    // As the kernel tells it, wherever the process sleeps: one that waits for a futex is frozen where it is.
+    // By the kernel's state, since a frozen process keeps waiting for its futex.
     const { unified } = cgroups();
     const hasVersion1 = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8")).some(
       ({ controllers }) => controllers !== "v2" && controllers.has("freezer"),
@@ -212,7 +212,7 @@ describeWith(
     await expect(system.freeze(true)).rejects.toMatchObject({ hresult: hresults.HCS_E_INVALID_STATE });
   });
 
-  it("tells of an init that dies", async () => {
+  it("reports an init that dies", async () => {
     create();
     const crashed: (string | undefined)[] = [];
     system.openHandle({ systemCrashed: ({ CrashLog }) => crashed.push(CrashLog), systemExited: () => {} });
@@ -255,7 +255,7 @@ describeWith(
     await modifyDisk(7, "Add", { Type: "VirtualDisk", Path: vhd });
   });
 
-  it("sees a shared directory with what is mounted below it, and this machine sees no mount", async () => {
+  it("sees a shared directory with the mounts below it, and adds no mount to the machine", async () => {
     const shared = join(files.directory, "shared");
     mkdirSync(join(shared, "below"), { recursive: true });
     writeFileSync(join(shared, "file"), "content");
@@ -281,7 +281,7 @@ describeWith(
     }
   });
 
-  it("sees what is mounted below a shared directory later, as a server of files shows it, and gives nothing back", async () => {
+  it("sees later mounts below a shared directory, like over a file server, and propagates none back", async () => {
     const shared = join(files.directory, "later");
     mkdirSync(join(shared), { recursive: true });
     create();
@@ -309,7 +309,7 @@ describeWith(
     }
   });
 
-  it("sees of a restricted share only the files that are allowed", async () => {
+  it("sees only the allowed files of a restricted share", async () => {
     files.write("allowed", "yes");
     files.write("forbidden", "no");
     create();
@@ -325,8 +325,8 @@ describeWith(
   const deviceRules = readHierarchies(readFileSync("/proc/self/mountinfo", "utf8")).find(
     ({ controllers }) => controllers !== "v2" && controllers.has("devices"),
   );
-  itWith("may not open this machine's devices", "the control groups of version 1 for devices")(
-    "may not open this machine's devices, even if it makes nodes of them",
+  itWith("cannot open the machine's devices", "the control groups of version 1 for devices")(
+    "cannot open the machine's devices, even if it makes nodes of them",
     async () => {
       create();
       await system.start();
@@ -344,7 +344,7 @@ describeWith(
     },
   );
 
-  it("fails to start with the last words of an agent that ends early", async () => {
+  it("fails to start with the console output of an agent that ends early", async () => {
     create({ agent: files.write("early.cjs", 'console.error("no such luck"); process.exit(3);') });
     await expect(system.start()).rejects.toMatchObject({
       hresult: hresults.HCS_E_UNEXPECTED_EXIT,
@@ -354,12 +354,12 @@ describeWith(
     expect(await system.exited).toMatchObject({ ExitType: "UnexpectedExit" });
   });
 
-  it("fails to start when the agent says something else than that it is up", async () => {
+  it("fails to start if the agent sends something unexpected", async () => {
     create({ agent: files.write("odd.cjs", 'require("fs").writeSync(3, "hello"); setInterval(() => {}, 1000);') });
     await expect(system.start()).rejects.toMatchObject({ hresult: hresults.HCS_E_PROTOCOL_ERROR });
   });
 
-  it("fails to start when the agent is not up in time", async () => {
+  it("fails to start if the agent is not up in time", async () => {
     const silent = files.write("silent.cjs", "setInterval(() => {}, 1000);");
     const report = (message: string): void => void reports.push(message);
     host = new EmulatedHost({

@@ -39,7 +39,7 @@ describeWith("root")("shares of a mount namespace", () => {
       .split("\n")
       .filter((line) => line.includes("/run/host/plan9/"));
 
-  it("are taken away without this thread unmounting, which waits for all processors", async () => {
+  it("are removed without an unmount on this thread, which would wait for all processors", async () => {
     addShare(pid, { Name: "s", AccessName: "s", Path: shared, Port: 564, Flags: 0 });
     expect(readFileSync(join(inGuest("s"), "file"), "utf8")).toBe("content");
     await removeShare(pid, "s");
@@ -47,7 +47,7 @@ describeWith("root")("shares of a mount namespace", () => {
     expect(umount).not.toHaveBeenCalled();
   });
 
-  it("go with all that is mounted in them, also while it is in use", async () => {
+  it("are removed with all mounts in them, even while they are in use", async () => {
     addShare(pid, { Name: "s", AccessName: "s", Path: shared, Port: 564, Flags: 0, AllowedFiles: ["file"] });
     expect(mounts()).toHaveLength(2);
     const file = openSync(join(inGuest("s"), "file"), "r");
@@ -63,7 +63,7 @@ describeWith("root")("shares of a mount namespace", () => {
     expect(readFileSync(join(shared, "file"), "utf8")).toBe("content");
   });
 
-  it("leave what is none of theirs", async () => {
+  it("leave other shares alone", async () => {
     addShare(pid, { Name: "s", AccessName: "s", Path: shared, Port: 564, Flags: 0 });
     await expect(removeShare(pid, "t")).rejects.toMatchObject({ code: "ENOENT" });
     expect(mounts()).toHaveLength(1);

@@ -24,8 +24,8 @@ afterEach(async () => {
   await host.close();
 });
 
-describe("the switch of faults", () => {
-  it("is on the command line", () => {
+describe("freezing a guest from the command line", () => {
+  it("has options to freeze and to thaw", () => {
     expect(readSettings([], {})).not.toHaveProperty("fault");
     expect(readSettings(["--freeze", "vm"], {})).toHaveProperty("fault", { system: "vm", isFrozen: true });
     expect(readSettings(["--thaw", "vm"], {})).toHaveProperty("fault", { system: "vm", isFrozen: false });
@@ -34,14 +34,14 @@ describe("the switch of faults", () => {
     );
   });
 
-  it("freezes a guest and thaws it, over the socket of the host that runs", async () => {
+  it("freezes and thaws a guest over the running host's socket", async () => {
     await host.create("vm", files.document()).start();
     await requestHost(socketPath, "freeze", { system: "vm", isFrozen: true });
     await requestHost(socketPath, "freeze", { system: "vm", isFrozen: false });
     expect(kind.machines[0]?.calls).toEqual(["boot", "freeze", "thaw"]);
   });
 
-  it("says what it cannot do", async () => {
+  it("reports what is impossible", async () => {
     const ask = requestHost(socketPath, "freeze", { system: "none", isFrozen: true });
     await expect(ask).rejects.toThrow("compute system none does not exist");
     host.create("vm", files.document());

@@ -1,6 +1,6 @@
 /**
- * A host that lacks descriptors, processes or memory: each of its calls that opens or starts something fails in turn. What it
- * was for is done or refused with the number that Windows has for it, the host lives on, and nothing is left.
+ * A host without descriptors, processes or memory: each call that opens or starts something fails in turn. The request
+ * succeeds or is refused with Windows' error number, the host lives on, and nothing is left behind.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -20,11 +20,11 @@ import { TestFiles } from "../testing/fake-guest.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const ofProcesses = [...codes, "EAGAIN"] as const;
-const lack: readonly number[] = [
+const shortages: readonly number[] = [
   ...[hresults.ERROR_TOO_MANY_OPEN_FILES, hresults.ERROR_NO_SYSTEM_RESOURCES, hresults.E_OUTOFMEMORY],
 ];
 
-/** A guest's agent that is up at once, has folders of its own for what is plugged in, and ends with its power. */
+/** A guest agent that is up at once, has folders for shares and devices, and ends when its power is cut. */
 const agent = `
   const { execFileSync } = require("node:child_process");
   const { writeSync } = require("node:fs");
@@ -49,7 +49,7 @@ class Refusal extends Error {
   }
 }
 
-/** One that speaks the protocol with the host, or tells it what is to fail. */
+/** A client of the host's protocol, or of the calls that are to fail in it. */
 class Client {
   readonly #socket: Socket;
   readonly #answers: AsyncIterator<string>;
@@ -94,7 +94,7 @@ describeWith(
   const initrd = files.write("agent.cjs", agent);
   const disk = files.write("disk", Buffer.alloc(64 * 1024));
   const other = files.write("other", Buffer.alloc(4096));
-  /** By which the cgroups of systems are called. */
+  /** Names of the systems' cgroups. */
   const names: string[] = [];
   const shared = join(files.directory, "shared");
   const state = join(files.directory, "h");
@@ -137,7 +137,7 @@ describeWith(
     files.remove();
   });
 
-  /** What a shim asks of a host; each gives back what it took, also after a failure. */
+  /** Requests of a shim; each releases what it acquired, after a failure too. */
   const work: { readonly [what: string]: (client: Client) => Promise<void> } = {
     async "a system"(client) {
       await (await bootedBy(client))();
@@ -166,7 +166,7 @@ describeWith(
     },
   };
 
-  /** Makes and starts a system; answers with what ends it. */
+  /** Makes and starts a system; returns a function that ends it. */
   async function bootedBy(client: Client, system = `vm-${++made}`): Promise<() => Promise<void>> {
     const document = files.document({ kernel, disks: system === "lasting" ? {} : { "0": disk } });
     const { VirtualMachine: machine } = document;
@@ -182,14 +182,14 @@ describeWith(
     try {
       await client.call("start", { handle });
     } catch (error) {
-      // One that could not be started has ended already.
+      // A system that could not be started has ended already.
       await end().catch((late: Refusal) => expect(late.hresult).toBe(hresults.HCS_E_SYSTEM_ALREADY_STOPPED));
       throw error;
     }
     return end;
   }
 
-  /** What could not be given back can be given back when it is asked for once more. */
+  /** A release that failed must succeed when it is repeated. */
   async function again(step: () => Promise<unknown>): Promise<void> {
     const failure = await step().then(
       () => undefined,
@@ -201,7 +201,7 @@ describeWith(
   }
 
   it.each(Object.keys(work))(
-    "%s is made or refused, and nothing is left of it",
+    "%s is made or refused, and nothing is left behind",
     async (what) => {
       const act = async (): Promise<void> => {
         const client = await Client.connect(join(state, "host.sock"));
@@ -240,7 +240,7 @@ describeWith(
           if (failure === undefined) continue;
           refusals += 1;
           expect(failure, point).toBeInstanceOf(Refusal);
-          expect(lack, `${point}: ${failure}`).toContain((failure as Refusal).hresult);
+          expect(shortages, `${point}: ${failure}`).toContain((failure as Refusal).hresult);
         }
       }
       expect(refusals).toBeGreaterThan(0);
@@ -251,14 +251,14 @@ describeWith(
       await expect.poll(loops).toEqual([]);
       const groups = others.flatMap((name) => new VmCgroups(name).entrances.map((file) => dirname(dirname(file))));
       await expect.poll(() => groups.filter((group) => existsSync(group))).toEqual([]);
-      // Not even that a guest goes without what keeps it from the settings of the machine's kernel.
+      // There is not even a warning that a guest has no guard on the machine's sysctls.
       expect(said).toBe("");
       expect(child.exitCode ?? child.signalCode).toBeNull();
     },
     300_000,
   );
 
-  it("has each kind of call that it makes tried", () => {
+  it("was tried with every kind of call that it makes", () => {
     expect([...kinds].toSorted()).toEqual([
       ...["openSync", "open_tree", "readFileSync", "readdirSync", "spawn", "writeFileSync"],
     ]);

@@ -30,7 +30,7 @@ afterEach(async () => {
   await host.close();
 });
 
-/** Speaks the protocol as bare lines. */
+/** A client that sends and receives plain lines. */
 class Client {
   readonly socket: Socket;
   readonly #lines: unknown[] = [];
@@ -71,7 +71,7 @@ class Client {
 }
 
 describe("the protocol", () => {
-  it("creates, starts, queries and ends a system, and tells of its exit", async () => {
+  it("creates, starts, queries and ends a system, and reports its exit", async () => {
     const client = new Client();
     expect(await client.call(1, "hello", { version: 1 })).toEqual({ kind: "result", id: 1, result: { version: 1 } });
     const created = await client.call(2, "create", { system: "one", document: files.document() });
@@ -136,7 +136,7 @@ describe("the protocol", () => {
     expect(await new Client().call(1, "hello", { version: 1 })).toMatchObject({ kind: "result" });
   });
 
-  it("survives whatever is sent to it", async () => {
+  it("survives any bytes from a client", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => {
         const client = new Client();
@@ -149,7 +149,7 @@ describe("the protocol", () => {
     expect(await new Client().call(1, "hello", { version: 1 })).toMatchObject({ kind: "result" });
   });
 
-  it("tells the exit of a stopped system after the answer that opens it", async () => {
+  it("reports the exit of a stopped system after the answer that opens it", async () => {
     const [first, second] = [new Client(), new Client()];
     await first.call(1, "create", { system: "one", document: files.document() });
     await first.call(2, "terminate", { handle: 1 });
@@ -159,7 +159,7 @@ describe("the protocol", () => {
 });
 
 describe("connections", () => {
-  it("take their handles with them", async () => {
+  it("close their handles when they end", async () => {
     const client = new Client();
     await client.call(1, "create", { system: "one", document: files.document({ endsWithLastHandle: true }) });
     await client.call(2, "start", { handle: 1 });
@@ -168,7 +168,7 @@ describe("connections", () => {
     expect(await system.exited).toMatchObject({ ExitType: "ForcedExit" });
   });
 
-  it("leave systems alive that may outlive them", async () => {
+  it("leave systems running that may outlive them", async () => {
     const first = new Client();
     await first.call(1, "create", { system: "one", document: files.document() });
     first.socket.destroy();
@@ -197,7 +197,7 @@ describe("idleness", () => {
     vi.useRealTimers();
   });
 
-  it("ends the server, which no longer listens", async () => {
+  it("ends the server, which then no longer listens", async () => {
     await vi.advanceTimersByTimeAsync(idleMs);
     await patient.idle;
     const client = new Client();
@@ -205,7 +205,7 @@ describe("idleness", () => {
     expect(client.socket.bytesRead).toBe(0);
   });
 
-  it("is not waited for by a server that is closed with its clients", async () => {
+  it("leaves no timer when the server is closed with its clients", async () => {
     const client = new Client();
     await client.call(1, "hello", { version: 1 });
     patient.close();
@@ -237,14 +237,14 @@ describe("idleness", () => {
   });
 });
 
-describeWith("root", "ip")("a network namespace that a client's system is to join", () => {
+describeWith("root", "ip")("a network namespace for a client's system", () => {
   let namespace: NetworkNamespace;
   beforeEach(() => {
     namespace = createNetworkNamespace();
   });
   afterEach(() => namespace.close());
 
-  it("is one of HCN's, and goes with a client that makes no system", async () => {
+  it("is an HCN object, and is removed with a client that creates no system", async () => {
     const client = new Client();
     const answer = await client.call(1, "joinNetworkNamespace", { system: "one", path: namespace.path });
     const object = (answer as { readonly result: { readonly namespace: string } }).result.namespace;
@@ -254,7 +254,7 @@ describeWith("root", "ip")("a network namespace that a client's system is to joi
     await vi.waitFor(() => expect(host.isEmpty).toBe(true));
   });
 
-  it("stays with a system that lives on, and goes with its end", async () => {
+  it("stays with a system that outlives its client, and is removed when it ends", async () => {
     const client = new Client();
     await client.call(1, "joinNetworkNamespace", { system: "one", path: namespace.path });
     await client.call(2, "create", { system: "one", document: files.document({ endsWithLastHandle: false }) });
@@ -274,7 +274,7 @@ describeWith("root", "ip")("a network namespace that a client's system is to joi
   });
 });
 
-describe("a cgroup that a client's system is to lie below", () => {
+describe("a cgroup for a client's system", () => {
   const path = "/uvm-shim-no-such-parent/c1";
   const answerOf = async (client: Client, more: object): Promise<unknown> =>
     client.call(9, "joinControlGroup", { system: "one", path, pid: process.pid, ...more });

@@ -72,7 +72,7 @@ export class HostServer {
     // Clients that are closed with the server must not restart the idle time.
     if (!this.#server.listening) return;
     if (this.#clients.size > 0) return;
-    // A timer that begins anew with each client and is awaited by nobody, where a clock's wait would have to be.
+    // A plain timer: it restarts with each client, and nothing awaits it, unlike a clock's wait.
     this.#idleCheck = setTimeout(() => {
       if (this.#clients.size > 0) return;
       if (!this.#options.host.isEmpty) {

@@ -9,7 +9,7 @@ import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
 import { dumpState } from "./state-dump.ts";
 
-it("is a line for each thing, whatever the names in it are", () => {
+it("a state dump has one line per item, whatever their names", () => {
   const lines: string[] = [];
   const id = "vm\nhcs-emulator: forged \u001b[2J\u0085\u2028\u202e\u{e0001}";
   const host = { enumerate: () => [{ Id: id, Owner: "o", State: "Running" }] as never };
@@ -25,7 +25,7 @@ it("is a line for each thing, whatever the names in it are", () => {
   ]);
 });
 
-it("has an end also where not all of it can be read", () => {
+it("a state dump is marked as incomplete, and ended, if part of it cannot be read", () => {
   const lines: string[] = [];
   const host = {
     enumerate: (): never => {
@@ -47,7 +47,7 @@ function listens(pid: number): boolean {
   );
 }
 
-itWith("root")("a host that is sent SIGUSR1 writes what it is at, opens no debugger and serves on", async () => {
+itWith("root")("a host dumps its state on SIGUSR1, opens no debugger and keeps serving", async () => {
   const directory = mkdtempSync(join(tmpdir(), "dump-"));
   const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   const parameters = ["--disable-sigusr1", main, `--${hostSocketOption}`, join(directory, "host.sock")];

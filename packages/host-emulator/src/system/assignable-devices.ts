@@ -43,12 +43,12 @@ export class AssignableDevices {
     holder: string,
     field: string,
   ): { readonly assigned: AssignableFunction; readonly release: () => void } {
-    const [wanted, ...more] = device.Functions;
-    if (wanted === undefined || more.length > 0) {
+    const [requested, ...more] = device.Functions;
+    if (requested === undefined || more.length > 0) {
       const count = device.Functions.length;
       throw new HcsFailure("ERROR_NOT_SUPPORTED", `${field}.Functions: expected 1 function, got ${count}`);
     }
-    const { DeviceInstancePath: path, VirtualFunction: virtualFunction = 0 } = wanted;
+    const { DeviceInstancePath: path, VirtualFunction: virtualFunction = 0 } = requested;
     const at = `${field}.Functions[0]`;
     const declared = this.#find(path, `${at}.DeviceInstancePath`);
     const functions = declared.functions ?? 1;

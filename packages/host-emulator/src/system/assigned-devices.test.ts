@@ -66,7 +66,7 @@ describe("assigning declared devices", () => {
     expect(machine.calls).toEqual(["boot", `assign ${guid(1)} PCIP\\A/0`, `unassign ${guid(1)}`]);
   });
 
-  it("gives back what a system had that ends", async () => {
+  it("releases the devices of a system that ends", async () => {
     const { system: first } = await running("first");
     const { system: second } = await running("second");
     await add(first, 1, "PCIP\\B");
@@ -74,7 +74,7 @@ describe("assigning declared devices", () => {
     await add(second, 1, "PCIP\\B");
   });
 
-  it("gives back what the machine could not take, and keeps what it could not give back", async () => {
+  it("releases a device that the machine could not add, and keeps one that it could not remove", async () => {
     const { system, machine } = await running("one");
     machine.failure = new Error("no");
     await expect(add(system, 1, "PCIP\\B")).rejects.toThrow("no");
@@ -85,7 +85,7 @@ describe("assigning declared devices", () => {
     await remove(system, 1);
   });
 
-  it("assigns those of the document when the system starts", async () => {
+  it("assigns the document's devices when the system starts", async () => {
     const { VirtualMachine: machine, ...document } = files.document();
     const VirtualPci = { [guid(1)]: { Functions: [{ DeviceInstancePath: "PCIP\\B" }] } };
     const Devices = { ...machine.Devices, VirtualPci };
@@ -97,7 +97,7 @@ describe("assigning declared devices", () => {
     await remove(system, 1);
   });
 
-  it("knows what is declared now", async () => {
+  it("follows changes of the declaration", async () => {
     const { system } = await running("one");
     files.write("devices.json", JSON.stringify({ devices: [{ instancePath: "PCIP\\NEW" }] }));
     await add(system, 1, "PCIP\\NEW");
@@ -119,7 +119,7 @@ describe("assigning declared devices", () => {
     ],
     ["a directory that is missing", (on) => add(on, 1, "PCIP\\GONE"), "ERROR_FILE_NOT_FOUND", /GONE: \/nowhere does/],
     [
-      "a directory that is none",
+      "a path that is no directory",
       (on) => add(on, 1, "PCIP\\FILE"),
       "E_INVALIDARG",
       /FILE: .* is not of the declared kind/,
@@ -136,12 +136,12 @@ describe("assigning declared devices", () => {
       /^Settings\.Functions: expected 1 function, got 2/,
     ],
     [
-      "what is no GUID",
+      "an invalid GUID",
       (on) => on.modify({ ResourcePath: resourcePaths.virtualPci("{1}"), RequestType: "Remove" }),
       "E_INVALIDARG",
       /^ResourcePath: VMBus GUID: expected a GUID, got "\{1\}"/,
     ],
-    ["what is not assigned", (on) => remove(on, 9), "ERROR_NOT_FOUND", /VMBus GUID .* has no assigned device/],
+    ["a device that is not assigned", (on) => remove(on, 9), "ERROR_NOT_FOUND", /VMBus GUID .* has no assigned device/],
     [
       "an update",
       (on) => on.modify({ ResourcePath: resourcePaths.virtualPci(guid(1)), RequestType: "Update" }),
@@ -153,13 +153,13 @@ describe("assigning declared devices", () => {
     await expect(request(system)).rejects.toMatchObject(failure(result, message));
   });
 
-  it("refuses a GUID that is taken", async () => {
+  it("refuses a GUID that is in use", async () => {
     const { system } = await running("one");
     await add(system, 1, "PCIP\\A");
     await expect(add(system, 1, "PCIP\\B")).rejects.toMatchObject(failure("ERROR_ALREADY_EXISTS"));
   });
 
-  it("has none without a declaration, and says what is wrong with one", async () => {
+  it("has no devices without a declaration, and reports what is wrong with one", async () => {
     const bare = new EmulatedHost({ stateDirectory: files.directory, kinds: [kind], report: () => {} });
     const system = bare.create("bare", files.document());
     await system.start();
@@ -180,8 +180,8 @@ describe("assigning declared devices", () => {
   });
 });
 
-describe("where the declaration is", () => {
-  it("is said by the command line, or else by the environment", () => {
+describe("the path of the declaration", () => {
+  it("comes from the command line, or else from the environment", () => {
     const env = { UVM_SHIM_HOST_DEVICES: "/env.json" };
     expect(readSettings([], {})).not.toHaveProperty("devicesFile");
     expect(readSettings([], { UVM_SHIM_HOST_DEVICES: "" })).not.toHaveProperty("devicesFile");

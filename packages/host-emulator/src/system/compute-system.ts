@@ -22,12 +22,13 @@ import type { SystemNics } from "./nics.ts";
 import { readResourcePath } from "./resource-path.ts";
 import { type CpuGroups, isTopology, memoryInformationOf, statisticsOf, updateTopology } from "./topology.ts";
 
-type State =
+type SystemState =
   | { readonly kind: "Created" }
   | { readonly kind: "Starting"; readonly machine: GuestMachine }
   | { readonly kind: "Running"; readonly machine: GuestMachine; readonly startedAt: Date }
   | { readonly kind: "Ending"; readonly machine: GuestMachine; readonly asked: "GracefulExit" | "ForcedExit" }
   | { readonly kind: "Stopped"; readonly status: SystemExitStatus };
+type SystemStateKind = SystemState["kind"];
 
 /** The owner of a handle. */
 export interface HandleOwner {
@@ -68,7 +69,7 @@ export class ComputeSystem {
   readonly #shares = new Set<string>();
   readonly #devices: AssignedDevices;
   readonly #exit = Promise.withResolvers<SystemExitStatus>();
-  #state: State = { kind: "Created" };
+  #state: SystemState = { kind: "Created" };
   #modifications: Promise<void> = Promise.resolve();
 
   constructor(options: ComputeSystemOptions) {
@@ -337,11 +338,11 @@ export class ComputeSystem {
   }
 
   /** A fresh check after a wait; the compiler would keep the narrowed type. */
-  #isIn(kind: State["kind"]): boolean {
+  #isIn(kind: SystemStateKind): boolean {
     return this.#state.kind === kind;
   }
 
-  #running(operation: string): Extract<State, { kind: "Running" }> {
+  #running(operation: string): Extract<SystemState, { kind: "Running" }> {
     if (this.#state.kind === "Running") return this.#state;
     throw this.#wrongState(operation, "Running");
   }
@@ -358,7 +359,7 @@ export class ComputeSystem {
   }
 }
 
-const shownStates: { readonly [Kind in State["kind"]]: ComputeSystemProperties["State"] } = {
+const shownStates: { readonly [Kind in SystemStateKind]: ComputeSystemProperties["State"] } = {
   Created: "Created",
   Starting: "Created",
   Running: "Running",

@@ -19,14 +19,14 @@ function vhd(diskType: number): Buffer {
 const attachment = (Path: string) => ({ Type: "VirtualDisk", Path }) as const;
 
 describe("openDiskFile", () => {
-  it("takes raw images whole, also those smaller than a footer", () => {
+  it("opens all of a raw image, even one smaller than a footer", () => {
     const raw = openDiskFile(attachment(files.write("raw", Buffer.alloc(4096))), "Settings");
     expect(raw).toMatchObject({ readOnly: false, path: `${files.directory}/raw` });
     expect(raw).not.toHaveProperty("sizeLimit");
     expect(openDiskFile(attachment(files.write("tiny", "x")), "Settings")).not.toHaveProperty("sizeLimit");
   });
 
-  it("leaves the footer of a fixed VHD out", () => {
+  it("excludes the footer of a fixed VHD", () => {
     expect(openDiskFile(attachment(files.write("fixed.vhd", vhd(2))), "Settings")).toMatchObject({ sizeLimit: 4096 });
   });
 
@@ -34,7 +34,7 @@ describe("openDiskFile", () => {
     ["dynamic VHD", vhd(3)],
     ["differencing VHD", vhd(4)],
     ["VHDX", Buffer.from("vhdxfile and more")],
-  ])("refuses a %s and says so", (kind, content) => {
+  ])("refuses a %s by its name", (kind, content) => {
     const path = files.write("refused", content);
     expect(() => openDiskFile(attachment(path), "Settings")).toThrow(
       expect.objectContaining({
@@ -51,7 +51,7 @@ describe("openDiskFile", () => {
     );
   });
 
-  it("knows one file by all its paths", () => {
+  it("identifies a file by all its paths", () => {
     const path = files.write("same", "x");
     const other = openDiskFile(
       attachment(`${files.directory}/../${files.directory.split("/").at(-1)}/same`),
@@ -62,7 +62,7 @@ describe("openDiskFile", () => {
 });
 
 describeWith("root")("a device", () => {
-  it("is known by all its nodes", () => {
+  it("is identified by all its nodes", () => {
     const loop = attachLoop({ path: files.write("backing", Buffer.alloc(4096)), readOnly: true });
     try {
       const node = `${files.directory}/node`;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parsePartitions, type ReadDisk } from "./partitions.ts";
 
 const size = 16 * 1024 * 1024;
-/** What is not zero: by sector, bytes in hexadecimal by their place in it. */
+/** All bytes that are not zero: by sector and offset, in hexadecimal. */
 type Sectors = { readonly [sector: number]: { readonly [offset: number]: string } };
 
 function disk(sectors: Sectors): ReadDisk {
@@ -15,7 +15,7 @@ function disk(sectors: Sectors): ReadDisk {
 }
 
 const signature = { 510: "55aa" };
-/** Two partitions below an extended one, as sfdisk 2.38 writes them. */
+/** Two logical partitions in an extended one, as sfdisk 2.38 writes them. */
 const masterBootRecord: Sectors = {
   0: { 440: "785634120000002021008361210000080000001000000082030005870601002000000040", ...signature },
   8192: { 447: "a2230083c30300000800000008000000c3040005050401001000000010", ...signature },
@@ -39,7 +39,7 @@ const sectors = (read: ReadDisk, bytes = size) =>
   parsePartitions(read, bytes).map((part) => [part.number, part.offset / 512, part.size / 512]);
 
 describe("partitions", () => {
-  it("are those of a master boot record, logical ones from 5", () => {
+  it("are read from a master boot record, with logical ones from 5", () => {
     expect(sectors(disk(masterBootRecord))).toEqual([
       [1, 2048, 4096],
       [5, 10240, 2048],
@@ -47,14 +47,14 @@ describe("partitions", () => {
     ]);
   });
 
-  it("are those of a GUID partition table, by their place in it", () => {
+  it("are read from a GUID partition table, by their index", () => {
     expect(sectors(disk(guidTable))).toEqual([
       [1, 2048, 4096],
       [3, 8192, 2048],
     ]);
   });
 
-  it("are left out that do not lie within the disk", () => {
+  it("are left out if they exceed the disk", () => {
     expect(sectors(disk(masterBootRecord), 14336 * 512)).toEqual([
       [1, 2048, 4096],
       [5, 10240, 2048],
@@ -67,15 +67,15 @@ describe("partitions", () => {
     ["a boot sector with code where a table would be", { 0: { 446: "ff".repeat(64), ...signature } }],
     ["a protective record without a table", { 0: { 448: "0200eeffffff01000000ff7f", ...signature } }],
     ["a table with entries of no valid length", { ...guidTable, 1: { ...guidTable[1], 84: "01000000" } }],
-  ])("are none where there is %s", (_, content) => {
+  ])("are none if there is %s", (_, content) => {
     expect(sectors(disk(content))).toEqual([]);
   });
 
-  it("are none of a disk shorter than a sector", () => {
+  it("are none on a disk shorter than a sector", () => {
     expect(parsePartitions(() => Buffer.from("x"), 1)).toEqual([]);
   });
 
-  it("end where the records of logical ones come round in a circle", () => {
+  it("end if the records of logical ones form a circle", () => {
     const circle = { ...masterBootRecord, 12288: masterBootRecord[8192] ?? {} };
     expect(sectors(disk(circle)).map(([number]) => number)).toEqual([1, 5, 6]);
   });

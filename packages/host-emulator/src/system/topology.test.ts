@@ -9,7 +9,7 @@ const usage = {
   memoryLimitBytes: 256 * 2 ** 20,
 };
 
-describe("what is told of a system's use", () => {
+describe("the usage of a system", () => {
   it("counts processor time and uptime in steps of 100 ns", () => {
     const started = new Date("2026-01-01T00:00:00.000Z");
     expect(statisticsOf(usage, started, new Date("2026-01-01T00:00:01.500Z"))).toEqual({

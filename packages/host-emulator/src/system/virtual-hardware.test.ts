@@ -25,7 +25,7 @@ describe("hardware that is not emulated", () => {
     expect(refusing).toThrow(message);
   });
 
-  it("is absent from ordinary machines", () => {
+  it("is absent from ordinary VMs", () => {
     expect(() => refuseUnemulated(machine)).not.toThrow();
   });
 });
@@ -40,7 +40,7 @@ describe("NUMA nodes", () => {
     [{}],
     [{ Numa: settings([1, 32], [1, 32]) }],
     [{ Numa: { MaxSizePerNode: 32 }, Processor: { Count: 2, NumaProcessorsSettings: { count_per_node: { max: 1 } } } }],
-  ])("%j are taken", (part) => {
+  ])("%j are accepted", (part) => {
     expect(() => checkNuma({ ...topology, ...part })).not.toThrow();
   });
 

@@ -9,7 +9,7 @@ it("names disks and their partitions", () => {
   expect(diskNode(0, 3, 2)).toBe("/dev/scsi/0/3p2");
 });
 
-it("names by GUID alike, whatever its case", () => {
+it("derives the same names from a GUID in any case", () => {
   for (const name of [assignedDeviceFolder, joinedNetwork, nicInterface]) {
     expect(name(guid)).toBe(name(guid.toLowerCase()));
   }

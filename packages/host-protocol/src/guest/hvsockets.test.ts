@@ -4,7 +4,7 @@ import { acceptanceLine, longestHvsocketName, portOfConnectLine } from "./hvsock
 
 const ports = [0, 1, 564, 0x40000000, 0xffffffff];
 
-it("names a socket for each port of the host", () => {
+it("has a socket for each port of the host", () => {
   expect(hostPortPath("/vm/a/hv.vsock", 564)).toBe("/vm/a/hv.vsock_564");
   for (const port of ports)
     expect(hostPortPath("hv.vsock", port).length).toBeLessThanOrEqual(longestHvsocketName.length);
@@ -17,12 +17,12 @@ it.each(ports)("carries port %d in its lines", (port) => {
 });
 
 it.each(["", "CONNECT", "CONNECT ", "CONNECT -1", "CONNECT 1 ", "connect 1", "CONNECT 12345678901", "OK 1"])(
-  "takes %j for no request",
+  "does not read %j as a request",
   (line) => {
     expect(portOfConnectLine(line)).toBeUndefined();
   },
 );
 
-it.each(["", "OK", "OK x", "OK 1 ", "ok 1", "CONNECT 1"])("takes %j for no acceptance", (line) => {
+it.each(["", "OK", "OK x", "OK 1 ", "ok 1", "CONNECT 1"])("does not read %j as an acceptance", (line) => {
   expect(line).not.toMatch(acceptancePattern);
 });

@@ -7,7 +7,7 @@ export const hvsocketBaseName = "hv.vsock";
 /** The longest name of a socket in the VM's folder. */
 export const longestHvsocketName = hostPortPath(hvsocketBaseName, 0xffffffff);
 
-/** The port that a line asks for; undefined if the line asks for none. */
+/** The port that a line requests; undefined if it is no request. */
 export function portOfConnectLine(line: string): number | undefined {
   const port = /^CONNECT ([0-9]{1,10})$/.exec(line)?.[1];
   return port === undefined ? undefined : Number(port);

@@ -38,7 +38,7 @@ describeWith("root", "control groups of version 2")("a version 2 group with a de
     return spawnSync("/bin/sh", ["-c", script, below, directory], { encoding: "utf8" }).stdout.trim().split("\n");
   }
 
-  it("opens exactly the devices that are allowed, also after a change", () => {
+  it("allows exactly the given devices, also after a change", () => {
     expect(opened()).toEqual(["zero", "full"]);
     const guard = new DeviceGuard(group, [zero]);
     expect(opened()).toEqual(["zero"]);
@@ -50,7 +50,7 @@ describeWith("root", "control groups of version 2")("a version 2 group with a de
     expect(opened()).toEqual([""]);
   });
 
-  it("is loaded again where a signal came between", () => {
+  it("is loaded again if a signal interrupts the call", () => {
     vi.mocked(invoke).mockImplementationOnce(() => {
       throw new LinuxCallError("bpf", "BPF_PROG_LOAD", constants.errno.EAGAIN);
     });

@@ -31,13 +31,13 @@ describe("disabling unsafe operations", () => {
     "io.microsoft.container.wcow.gmsa.disable",
     `${vm}wcow.virtualSMB.nodirectmap`,
     "microsoft.com/disable-hostprocess-container",
-  ])("contradicts %s that says otherwise", (key) => {
+  ])("contradicts %s set to false", (key) => {
     expect(() => readAll({ [all]: "true", [key]: "false" })).toThrow(
       `${key}: got "false", expected true, as ${all} says`,
     );
   });
 
-  it.each([all, "microsoft.com/disable-hostprocess-container"])("or %s contradicts a host process", (key) => {
+  it.each([all, "microsoft.com/disable-hostprocess-container"])("by %s contradicts a host process", (key) => {
     const annotations = { "microsoft.com/hostprocess-container": "true", [key]: "true" };
     expect(() => readAll(annotations)).toThrow(expect.objectContaining({ code: "InvalidArgument" }));
   });
@@ -57,16 +57,16 @@ describe("unknown keys", () => {
     ["io.microsoft.migration.support-enable", "io.microsoft.migration.support-enabled"],
     ["io.microsoft.container.processdumplocatoin", "io.microsoft.container.processdumplocation"],
     ["io.microsoft.lcow.shm.size", "io.microsoft.lcow.shm.size-kb"],
-  ])("%s are reported with the nearest known one", (key, near) => {
+  ])("like %s are reported with the nearest known key", (key, near) => {
     expect(read(key, "1").warnings).toEqual([`unknown annotation ${key}: did you mean ${near}?`]);
   });
 
-  it("of absurd length are compared with nothing, and not shown whole", () => {
+  it("of absurd length are not compared, and are shown cut short", () => {
     const key = `${vm}${"x".repeat(100_000)}`;
     expect(read(key, "1").warnings).toEqual([`unknown annotation ${key.slice(0, 200)}… (100028 characters)`]);
   });
 
-  it("are named up to a number, and counted beyond it, where a pod brings thousands", () => {
+  it("are named up to a limit, and counted beyond it", () => {
     const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`${vm}key${index}`, "1"]));
     const { warnings } = readAll(many);
     expect(warnings).toHaveLength(33);
@@ -76,12 +76,12 @@ describe("unknown keys", () => {
     ]);
   });
 
-  it("without effect are reported as such", () => {
+  it("without effect on Linux guests are reported as such", () => {
     const key = `${vm}forwardlogs.enable`;
     expect(read(key, "1").warnings).toEqual([`annotation ${key} has no effect on Linux sandboxes`]);
   });
 
-  it("of Windows guests are reported as such", () => {
+  it("for Windows guests are reported as such", () => {
     for (const key of [`${vm}wcow.timezone.noinherit`, "io.microsoft.container.wcow.deviceextensions"]) {
       expect(read(key, "1").warnings).toEqual([`annotation ${key} concerns Windows guests and has no effect`]);
     }
@@ -93,7 +93,7 @@ describe("unknown keys", () => {
     `${vm}hv-socket.service-table.11111111-2222-3333-4444-555555555555`,
     "constructor",
     "__proto__",
-  ])("%s is no business of ours", (key) => {
+  ])("do not include %s", (key) => {
     expect(readAll(Object.fromEntries([[key, "{}"]])).warnings).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-/** Every annotation of sandboxes: by default, with what it is meant for, at its limits, and with what it refuses. */
+/** Every annotation of sandboxes: its default, typical values, limits, and what it refuses. */
 import { describe, expect, it } from "vitest";
 import { guestRows } from "../testing/guest-rows.ts";
 import { machineRows } from "../testing/machine-rows.ts";
@@ -33,7 +33,7 @@ const rows = new Map<string, SettingRows>([
   ],
 ]);
 
-it("has rows of every kind for every key that is known", () => {
+it("there are rows of every kind for every known key", () => {
   expect([...rows.keys()].toSorted()).toEqual([...sandboxAnnotationKeys, service].toSorted());
   for (const [key, { valid, boundary, invalid }] of rows) {
     expect(
@@ -54,7 +54,7 @@ describe.each([...rows])("%s", (key, { given = {}, more, effect, default: byDefa
     expect(act).toThrow(expected.message);
   };
 
-  it("has its default", () => expectAs(() => find({}), byDefault));
+  it("has a default", () => expectAs(() => find({}), byDefault));
 
   it.each([...valid, ...boundary, ...invalid])("%j", (text, expected) => {
     expectAs(() => find({ [key]: text }), expected);

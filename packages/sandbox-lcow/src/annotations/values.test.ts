@@ -15,7 +15,7 @@ describe("values", () => {
     expect(() => boolean("key", word)).toThrow(message);
   });
 
-  it("of numbers may have zeros before them", () => {
+  it("of numbers may have leading zeros", () => {
     expect(integer(0, 9)("key", "007")).toBe(7);
     expect(integers(0, 9)("key", "01,2,01")).toEqual([1, 2, 1]);
   });
@@ -29,7 +29,7 @@ describe("values", () => {
     [integers(0, 7), "1;2", "whole numbers from 0 to 7 separated by commas"],
     [oneOf("None", "Firmware"), "none", "one of None, Firmware"],
     [startsWith("\\\\.\\pipe\\"), "pipe", "a name that starts with \\\\.\\pipe\\"],
-  ])("read wrongly are told with what would be right: %#", (reader, given, accepted) => {
+  ])("that are invalid are reported with what is expected: %#", (reader, given, accepted) => {
     expect(() => reader("key", given)).toThrow(`key: got ${JSON.stringify(given)}, expected ${accepted}`);
   });
 
@@ -43,11 +43,11 @@ describe("values", () => {
     [integers(1, 9), "1,tok7f3a", "whole numbers"],
     [oneOf("None"), "C:\\tok-7f3a", "one of None"],
     [startsWith("\\\\.\\pipe\\"), "tok-7f3a", "a name that starts with"],
-  ])("that may be secrets are told by their length: %#", (reader, given, accepted) => {
+  ])("that may be secrets are reported by their length: %#", (reader, given, accepted) => {
     expect(() => reader("key", given)).toThrow(`key: got ${given.length} characters, expected ${accepted}`);
   });
 
-  it("of any form, and those that are no mistyped words, are not repeated", () => {
+  it("of free text, and those that are no mistyped words, are not repeated", () => {
     expect(() => text("key", "a\nb")).toThrow("key: got 3 characters, expected text without control characters");
     expect(() => integer(1, 9)("key", "s".repeat(41))).toThrow("key: got 41 characters, expected a whole number");
   });

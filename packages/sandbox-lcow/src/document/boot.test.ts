@@ -21,7 +21,7 @@ describe("the default folder", () => {
     expect(build({}, { host: windowsHost({}, files) }).boot?.KernelFilePath).toBe(`${folder}\\kernel`);
   });
 
-  it("must be absolute in the host's own grammar", () => {
+  it("must be an absolute path of the host", () => {
     const key = `${vm}bootfilesrootpath`;
     expect(() => build({ [key]: "/boot" }, { host: windowsHost() })).toThrow("expected an absolute path");
     expect(() => build({ [key]: "C:\\boot" })).toThrow("expected an absolute path");
@@ -50,7 +50,7 @@ describe("UEFI", () => {
     expect(JSON.stringify(Devices?.Scsi)).toContain(`${bootFolder}/rootfs.vhd`);
   });
 
-  it("takes no uncompressed kernel", () => {
+  it("does not boot an uncompressed kernel", () => {
     const more = { host: host({}, ["vmlinux", "initrd.img"]) };
     expect(() => boot({ [direct]: "false" }, more)).toThrow(`there is no file ${bootFolder}/kernel`);
     expect(boot({}, more).LinuxKernelDirect?.KernelFilePath).toBe(`${bootFolder}/vmlinux`);
@@ -59,14 +59,14 @@ describe("UEFI", () => {
   it.each([
     [{ architecture: "arm64" }, "arm64 hosts cannot boot kernels directly"],
     [{ build: 18_285 }, "build 18285 cannot boot kernels directly, build 18286 and later can"],
-  ] as const)("is what hosts %j boot by", (facts, message) => {
+  ] as const)("is the default on hosts %j", (facts, message) => {
     const more = { host: host(facts) };
     expect(boot({}, more).Uefi).toBeDefined();
     expect(() => boot({ [direct]: "true" }, more)).toThrow(expect.objectContaining(refusal(direct)));
     expect(() => boot({ [direct]: "true" }, more)).toThrow(message);
   });
 
-  it("is left for the kernel from the first build that can load it", () => {
+  it("is replaced by direct boot from the first build that supports it", () => {
     expect(boot({}, { host: host({ build: 18_362 }) }).LinuxKernelDirect).toBeDefined();
   });
 });
@@ -87,7 +87,7 @@ describe("a verified root file system", () => {
     );
   });
 
-  it("is said to have no effect on an initrd, or when it is off", () => {
+  it("is reported to have no effect on an initrd, or when it is off", () => {
     expect(build({ [verityMode]: "true", [verityTable]: table }).warnings).toEqual([
       `annotation ${verityMode} has no effect on an initrd`,
     ]);
@@ -99,7 +99,7 @@ describe("a verified root file system", () => {
 });
 
 describe("a console", () => {
-  it("is COM1, with a shell beside the agent and panics that stay", () => {
+  it("is COM1, with a shell beside the agent, and without a reboot on a panic", () => {
     const { Devices, boot } = build(pipe);
     expect(Devices?.ComPorts).toEqual({ "0": { NamedPipe: "\\\\.\\pipe\\console" } });
     expect(boot?.KernelCmdLine).toBe(
@@ -114,7 +114,7 @@ describe("a console", () => {
   });
 
   it.each([`${vm}lcow.extra-exec-command-args`, "io.microsoft.container.processdumplocation"])(
-    "leaves no room for quotes in %s",
+    "does not allow quotes in %s",
     (key) => {
       expect(() => build({ ...pipe, [key]: 'a"b' })).toThrow(expect.objectContaining(refusal(key)));
       expect(build({ [key]: 'a"b' }).boot?.KernelCmdLine).toContain('a"b');

@@ -9,7 +9,7 @@ const kernelLine =
 
 const withOptions = (options: RuntimeOptions) => build({}, { options });
 
-it("builds the same small VM for everybody who asks for nothing", () => {
+it("builds the same small VM for every request without settings", () => {
   const [first, second, third, fourth] = scsiControllerGuids;
   const { document, settings, warnings } = build();
   expect(warnings).toEqual([]);
@@ -49,7 +49,7 @@ it("builds the same small VM for everybody who asks for nothing", () => {
   });
 });
 
-it("leaves the caller's annotations as they are", () => {
+it("does not change the caller's annotations", () => {
   const annotations = Object.freeze({ "io.microsoft.disable-unsafe-operations": "true" });
   expect(build(annotations).settings.noWritableFileShares).toBe(true);
 });
@@ -68,7 +68,7 @@ describe("boot files", () => {
     expect(boot?.InitRdPath).toBe(`${expected}/initrd.img`);
   });
 
-  it("are found by the host's own path grammar", () => {
+  it("are found by paths of the host's system", () => {
     const { boot } = build(
       { [`${vm}bootfilesrootpath`]: "C:\\boot" },
       { host: windowsHost({ hasFile: (path) => !path.endsWith("vhd") }) },
@@ -130,7 +130,7 @@ describe("the kernel's command line", () => {
     expect(`${build(annotations, { options }).boot?.KernelCmdLine} `).toContain(part);
   });
 
-  it("makes directories of a read-only root writable, and says where that has no effect", () => {
+  it("makes directories of a read-only root writable, and warns if that has no effect", () => {
     const annotations = { [`${vm}lcow.writable-overlay-directories`]: "true" };
     const vhd = build(annotations, { host: host({}, ["kernel", "rootfs.vhd"]) });
     expect(vhd.boot?.KernelCmdLine).toContain(" -e 1 -w /bin/vsockexec ");
@@ -154,13 +154,13 @@ describe("processors and memory", () => {
     expect(warnings).toEqual([]);
   });
 
-  it("gives no more processors than there are, and says so", () => {
+  it("are limited to the host's processors, with a warning", () => {
     const { Processor, warnings } = build({ [`${topology}processor.count`]: "9" });
     expect(Processor.Count).toBe(8);
     expect(warnings).toEqual(["the VM gets 8 processors instead of 9: the host has no more"]);
   });
 
-  it("limits and weighs them", () => {
+  it("can have a limit and a weight", () => {
     const annotations = { [`${topology}processor.limit`]: "100000", [`${topology}processor.weight`]: "10000" };
     expect(build(annotations).Processor).toEqual({ Count: 2, Limit: 100_000, Weight: 10_000 });
     const none = { [`${topology}processor.limit`]: "0", [`${topology}processor.weight`]: "0" };
@@ -192,7 +192,7 @@ describe("processors and memory", () => {
   });
 
   it.each([`${topology}memory.allowovercommit`, `${vm}fullyphysicallybacked`])(
-    "refuses deferred commit against %s",
+    "refuse deferred commit with %s",
     (key) => {
       const annotations = {
         [`${topology}memory.enabledeferredcommit`]: "t",
@@ -202,7 +202,7 @@ describe("processors and memory", () => {
     },
   );
 
-  it("refuses cold discard hints on a build without them", () => {
+  it("refuse cold discard hints on a build without them", () => {
     const annotations = { [`${topology}memory.enablecolddiscardhint`]: "true" };
     expect(() => build(annotations, { host: host({ build: 18_966 }) })).toThrow("need build 18967 or later");
     expect(build(annotations, { host: host({ build: 18_967 }) }).Memory.EnableColdDiscardHint).toBe(true);
@@ -230,7 +230,7 @@ describe("hvsocket services", () => {
     Disabled: false,
   };
 
-  it("stand in the document by GUID in lower case", () => {
+  it("are in the document by GUID in lower case", () => {
     const { Devices } = build({ [`${prefix}${service}`]: JSON.stringify(config) });
     expect(Devices?.HvSocket?.HvSocketConfig?.ServiceTable).toEqual({ [service.toLowerCase()]: config });
   });
@@ -251,7 +251,7 @@ describe("hvsocket services", () => {
 });
 
 describe("options", () => {
-  it.each(["linux/amd64", "Linux/AMD64", ""])("take platform %j", (sandboxPlatform) => {
+  it.each(["linux/amd64", "Linux/AMD64", ""])("accept platform %j", (sandboxPlatform) => {
     expect(withOptions({ sandboxPlatform }).warnings).toEqual([]);
   });
 
@@ -268,7 +268,7 @@ describe("options", () => {
     expect(() => withOptions(options)).toThrow(message);
   });
 
-  it("bring annotations that the sandbox's own come before", () => {
+  it("set default annotations, which the sandbox's annotations override", () => {
     const key = `${topology}processor.count`;
     const options = { defaultContainerAnnotations: { [key]: "3" } };
     expect(build({}, { options }).Processor.Count).toBe(3);
@@ -279,7 +279,7 @@ describe("options", () => {
 describe("virtual persistent memory", () => {
   const key = `${vm}devices.virtualpmem.maximumcount`;
 
-  it("is refused, and has no effect where memory is physical", () => {
+  it("is refused, or has no effect with physical memory", () => {
     expect(build({ [key]: "0" }).warnings).toEqual([]);
     expect(() => build({ [key]: "1" })).toThrow(expect.objectContaining({ code: "InvalidArgument", key }));
     expect(() => build({ [key]: "1" })).toThrow(`${key}: got "1", expected 0: layers are SCSI disks`);
@@ -298,7 +298,7 @@ describe("settings beside the document", () => {
     expect(build(annotations).settings).toMatchObject(settings);
   });
 
-  it("are not needed for live migration, which forbids shares and has the guest look for its log again", () => {
+  it("do not include live migration: it removes Plan9, and makes the guest reconnect its log", () => {
     const { Devices, boot } = build({ "io.microsoft.migration.support-enabled": "true" });
     expect(Devices).not.toHaveProperty("Plan9");
     expect(boot?.KernelCmdLine).toContain(" /bin/vsockexec -r -e 109 /bin/gcs ");
@@ -309,7 +309,7 @@ describe("CPU group and resource partition", () => {
   const group = { [`${vm}cpugroup.id`]: "12345678-1234-5678-1234-567812345678" };
   const partition = { [`${vm}resource-partition-id`]: "87654321-4321-8765-4321-876543218765" };
 
-  it("stand in the document", () => {
+  it("are in the document", () => {
     expect(build(group).Processor).toEqual({ Count: 2, CpuGroup: { Id: group[`${vm}cpugroup.id`] } });
     expect(build(partition).document.VirtualMachine.ResourcePartitionId).toBe("87654321-4321-8765-4321-876543218765");
     expect(build({ [`${vm}cpugroup.id`]: "", [`${vm}resource-partition-id`]: "" }).document).toEqual(build().document);
@@ -319,7 +319,7 @@ describe("CPU group and resource partition", () => {
     expect(() => build({ ...group, ...partition })).toThrow(`${vm}resource-partition-id: got`);
   });
 
-  it("need a host that has them", () => {
+  it("need a host that supports them", () => {
     expect(() => build(group, { host: host({ build: 19_042 }) })).toThrow(
       "none on build 19042: CPU groups need build 19043 or later",
     );

@@ -41,7 +41,7 @@ export interface SandboxSettings extends OptionSettings {
   readonly noWritableFileShares: boolean;
   readonly encryptScratch: boolean;
   readonly policyBasedRouting: boolean;
-  /** Whether devices that are assigned later tell the guest which NUMA node they are near, as newer hosts can. */
+  /** Whether devices that are assigned later propagate their NUMA node to the guest, as newer hosts can. */
   readonly propagateNumaAffinity: boolean;
   readonly confidential: ConfidentialSettings | undefined;
   /** Decides whether the VM is large enough for its containers. */
@@ -77,7 +77,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
     ? isolatedMachine(context, bundle)
     : { ...standardBoot(context, topology.Processor.Count), parts: {} };
   const confidential = confidentialSettings(context, bundle);
-  // Devices of the document tell their NUMA node if the VM has nodes; devices that come later if the host can.
+  // Devices of the document propagate their NUMA node if the VM has nodes; later devices do if the host can.
   const devices = {
     specification: request.specification,
     isolated,

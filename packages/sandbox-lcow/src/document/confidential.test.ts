@@ -13,7 +13,7 @@ const isolated = (annotations: Annotations = {}, more = {}) =>
   build({ ...policy, ...annotations }, { host: host({ build: 26_100 }, files), ...more });
 
 describe("an isolated VM", () => {
-  it("boots from copies in the bundle, which it says must be made", () => {
+  it("boots from copies in the bundle, which the settings request", () => {
     const { document, settings } = isolated();
     const { Chipset, GuestState, Devices } = document.VirtualMachine;
     expect(Chipset).toEqual({
@@ -33,7 +33,7 @@ describe("an isolated VM", () => {
     ]);
   });
 
-  it("may have files of other names", () => {
+  it("can have files with other names", () => {
     const names = { [`${vm}lcow.gueststatefile`]: "other.vmgs", [`${vm}lcow.dmverity-rootfs-vhd`]: "other.vhd" };
     const { document, settings } = isolated(names);
     expect(document.VirtualMachine.GuestState?.GuestStateFilePath).toBe("/run/bundle/other.vmgs");
@@ -51,7 +51,7 @@ describe("an isolated VM", () => {
     expect(() => isolated(annotations)).toThrow(message);
   });
 
-  it("is launched with its policy's digest", () => {
+  it("has its policy's digest as launch data", () => {
     const { document } = isolated({ [`${vm}lcow.hcl-enabled`]: "true" });
     expect(document.SchemaVersion).toEqual({ Major: 2, Minor: 5 });
     expect(document.VirtualMachine.SecuritySettings).toEqual({
@@ -67,7 +67,7 @@ describe("an isolated VM", () => {
     expect(off.document.VirtualMachine.SecuritySettings?.Isolation?.HclEnabled).toBe(false);
   });
 
-  it.each(["not base64!", "YQ", "YQ="])("is refused with the policy %j, which it does not repeat", (text) => {
+  it.each(["not base64!", "YQ", "YQ="])("is refused with the policy %j, which is not repeated", (text) => {
     expect(() => isolated({ [policyKey]: text })).toThrow(expect.objectContaining(refusal(policyKey)));
     expect(() => isolated({ [policyKey]: text })).toThrow(`got ${text.length} characters, expected base64`);
   });
@@ -83,7 +83,7 @@ describe("an isolated VM", () => {
     );
   });
 
-  it("can be reached at the guest's ports, and those that were asked for", () => {
+  it("can be reached at the guest's ports, and at requested ones", () => {
     const other = "11111111-2222-3333-4444-555555555555";
     const { Devices } = isolated({
       [`${vm}lcow.extra-vsock-ports`]: "2,109,4294967295",
@@ -125,7 +125,7 @@ describe("an isolated VM", () => {
     );
   });
 
-  it("has no devices of the host", () => {
+  it("cannot have devices of the host", () => {
     const specification = { devices: [{ id: "a", idType: "gpu" }] };
     expect(() => isolated({}, { specification })).toThrow("devices: got");
   });
@@ -141,20 +141,20 @@ describe("an isolated VM", () => {
     [`${vm}console.pipe`, "\\\\.\\pipe\\console"],
     [`${vm}lcow.dmverity-mode`, "true"],
     [`${vm}lcow.dmverity-create-args`, "x"],
-  ])("says that %s has no effect", (key, value) => {
+  ])("warns that %s has no effect", (key, value) => {
     const { warnings, document } = isolated({ [key]: value });
     expect(warnings).toEqual([`annotation ${key} has no effect on a confidential VM, whose kernel line is measured`]);
     expect(document).toEqual(isolated().document);
   });
 
-  it("says which options have no effect", () => {
+  it("warns which options have no effect", () => {
     expect(isolated({}, { options: { logLevel: "debug", scrubLogs: true } }).warnings).toEqual([
       "option log_level has no effect in a confidential VM, whose kernel line is measured",
       "option scrub_logs has no effect in a confidential VM, whose kernel line is measured",
     ]);
   });
 
-  it("has no persistent memory, whatever is asked", () => {
+  it("has no persistent memory, even if requested", () => {
     const key = `${vm}devices.virtualpmem.maximumcount`;
     expect(isolated({ [key]: "4" }).warnings).toEqual([expect.stringContaining(key)]);
   });
@@ -162,7 +162,7 @@ describe("an isolated VM", () => {
   it.each([
     [{}, 20_347, "VirtualMachine.SecuritySettings", "version 2.5 of the HCS schema, build 20348"],
     [{ [`${vm}lcow.hcl-enabled`]: "true" }, 20_348, "HclEnabled", "version 2.6 of the HCS schema, build 22000"],
-  ])("%j needs a host that can isolate it", (annotations, number, field, origin) => {
+  ])("%j needs a host that supports isolation", (annotations, number, field, origin) => {
     const more = { host: host({ build: number }, files) };
     expect(() => isolated(annotations, more)).toThrow(expect.objectContaining({ code: "FailedPrecondition" }));
     expect(() => isolated(annotations, more)).toThrow(origin);
@@ -170,7 +170,7 @@ describe("an isolated VM", () => {
   });
 });
 
-describe("what the guest is given with a policy", () => {
+describe("a guest with a policy", () => {
   it.each([
     [
       {},
@@ -188,7 +188,7 @@ describe("what the guest is given with a policy", () => {
       },
       { enforcer: "standard", referenceInfoFile: "a.cose", hashEnvelopeReferenceInfoFile: "b.cose" },
     ],
-  ])("%j", (annotations, { enforcer, ...paths }) => {
+  ])("gets its policy and files: %j", (annotations, { enforcer, ...paths }) => {
     const { settings } = isolated(annotations);
     expect(settings.confidential).toMatchObject({
       policy: policy[policyKey],
@@ -200,18 +200,18 @@ describe("what the guest is given with a policy", () => {
     expect(settings.encryptScratch).toBe(true);
   });
 
-  it("holds without hardware too, in an ordinary VM", () => {
+  it("can be an ordinary VM without isolation", () => {
     const { document, settings } = isolated(noHardware);
     expect(document).toEqual(build({}, { host: host({ build: 26_100 }, files) }).document);
     expect(settings.confidential).toMatchObject({ policy: policy[policyKey], isolated: false, copies: [] });
     expect(settings.encryptScratch).toBe(true);
-    // The guest decodes it there too.
+    // The guest decodes the policy there, too.
     expect(() => isolated({ ...noHardware, [policyKey]: "text!" })).toThrow(
       expect.objectContaining(refusal(policyKey)),
     );
   });
 
-  it("can be told not to encrypt", () => {
+  it("encrypts the scratch disk unless an annotation disables that", () => {
     expect(isolated({ [`${vm}storage.scratch.encrypted`]: "false" }).settings.encryptScratch).toBe(false);
   });
 
@@ -220,7 +220,7 @@ describe("what the guest is given with a policy", () => {
     [`${vm}lcow.dmverity-rootfs-vhd`, "x"],
     [`${vm}lcow.hcl-enabled`, "true"],
     [`${vm}lcow.extra-vsock-ports`, "1"],
-  ])("says that %s has no effect without isolation", (key, value) => {
+  ])("warns that %s has no effect without isolation", (key, value) => {
     const sentence = `annotation ${key} has no effect on a VM that no hardware isolates`;
     expect(build({ [key]: value }).warnings).toEqual([sentence]);
     expect(isolated({ ...noHardware, [key]: value }).warnings).toEqual([sentence]);

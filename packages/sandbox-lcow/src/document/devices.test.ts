@@ -14,7 +14,7 @@ describe("devices of the sandbox", () => {
     },
   );
 
-  it.each(["vpci-instance-id", "vpci", "gpu"])("of type %s are assigned under GUIDs of the given source", (idType) => {
+  it.each(["vpci-instance-id", "vpci", "gpu"])("of type %s are assigned under new GUIDs", (idType) => {
     const devices = [
       { id: gpu, idType },
       { id: `${gpu}/3`, idType },
@@ -32,7 +32,7 @@ describe("devices of the sandbox", () => {
     ["PCIP\\VEN_1\\65536", "PCIP\\VEN_1\\65536", undefined],
     ["PCIP\\VEN_1/x", "PCIP\\VEN_1/x", undefined],
   ])(
-    "%s: a number after a slash of either kind is a function, and a path without one stays as it is",
+    "%s: a number after a slash or backslash is the function, and other paths are unchanged",
     (id, path, virtualFunction) => {
       const [device] = Object.values(withDevices([{ id, idType: "vpci" }]).Devices?.VirtualPci ?? {});
       expect(device?.Functions[0]?.DeviceInstancePath).toBe(path);
@@ -73,14 +73,14 @@ describe("devices of the sandbox", () => {
       [`${topology}numa.count-of-processors`]: "2",
       [`${topology}numa.count-of-memory-blocks`]: "1024",
     },
-  ])("tell their node where there are nodes: %j", (nodes) => {
+  ])("propagate their NUMA node if the VM has nodes: %j", (nodes) => {
     const annotations = { ...nodes, [`${vm}fullyphysicallybacked`]: "true" };
     expect(withDevices([{ id: gpu, idType: "gpu" }], annotations).Devices?.VirtualPci).toEqual({
       [firstId]: { Functions: [{ DeviceInstancePath: gpu }], PropagateNumaAffinity: true },
     });
   });
 
-  it("are said to be out of the guest's sight while its kernel does without PCI", () => {
+  it("are reported as invisible to a guest kernel without PCI", () => {
     const devices = [{ id: gpu, idType: "gpu" }];
     expect(withDevices(devices).warnings).toEqual([expect.stringContaining(`${vm}lcow.vpcienabled is not true`)]);
     expect(withDevices(devices, { [`${vm}lcow.vpcienabled`]: "true" }).warnings).toEqual([]);

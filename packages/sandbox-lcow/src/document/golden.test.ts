@@ -1,4 +1,4 @@
-/** Whole documents of typical sandboxes, written by hand: what a reader of the schema reference would send. */
+/** Whole documents of typical sandboxes, written by hand from the schema reference. */
 import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
 import { expect, it } from "vitest";
 import { buildLinuxSandbox, type LinuxSandboxRequest } from "../index.ts";
@@ -17,7 +17,7 @@ const isolatedService = {
 const sandboxes: readonly (readonly [string, Omit<LinuxSandboxRequest, "owner" | "bundle">, ComputeSystemDocument])[] =
   [
     [
-      "a pod on Windows that asks for nothing: boots from the disk beside the shim",
+      "a pod on Windows without settings, which boots from the disk beside the shim",
       {
         annotations: {},
         host: windowsHost({}, [
@@ -236,7 +236,7 @@ const sandboxes: readonly (readonly [string, Omit<LinuxSandboxRequest, "owner" |
       },
     ],
     [
-      "a pod on POSIX whose options and annotations meet",
+      "a pod on POSIX with options and annotations",
       {
         annotations: {
           [`${vm}bootfilesrootpath`]: "/srv/boot/",
@@ -291,7 +291,7 @@ const sandboxes: readonly (readonly [string, Omit<LinuxSandboxRequest, "owner" |
 it.each(sandboxes)("%s", (_, request, document) => {
   const built = buildLinuxSandbox({ owner: "golden", bundle, ...request });
   expect(built.document).toEqual(document);
-  // The wire has it as it is compared here: nothing undefined, nothing lost.
+  // JSON keeps it unchanged: there is nothing undefined.
   expect(JSON.parse(JSON.stringify(built.document))).toEqual(document);
   expect(built.warnings).toEqual([]);
 });

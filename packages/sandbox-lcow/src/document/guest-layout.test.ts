@@ -13,7 +13,7 @@ describe("the layout of a guest", () => {
   it.each([
     ["ordinary", ordinaryGuestLayout],
     ["policy", policy],
-  ])("%s: every slot and partition has a place of its own", (_, layout) => {
+  ])("%s: every slot and partition has a path of its own", (_, layout) => {
     const mount = fc.record({ slot, partition, readOnly: fc.boolean() });
     fc.assert(
       fc.property(fc.uniqueArray(mount, { selector: (one) => JSON.stringify([one.slot, one.partition]) }), (mounts) => {
@@ -23,7 +23,7 @@ describe("the layout of a guest", () => {
     );
   });
 
-  it("with a policy: read-only disks and devices are numbered, writable ones stand where containers could", () => {
+  it("with a policy: read-only disks and block devices are numbered, and writable ones have paths of containers", () => {
     fc.assert(
       fc.property(slot, partition, (slot, partition) => {
         const numbered = /^\/run\/mounts\/scsi\/m[0-9]+$/;
@@ -35,7 +35,7 @@ describe("the layout of a guest", () => {
     expect(policy.diskPath({ controller: 1, lun: 2 }, { partition: 0, readOnly: true })).toBe("/run/mounts/scsi/m66");
   });
 
-  it("with a policy: all that a container has stands in its folder", () => {
+  it("with a policy: everything of a container is in its folder", () => {
     const places = policy.placesOf({ id, podId });
     expect(places).toMatchObject({ id, podId, bundle: `/run/gcs/c/${id}` });
     expect(places.own).toMatchObject({
@@ -53,17 +53,17 @@ describe("the layout of a guest", () => {
     ["none", 'package policy\n# plan9_mount := {"allowed": true}', true],
     ["one that allows every share", 'package policy\nplan9_mount := {"allowed": true}\nmount_overlay := 1', false],
     ["everything", ' {"allow_all": true}\n', false],
-  ])("with a policy: shares stand in the container's folder where the rule for them is %s: %j", (_, text, inFolder) => {
+  ])("with a policy: shares are in the container's folder if their rule is %s: %j", (_, text, inFolder) => {
     const { own } = policyGuestLayout((text) => text, text).placesOf({ id, podId });
     expect(own?.share !== undefined).toBe(inFolder);
   });
 
-  it("with a policy of megabytes: it is read in one go", () => {
+  it("with a policy of megabytes: it is read quickly", () => {
     const text = `${"\n".repeat(1_000_000)}x`;
     expect(policyGuestLayout((id) => id, text).placesOf({ id, podId }).own?.share).toBeDefined();
   });
 
-  it("with a policy: ids that the guest does not take have names that follow from them", () => {
+  it("with a policy: ids that the guest would refuse get derived names", () => {
     const names = ["c1", "c2", `${id}0`, "", id.replace("B", "g")].map((id) => policy.placesOf({ id, podId: "p" }).id);
     for (const name of names) expect(name).toMatch(/^[0-9a-f]{64}$/);
     expect(new Set(names).size).toBe(names.length);
@@ -73,7 +73,7 @@ describe("the layout of a guest", () => {
     });
   });
 
-  it("without one: a container has a folder below its pod's, and no place that is not shared", () => {
+  it("without a policy: a container has a folder below its pod's, and no paths of its own", () => {
     const places = ordinaryGuestLayout.placesOf({ id: "c1", podId: "p1" });
     expect(places).toMatchObject({ id: "c1", podId: "p1", bundle: "/run/gcs/pods/p1/c1" });
     expect(places.own).toBeUndefined();

@@ -21,7 +21,7 @@ const node = (number: number, PhysicalNodeNumber: number, CountOfProcessors: num
   MemoryBackingType: "Physical",
 });
 
-it("is absent by default, and where everything is empty or zero", () => {
+it("NUMA is absent by default, and if everything is empty or zero", () => {
   const nothing = { [perNode]: "0", [sizePerNode]: "0", [preferred]: "", [mapped]: "", [counts]: "", [blocks]: "" };
   for (const annotations of [{}, nothing]) {
     const { Numa, Memory, Processor } = numa(annotations);
@@ -34,14 +34,14 @@ it.each([
   [26_100, true],
   [26_099, false],
   [22_000, false],
-])("is told of by devices that come later on build %s: %s, whatever nodes the VM has", (build, expected) => {
+])("later devices propagate their NUMA node on build %s: %s, whatever nodes the VM has", (build, expected) => {
   const more = { host: host(build === undefined ? {} : { build }) };
   expect(numa({}, more).settings.propagateNumaAffinity).toBe(expected);
   if (expected) expect(numa({ [perNode]: "2", [sizePerNode]: "512" }, more).settings.propagateNumaAffinity).toBe(true);
 });
 
-describe("nodes that the host makes", () => {
-  it("are told by the most that one may have", () => {
+describe("NUMA nodes that the host chooses", () => {
+  it("are given by the maximum of one node", () => {
     const { Numa, Memory, Processor, settings } = numa({ [perNode]: "2", [sizePerNode]: "512", [preferred]: "1,0" });
     expect(Numa).toEqual({ MaxSizePerNode: 512, PreferredPhysicalNodes: [1, 0] });
     expect(Processor).toEqual({ Count: 4, NumaProcessorsSettings: { count_per_node: { max: 2 } } });
@@ -63,10 +63,10 @@ describe("nodes that the host makes", () => {
   });
 });
 
-describe("nodes that are given one by one", () => {
+describe("NUMA nodes that are given one by one", () => {
   const two = { [mapped]: "0,1", [counts]: "3,1", [blocks]: "256,768" };
 
-  it("stand in the document", () => {
+  it("are in the document", () => {
     const { Numa, Memory, Processor, settings } = numa({ ...two, [preferred]: "1" });
     expect(Numa).toEqual({
       VirtualNodeCount: 2,
@@ -78,7 +78,7 @@ describe("nodes that are given one by one", () => {
     expect(settings.propagateNumaAffinity).toBe(true);
   });
 
-  it("may be on any physical node, on the same, or have no processors", () => {
+  it("may be on any physical node, share one, or have no processors", () => {
     expect(numa({ ...two, [mapped]: "255,255" }).Numa?.Settings?.map((each) => each.PhysicalNodeNumber)).toEqual([
       255, 255,
     ]);
@@ -116,18 +116,18 @@ describe("nodes that are given one by one", () => {
     expect(() => numa(annotations)).toThrow(message);
   });
 
-  it("add up to the processors that the host could give", () => {
+  it("must add up to the processors that the VM gets", () => {
     const more = { host: host({ processors: 2 }) };
     expect(() => numa(two, more)).toThrow("a sum of 2, the VM's processors");
     expect(numa({ ...two, [counts]: "1,1" }, more).Processor.Count).toBe(2);
   });
 });
 
-describe("nodes of either kind", () => {
+describe("NUMA nodes of either kind", () => {
   it.each([
     { [perNode]: "2", [sizePerNode]: "512" },
     { [mapped]: "0", [counts]: "4", [blocks]: "1024" },
-  ])("%j need physical memory and a host that has them", (annotations) => {
+  ])("%j need physical memory and a host that supports them", (annotations) => {
     const overcommit = { ...annotations, [`${vm}fullyphysicallybacked`]: "false" };
     expect(() => numa(overcommit)).toThrow(`physical memory: ${vm}fullyphysicallybacked true`);
     expect(numa({ ...overcommit, [`${topology}memory.allowovercommit`]: "false" }).Numa).toBeDefined();

@@ -98,7 +98,7 @@ function explicitNodes({ values }: Context, preferred: object, machine: Machine)
   }
   const wildcards = nodes.filter((node) => node === anyNode).length;
   if (wildcards !== 0 && wildcards !== nodes.length) {
-    refuse(keyOf("numaMappedNodes"), nodes, `${anyNode}, which stands for any node, for all nodes or for none`);
+    refuse(keyOf("numaMappedNodes"), nodes, `${anyNode}, which means any node, for all nodes or for none`);
   }
   if (wildcards === 0 && nodes.some((node) => node >= mostNodes)) {
     refuse(keyOf("numaMappedNodes"), nodes, `numbers from 0 to ${mostNodes - 1}, or ${anyNode} for any node`);

@@ -8,7 +8,7 @@ const cri = "io.kubernetes.cri.sandbox-";
 const guest = 256;
 const withoutLimits = 1024;
 
-/** As CRI writes them. */
+/** Annotations as CRI writes them. */
 const sums = (memory: number, quota = 0, shares = 2) => ({
   [`${cri}memory`]: `${memory}`,
   [`${cri}cpu-quota`]: `${quota}`,
@@ -34,7 +34,7 @@ describe("the VM of a pod", () => {
     ["by its pod configuration", {}, { pod: resources(gibibyte, 400_000) }, guest + 1024 + 32, 4],
     ["of one container", {}, { specification: resources(gibibyte, 400_000) }, guest + 1024 + 32, 4],
     ["by the sums, not the sandbox container", sums(gibibyte), { specification: resources(7) }, guest + 1024 + 32, 2],
-  ])("%s is as large as that and the guest need", (_what, annotations, more, size, processors) => {
+  ])("%s is as large as the pod and the guest need", (_what, annotations, more, size, processors) => {
     const { Memory, Processor, warnings } = build(annotations, { host: host({ memoryInMb: 16_385 }), ...more });
     expect([Memory.SizeInMB, Processor.Count]).toEqual([size, processors]);
     expect(warnings).toEqual([]);
@@ -43,12 +43,12 @@ describe("the VM of a pod", () => {
   it.each([
     [{ [`${topology}memory.sizeinmb`]: "512", [`${topology}processor.count`]: "1" }, {}],
     [{}, { vmMemorySizeInMb: 512, vmProcessorCount: 1 }],
-  ])("is what an annotation or an option says: %j, %j", (annotations, options) => {
+  ])("follows an annotation or an option: %j, %j", (annotations, options) => {
     const { Memory, Processor } = build({ ...sums(gibibyte, 400_000), ...annotations }, { options });
     expect([Memory.SizeInMB, Processor.Count]).toEqual([512, 1]);
   });
 
-  it("is preferred by what the pod asks for beyond one processor, and never put off", () => {
+  it("has a weight for the pod's request beyond one processor, and never a lower one", () => {
     expect(build(sums(0, 0, 4096)).Processor).toEqual({ Count: 2, Weight: 400 });
     expect(build(sums(0, 0, 262_144)).Processor).toEqual({ Count: 2, Weight: 10_000 });
     expect(build(sums(0, 0, 2)).Processor).toEqual({ Count: 2 });
@@ -56,7 +56,7 @@ describe("the VM of a pod", () => {
     expect(build({ ...sums(0, 0, 4096), ...given }).Processor).toEqual({ Count: 2, Weight: 7 });
   });
 
-  it("is refused for what is no number, by its name", () => {
+  it("is refused for an invalid number, with its key", () => {
     const annotations = { [`${cri}memory`]: "much" };
     expect(() => build(annotations)).toThrow(expect.objectContaining(refusal(`${cri}memory`)));
     const pod = { linux: { resources: { memory: { limit: "1" } } } };
@@ -64,7 +64,7 @@ describe("the VM of a pod", () => {
   });
 });
 
-describe("a container that comes later, or is given other limits", () => {
+describe("a later container, or one with new limits", () => {
   const limits = (memory: number, processors = 0) => ({
     ...(memory > 0 && { memoryBytes: memory }),
     ...(processors > 0 && { processors }),
@@ -87,7 +87,7 @@ describe("a container that comes later, or is given other limits", () => {
     });
   };
 
-  it("is taken as it is where the VM is large enough", () => {
+  it("is accepted if the VM is large enough", () => {
     expect(judge([limits(gibibyte, 2)])).toEqual({ kind: "enough" });
     expect(judge([limits(gibibyte / 2), limits(gibibyte / 2)])).toEqual({ kind: "enough" });
   });
@@ -95,8 +95,8 @@ describe("a container that comes later, or is given other limits", () => {
   it.each([
     ["a limit above the pod's", [limits(2 * gibibyte)], guest + 2048 + 64, true],
     ["limits that come to more", [limits(gibibyte), limits(gibibyte)], guest + 2048 + 64, true],
-    ["none beside others", [limits(0), limits(gibibyte)], withoutLimits + 1024 + 32, false],
-  ])("has the VM grow for %s", (_what, containers, memoryInMb, isDemanded) => {
+    ["no limit beside containers with one", [limits(0), limits(gibibyte)], withoutLimits + 1024 + 32, false],
+  ])("makes the VM grow for %s", (_what, containers, memoryInMb, isDemanded) => {
     expect(judge(containers)).toEqual({ kind: "grow", memoryInMb, isDemanded });
   });
 
@@ -118,7 +118,7 @@ describe("a container that comes later, or is given other limits", () => {
       ", and the VM's 1024 MB for the guest and all containers are fixed: an update has set it",
     ],
   ])(
-    "is warned of a limit beyond the host's memory, which no runtime refuses, where the VM %s",
+    "is accepted with a warning for a limit beyond the host's memory if the VM %s",
     (_, more, size, expected, rest) => {
       const warning = `its memory limit is 102400 MiB, more than the 16384 MB of the host${rest}`;
       const given = limits(100 * gibibyte);
@@ -128,7 +128,7 @@ describe("a container that comes later, or is given other limits", () => {
     },
   );
 
-  it("has what the VM has where it is alone and without a limit", () => {
+  it("uses the whole VM if it is alone and without a limit", () => {
     const { settings } = build();
     expect(settings.size.judge({ containers: [{}], container: {}, memoryInMb: withoutLimits })).toEqual({
       kind: "enough",
@@ -138,7 +138,7 @@ describe("a container that comes later, or is given other limits", () => {
   it.each([
     [{ annotations: { [`${topology}memory.sizeinmb`]: "512" } }, `annotation ${topology}memory.sizeinmb is 512`],
     [{ fixedSince: "an update has set it" }, "an update has set it"],
-  ])("is refused what a VM of a fixed size cannot have, and warned of the rest: %j", (given, why) => {
+  ])("is refused above the fixed size of a VM, and otherwise warned: %j", (given, why) => {
     const refused = judge([limits(gibibyte)], given, 512);
     expect(refused).toMatchObject({ kind: "refused", reason: expect.stringContaining(why) });
     expect(refused).toMatchObject({
@@ -151,7 +151,7 @@ describe("a container that comes later, or is given other limits", () => {
     expect(judge([limits(0)], given, 512)).toEqual({ kind: "enough" });
   });
 
-  it("is refused more processors than the VM has, whose number stays", () => {
+  it("is refused with more processors than the VM has", () => {
     const reason = expect.stringContaining("its limit of 4 processors is more than the VM's 2");
     expect(judge([limits(0, 4)])).toMatchObject({ kind: "refused", reason });
     const annotations = { [`${topology}processor.count`]: "2" };
@@ -159,7 +159,7 @@ describe("a container that comes later, or is given other limits", () => {
     expect(judge([limits(0, 4)], { annotations, before: {} })).toMatchObject({ kind: "refused", reason });
   });
 
-  it("keeps what it has, however large the VM is, when an update is about something else", () => {
+  it("keeps its limits, whatever the VM's size, when an update changes others", () => {
     const annotations = { [`${topology}processor.count`]: "2" };
     const before = limits(gibibyte, 4);
     expect(judge([before], { annotations, before })).toEqual({ kind: "enough" });
@@ -172,7 +172,7 @@ describe("a container that comes later, or is given other limits", () => {
     expect(judge([limits(2 * gibibyte, 4)], { annotations, before })).toMatchObject({ kind: "grow", isDemanded: true });
   });
 
-  it("may be promised more processors than the whole host has, as anywhere", () => {
+  it("may have a limit of more processors than the host has", () => {
     const { settings } = build({}, { host: host({ processors: 2 }) });
     const container = { memoryBytes: mebibyte, processors: 4 };
     expect(settings.size.judge({ containers: [container], container, before: {}, memoryInMb: 1024 })).toEqual({

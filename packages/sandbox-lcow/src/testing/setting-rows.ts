@@ -65,7 +65,7 @@ export function flag(
 
 export const onOff = { on: true, off: false };
 
-/** A number from 0, which counts as not given. */
+/** A number from 0, which counts as absent. */
 export function number(
   effect: SettingRows["effect"],
   {
@@ -96,7 +96,7 @@ export function number(
   };
 }
 
-/** Any text without control characters; the empty text counts as not given unless `empty` is set. */
+/** Any text without control characters; the empty text counts as absent unless `empty` is set. */
 export function text(
   effect: SettingRows["effect"],
   {
@@ -121,7 +121,7 @@ export function text(
   };
 }
 
-/** The name of a file without a folder; the empty text counts as not given unless `empty` is set. */
+/** The name of a file without a folder; the empty text counts as absent unless `empty` is set. */
 export function fileName(
   effect: SettingRows["effect"],
   {

@@ -11,7 +11,7 @@ export class FakeEndpoint {
   #ended = false;
   #reset = false;
 
-  /** The status is that of reads when the other end has closed: 0 where they tell of no bytes. */
+  /** `status` is that of reads once the other end has closed: 0 if they report no bytes instead. */
   constructor(endOfRead: number) {
     this.#endOfRead = endOfRead;
   }

@@ -3,7 +3,7 @@ import { readCrash, readEnumeration, readExit, readProperties } from "./system-d
 
 const RuntimeId = "AB112233-4455-6677-8899-aabbccddeeff";
 
-it("reads what a service tells of systems that others made, and of containers not at all", () => {
+it("reads the service's answers about other programs' VMs, and skips containers", () => {
   const other = {
     Id: "vm",
     SystemType: "VirtualMachine",
@@ -23,12 +23,12 @@ it("reads what a service tells of systems that others made, and of containers no
   ]);
 });
 
-it("refuses what is no system", () => {
+it("refuses documents of no VM", () => {
   expect(() => readProperties(null)).toThrow("properties.Id");
   expect(() => readProperties({ Id: "vm", SystemType: "Container" })).toThrow("properties.SystemType");
 });
 
-it("keeps the end of what a guest said at last, and looks into no document beyond its bounds", () => {
+it("keeps the end of a crash log, and does not parse documents beyond their bounds", () => {
   const words = `${"x".repeat(100_000)}panic`;
   const kept = words.slice(-64 * 1024);
   expect(readCrash(JSON.stringify({ CrashLog: words }))).toEqual({ CrashLog: kept });

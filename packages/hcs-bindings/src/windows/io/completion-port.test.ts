@@ -65,7 +65,7 @@ it("refuses a second call with a structure that is in use", async () => {
   operation.cancel();
 });
 
-it("waits with its close for what is outstanding, which it cancels, and takes nothing more", async () => {
+it("cancels outstanding calls and waits for them when it closes, and then starts no more", async () => {
   const operation = port.operation(handle);
   const completions: Completion[] = [];
   operation.start(begin, (completion) => completions.push(completion));
@@ -84,7 +84,7 @@ it("waits with its close for what is outstanding, which it cancels, and takes no
   expect(fake.leftovers()).toEqual([]);
 });
 
-it("lets no consumer's exception keep others from their completions", async () => {
+it("delivers completions to the others if a consumer throws", async () => {
   const uncaught = process.listeners("uncaughtException");
   process.removeAllListeners("uncaughtException");
   const thrown = once(process, "uncaughtException");

@@ -42,7 +42,7 @@ describe.each([
     return Promise.all([listener.accept(), sockets.connect(vm, 7)]);
   }
 
-  it("carry bytes both ways, and end each way by itself", async () => {
+  it("carry bytes both ways, and end each direction by itself", async () => {
     const [accepted, connected] = await pair();
     accepted.end("to the dialler");
     expect(String((await once(connected, "data"))[0])).toBe("to the dialler");
@@ -53,7 +53,7 @@ describe.each([
     expect((await buffer(accepted)).equals(bytes)).toBe(true);
   });
 
-  it("write many chunks in their order, the empty ones too", async () => {
+  it("write many chunks in order, even empty ones", async () => {
     const [accepted, connected] = await pair();
     const pieces = Array.from({ length: 300 }, (_, index) => (index % 7 === 0 ? "" : `${index},`));
     connected.cork();
@@ -63,7 +63,7 @@ describe.each([
     expect(await text(accepted)).toBe(pieces.join(""));
   });
 
-  it("hold a writer up while nobody reads", async () => {
+  it("make a writer wait for the reader", async () => {
     const [accepted, connected] = await pair();
     const bytes = Buffer.alloc(1024 * 1024, 7);
     let reading = false;
@@ -90,7 +90,7 @@ describe.each([
     expect(await failed).toMatchObject({ code: "ECONNRESET" });
   });
 
-  it("are closed once what is outstanding has completed", async () => {
+  it("are closed once outstanding calls have completed", async () => {
     const [accepted, connected] = await pair();
     const failed = new Promise((resolve) => accepted.write(Buffer.alloc(1024 * 1024), resolve));
     accepted.destroy();
@@ -100,7 +100,7 @@ describe.each([
     connected.destroy();
   });
 
-  it("lose no stream to an accept that was cancelled", async () => {
+  it("lose no stream to a cancelled accept", async () => {
     const cancelled = new AbortController();
     const accepting = listener.accept(cancelled.signal);
     cancelled.abort();

@@ -53,7 +53,7 @@ export class OverlappedStream extends Duplex {
     this.#connected = connected;
     this.#reading = port.operation(connected.handle);
     this.#writing = port.operation(connected.handle);
-    // Detects the end of the other side even if nobody reads.
+    // Detects the end of the other side even without a reader.
     if (ways !== "out") this.read(0);
   }
 

@@ -91,7 +91,7 @@ describe.each([
     await server.close();
   });
 
-  it("take a client that came before the server waited", async () => {
+  it("accept a client that connects before the server waits", async () => {
     fake.pipes.early = true;
     const server = await serve();
     const [stream] = await connected(1);

@@ -12,18 +12,18 @@ const functions = {
   HcsGrantVmGroupAccess: { result: "int32", parameters: ["text"], since: 19041, immediate: true },
 } as const satisfies FunctionTable;
 
-// Calls into the C library of Linux.
+// Calls into Linux' C library.
 describeWith("Linux")("calls into a library", () => {
   const machine = nativeMachine();
   const library = machine.library("libc.so.6", functions);
 
-  it("are made on this thread or on another", async () => {
+  it("run on this thread or on another", async () => {
     expect(library.call("getpid")).toBe(process.pid);
     expect(await library.run("getpid")).toBe(process.pid);
     expect(await library.occupy("usleep", 1)).toBe(0);
   });
 
-  it("give numbers for addresses, and 0 for none", async () => {
+  it("return addresses as numbers, and NULL as 0", async () => {
     expect(library.call("getenv", "UVM_SHIM_NOT_THERE")).toBe(0n);
     const [from, to] = [Buffer.from("héllo 😀\0", "utf16le"), Buffer.alloc(32)];
     const address = await library.run("memcpy", to, machine.addressOf(from), from.length);
@@ -32,7 +32,7 @@ describeWith("Linux")("calls into a library", () => {
     expect(machine.readBytes(address, 2)).toEqual(Buffer.from("h\0"));
   });
 
-  it("call back", async () => {
+  it("can call back", async () => {
     const numbers = Buffer.from(new Int32Array([3, 1, 2]).buffer);
     const pairs: [bigint, bigint][] = [];
     const callback = machine.registerCallback(["pointer", "pointer"], (left, right) => pairs.push([left, right]));
@@ -42,7 +42,7 @@ describeWith("Linux")("calls into a library", () => {
     expect(typeof pairs[0]?.[0]).toBe("bigint");
   });
 
-  it("that are not exported are refused with what has them", async () => {
+  it("are refused if they are not exported, with the build that has them", async () => {
     expect(library.has("getpid")).toBe(true);
     expect(library.has("HcsGrantVmGroupAccess")).toBe(false);
     const refusal = { code: "Unimplemented", message: expect.stringMatching(/libc\.so\.6.*build 19041/) };
@@ -50,11 +50,11 @@ describeWith("Linux")("calls into a library", () => {
     expect(() => library.call("HcsGrantVmGroupAccess", "x")).toThrow(expect.objectContaining(refusal));
   });
 
-  it("take no texts that the system would cut", async () => {
+  it("are refused with texts that contain NUL", async () => {
     await expect(library.run("getenv", "a\0b")).rejects.toMatchObject({ code: "InvalidArgument" });
   });
 
-  it("are not to be had of a library that is not there", () => {
+  it("are unavailable without the library", () => {
     expect(() => machine.library("/missing/computecore.dll", functions)).toThrow(
       expect.objectContaining({
         code: "Unavailable",

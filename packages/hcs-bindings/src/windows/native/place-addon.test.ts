@@ -17,7 +17,7 @@ describe("the addon of an executable", () => {
 
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("is written beside it once, under a name that follows from its content", () => {
+  it("is written beside it once, under a name derived from its content", () => {
     const file = placeAddon(addon, executable);
     expect(path.dirname(file)).toBe(folder);
     expect(readFileSync(file)).toEqual(addon);
@@ -26,14 +26,14 @@ describe("the addon of an executable", () => {
     expect(readdirSync(folder)).toHaveLength(2);
   });
 
-  it("replaces what is not the same", () => {
+  it("replaces a file with other content", () => {
     const file = placeAddon(addon, executable);
     writeFileSync(file, "a trap!!!");
     expect(placeAddon(addon, executable)).toBe(file);
     expect(readFileSync(file)).toEqual(addon);
   });
 
-  it("is an error that names the file when it cannot be written, and leaves nothing", () => {
+  it("is named in the error if it cannot be written, and leaves nothing behind", () => {
     const file = placeAddon(addon, executable);
     rmSync(file);
     mkdirSync(file);

@@ -3,14 +3,14 @@ import { describe, expect, it } from "vitest";
 import { guidBytes, guidText, Structure, wideText } from "./structures.ts";
 
 describe("structures", () => {
-  it("align members to their size, and end where the next one could begin", () => {
+  it("align members to their size, and have a size that aligns the next structure", () => {
     const structure = new Structure({ a: "uint16", b: "pointer", c: "guid", d: "uint16", e: "int32", f: "uint16" });
     expect(structure.offsets).toEqual({ a: 0, b: 8, c: 16, d: 32, e: 36, f: 40 });
     expect(structure.size).toBe(48);
     expect(new Structure({ a: "guid" }).size).toBe(16);
   });
 
-  it("take back what they were given", () => {
+  it("decode what they encoded", () => {
     const structure = new Structure({ a: "uint16", b: "pointer", c: "guid", d: "uint32", e: "int32", f: "uint64" });
     fc.assert(
       fc.property(
@@ -29,13 +29,13 @@ describe("structures", () => {
     );
   });
 
-  it("are zero where nothing is given", () => {
+  it("are zero by default", () => {
     expect(new Structure({ a: "uint64", b: "uint32" }).encode({})).toEqual(Buffer.alloc(16));
   });
 });
 
 describe("GUIDs", () => {
-  it("have their numbers in the order of the machine, and their bytes in that of the text", () => {
+  it("have numbers in little endian, and the other bytes in the order of the text", () => {
     const bytes = guidBytes("00112233-4455-6677-8899-AABBCCDDEEFF");
     expect(bytes.toString("hex")).toBe("33221100554477668899aabbccddeeff");
     expect(guidText(bytes)).toBe("00112233-4455-6677-8899-aabbccddeeff");
@@ -43,6 +43,6 @@ describe("GUIDs", () => {
   });
 });
 
-it("writes texts as the system reads them", () => {
+it("writes texts in UTF-16 with a final NUL", () => {
   expect(wideText("é😀").toString("hex")).toBe("e9003dd800de0000");
 });

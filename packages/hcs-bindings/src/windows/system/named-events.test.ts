@@ -121,7 +121,7 @@ beforeEach(() => {
   events = new NamedEvents(machine, kernel, machine.library("advapi32", securityFunctions));
 });
 
-it("wakes one waiter for each set, by whatever handle", async () => {
+it("wakes one waiter per set, through any handle", async () => {
   const made = events.create("event", descriptor);
   const opened = events.open("event");
   opened.set();
@@ -148,7 +148,7 @@ it("waits until the signal aborts or the event is closed", async () => {
   expect(fake.leftovers()).toEqual([]);
 });
 
-it("reports errors of Windows, and keeps no handle after them", async () => {
+it("reports Windows' errors, and then keeps no handle", async () => {
   expect(() => events.open("no event")).toThrow("OpenEvent ENOENT");
   fake.refuses = "CreateEventW";
   expect(() => events.create("event", descriptor)).toThrow("CreateEvent ENOENT");
@@ -161,7 +161,7 @@ it("reports errors of Windows, and keeps no handle after them", async () => {
   expect(fake.leftovers()).toEqual([]);
 });
 
-it("has a job end its processes when its handle closes", () => {
+it("ends a job's processes when its handle closes", () => {
   const job = new Job(fake.machine.library("kernel32", kernelFunctions));
   const { offsets } = systemStructures.JOBOBJECT_EXTENDED_LIMIT_INFORMATION;
   expect(fake.limits.readUInt32LE(offsets["BasicLimitInformation.LimitFlags"])).toBe(0x2000);

@@ -85,13 +85,13 @@ it("is the working set of the VM's own vmmem process", async () => {
   expect(open).toEqual(new Set());
 });
 
-it("finds it among more processes than were expected", async () => {
+it("is found among more processes than the first buffer holds", async () => {
   const some = { image: "C:\\some.exe", user: Buffer.alloc(12), workingSet: 1n };
   processes.unshift(...Array.from({ length: 3000 }, () => some));
   expect(await workingSetOf(system, vm)).toBe(6_000_000_000);
 });
 
-it("is NotFound for a VM that has none, and closes what it opened whatever fails", async () => {
+it("is NotFound for a VM without such a process, and no handle stays open on any failure", async () => {
   processes.pop();
   await expect(workingSetOf(system, vm)).rejects.toMatchObject({ code: "NotFound", id: vm });
   answers = { memory: 0, list: 1 };
@@ -101,7 +101,7 @@ it("is NotFound for a VM that has none, and closes what it opened whatever fails
   expect(open).toEqual(new Set());
 });
 
-it("knows a VM's user by its SID", () => {
+it("is found by the SID of the VM's user", () => {
   const numbers = Buffer.from(virtualMachineSid(vm));
   expect(numbers.subarray(0, 8)).toEqual(Buffer.from([1, 6, 0, 0, 0, 0, 0, 5]));
   const subAuthorities = [8, 12, 16, 20, 24, 28].map((at) => numbers.readUInt32LE(at));

@@ -193,7 +193,7 @@ attempts = {
     "set what its IPC namespace has": lambda: setting("kernel/shmmni"),
     "make a mount read-only": lambda: (mount("/tmp", "/tmp/again", None, 4096), mount(None, "/tmp/again", None, 4096 | 32 | 1)),
     "watch a file": lambda: fanotify(0),
-    # What is left to whoever may mount.
+    # What a container can do that may mount.
     "mount the devices of the host": lambda: mount("dev", "/tmp/dev", "devtmpfs"),
     "have a keyring of its own": lambda: call(250, 219, 1, NULL),
 }

@@ -1,6 +1,6 @@
 /**
- * A container with every capability and every device that there is in its VM, and no filter of its own, tries to get at
- * the machine below. SECURITY.md lists the attempts.
+ * A container with every capability and every device of its VM, and without a seccomp filter, tries to get at the
+ * machine below. SECURITY.md lists the attempts.
  */
 import { once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
@@ -23,15 +23,15 @@ import { ProcessGuestKind } from "../process-guest-kind.ts";
 const agent = fileURLToPath(new URL("../../../../guest-agent/src/main.ts", import.meta.url));
 const attempts = fileURLToPath(new URL("attempts.py", import.meta.url));
 const memoryMb = 256;
-/** On a machine that does much else. */
+/** Enough for a busy machine. */
 const bootMs = 60_000;
 
-/** Not every kernel has all of it. */
+/** The outcome on kernels that have the file. */
 function ifThere(path: string, outcome: string): string {
   return existsSync(path) ? outcome : "ENOENT";
 }
 
-/** By what each attempt ends. */
+/** The outcome of each attempt. */
 const expected: { readonly [attempt: string]: string } = {
   "open a file of the host by its handle": "EPERM",
   "open a file by its handle, in a user namespace": "EPERM",
@@ -69,14 +69,14 @@ const expected: { readonly [attempt: string]: string } = {
   "see a process of the host": "ESRCH",
 };
 
-/** The same of what there is in version 1 of control groups, also where only its kernel has that. */
+/** The same for attempts on version 1 of control groups, even if it is not mounted. */
 const expectedOfVersion1: { readonly [attempt: string]: string } = {
   "widen the devices of the VM": "EPERM",
   "find the file of the release agent": "ENOENT",
 };
 const version1 = "the control groups of version 1 for devices";
 
-/** What such a container needs to be able to do. */
+/** What such a container must be able to do. */
 const possible = [
   "lift the memory limit that its VM sees",
   "set what its network namespace has",
@@ -86,7 +86,7 @@ const possible = [
   "have a keyring of its own",
 ];
 
-/** What a VM's own kernel would close. */
+/** Gaps that only a VM's own kernel would close. */
 const left = ["mount the devices of the host"];
 
 interface KindUnderTest {
@@ -242,20 +242,20 @@ for (const kind of kinds) {
       });
     }
 
-    it.each(possible)("be kept from what it needs: %s", (attempt) => {
+    it.each(possible)("be kept from what it must be able to do: %s", (attempt) => {
       expect(results[attempt]).toBe("done");
     });
 
-    it.each(left)("be kept from what SECURITY.md says is left: %s", (attempt) => {
+    it.each(left)("be kept from a gap that SECURITY.md admits: %s", (attempt) => {
       expect(results[attempt]).toBe("done");
     });
 
-    it("try anything that nobody expects", () => {
+    it("try anything that is not listed here", () => {
       const known = [expected, expectedOfVersion1].flatMap((table) => Object.keys(table));
       expect(Object.keys(results).sort()).toEqual([...known, ...possible, ...left].sort());
     });
 
-    const memoryTitle = "have more memory than its VM, whatever limit that sees";
+    const memoryTitle = "have more memory than its VM, whatever limit the VM sees";
     itWith(memoryTitle, version1)(memoryTitle, () => {
       const memory = mountedHierarchies().find(({ controllers }) => controllers !== "v2" && controllers.has("memory"));
       const group = join(memory?.mountPoint ?? "", "uvm-shim", basename(dirname(system.vsockBase)));

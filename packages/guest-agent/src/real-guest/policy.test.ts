@@ -1,4 +1,4 @@
-/** What the reference's guest demands with a policy, an open one too (microsoft/hcsshim, internal/guest/runtime/hcsv2). */
+/** What the real guest demands with any policy, even an open one (microsoft/hcsshim, internal/guest/runtime/hcsv2). */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -114,7 +114,7 @@ describeWith(
     await machine.removeCgroups();
   });
 
-  it("policy: is taken once, and only one that allows everything", async () => {
+  it("policy: it is accepted once, and only if it allows everything", async () => {
     await refused(give("package policy"), "api_version is missing");
     await refused(give('{"allow_all":true}'), 'it does not begin with "package policy"');
     await refused(give(open, "open_door"), "the enforcer open_door accepts no policy");
@@ -124,7 +124,7 @@ describeWith(
     await refused(give(open), "the guest already has a policy");
   });
 
-  it("policy: one that is empty demands nothing, and is the guest's policy all the same", async () => {
+  it("policy: an empty one demands nothing, but counts as the guest's policy", async () => {
     await give("", "");
     await machine.createContainer("any-id", { args: ["sh", "-c", "echo got $UVM_SECURITY_CONTEXT_DIR"] });
     const { stdout, exit } = await machine.execute("any-id");
@@ -133,7 +133,7 @@ describeWith(
     await refused(give(open), "the guest already has a policy");
   });
 
-  it("policy: a container has its own folder, and is shown the policy", async () => {
+  it("policy: a container has its own folder, and sees the policy", async () => {
     await give(open);
     const disk = readOnlyDisk();
     const scratch = scratchDisk();
@@ -170,7 +170,7 @@ describeWith(
     });
   });
 
-  it("policy: a container whose folder, root, scratch directory or hooks are others is denied", async () => {
+  it("policy: a container with an unexpected folder, root, scratch directory or hooks is denied", async () => {
     await give(open);
     const root = { path: "/run/mounts/p9/0" };
     const scratch = `${bundle}/scratch/${id}`;
@@ -188,7 +188,7 @@ describeWith(
     }
   });
 
-  it("policy: the scratch directory of a workload may be on its sandbox's disk, and a GPU makes hooks", async () => {
+  it("policy: a workload's scratch directory may be on its sandbox's disk, and a GPU counts as hooks", async () => {
     await give(open);
     const annotations = { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": other };
     const shared = { ScratchDirPath: `/run/gcs/c/${other}/scratch/${id}` };
@@ -198,7 +198,7 @@ describeWith(
     await refused(create(settings(elsewhere, { annotations })), `or ${shared.ScratchDirPath}`);
   });
 
-  it("policy: read-only disks have a hash tree and the option ro, writable ones no option", async () => {
+  it("policy: read-only disks need a hash tree and the option ro, and writable ones may have no option", async () => {
     await give(open);
     const plain = join(fixtures.folder, "plain.img");
     copyFileSync(layer, plain);
@@ -226,7 +226,7 @@ describeWith(
     await refused(remove("MappedVirtualDisk", block), "cannot unmount /run/mounts/scsi/m9: it does not exist");
   });
 
-  it("policy: the guest knows what is mounted where, as what, and what lies on it", async () => {
+  it("policy: the guest tracks what is mounted where, as what, and what uses it", async () => {
     await give(open);
     const disk = readOnlyDisk();
     const scratch = scratchDisk();
@@ -259,7 +259,7 @@ describeWith(
     await remove("MappedVirtualDisk", scratch);
   });
 
-  it("policy: layers are combined at the root of their container, on a scratch directory of its name", async () => {
+  it("policy: layers are combined at their container's root, with the scratch directory of its id", async () => {
     await give(open);
     const path = "/run/mounts/scsi/m0";
     for (const ContainerRootPath of [`/run/gcs/pods/p/${id}/rootfs`, `/run/gcs/c/${other}/rootfs`, bundle]) {
@@ -270,7 +270,7 @@ describeWith(
     }
   });
 
-  it("policy: what a running container lies on stays, and its state until its layers are apart", async () => {
+  it("policy: layers of a running container stay, and its state stays until they are removed", async () => {
     await give(open);
     const disk = readOnlyDisk();
     await add("MappedVirtualDisk", disk);
@@ -294,7 +294,7 @@ describeWith(
     await machine.client.request("deleteContainerState", id, {});
   });
 
-  it("policy: shares have numbers as names", async () => {
+  it("policy: names of shares are numbers", async () => {
     await give(open);
     await refused(machine.share("files", fixtures.rootfs, "/run/files"), 'ShareName "files": expected digits');
     const directory = { MountPath: `${bundle}/mounts/m0`, ShareName: "7" };
@@ -303,7 +303,7 @@ describeWith(
     await remove("MappedDirectory", directory);
   });
 
-  it("policy: after an unmount that failed nothing is mounted, made or deleted any more", async () => {
+  it("policy: after a failed unmount nothing can be mounted, created or deleted", async () => {
     await give(open);
     const scratch = scratchDisk();
     await add("MappedVirtualDisk", scratch);

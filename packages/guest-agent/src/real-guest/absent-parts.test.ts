@@ -1,4 +1,4 @@
-/** Parts of a specification that the real Linux guest's agent reads without looking whether they are there. */
+/** Parts of a specification that the real guest dereferences without a check. */
 import { rmSync } from "node:fs";
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import type { OciSpec } from "@uvm-shim/hcs-schema";
@@ -12,7 +12,7 @@ describeWith(
   "crun",
   "busybox",
   "mkfs.ext4",
-)("parts that the real guest's agent ends of when they are absent", () => {
+)("parts of a specification whose absence crashes the real guest", () => {
   let fixtures: Fixtures;
 
   beforeAll(async () => {
@@ -21,7 +21,7 @@ describeWith(
 
   afterAll(() => rmSync(fixtures.folder, { recursive: true }));
 
-  /** Asks a machine of its own for a container, which is the last that it is asked for. */
+  /** Makes a container in a new machine, which must crash; returns its console. */
   async function lastWords(make: (machine: Machine) => Promise<void>): Promise<string> {
     const machine = await Machine.boot(fixtures);
     try {
@@ -37,23 +37,23 @@ describeWith(
   const withoutResources = (machine: Machine, linux: OciSpec["linux"], more: Partial<OciSpec> = {}) =>
     machine.createContainer("box", { args: ["true"] }, { ...linux, resources: undefined } as never, more);
 
-  it("are linux.resources, where a node of a workload is to be allowed", async () => {
+  it("include linux.resources for a workload with a device node", async () => {
     const words = await lastWords((machine) => withoutResources(machine, { devices: [{ path: "/dev/null" }] }));
     expect(words).toContain("container box: OciSpecification.linux.resources");
   });
 
-  it("are linux.resources, where a workload is privileged", async () => {
+  it("include linux.resources for a privileged workload", async () => {
     const annotations = { "io.microsoft.virtualmachine.lcow.privileged": "true" };
     const words = await lastWords((machine) => withoutResources(machine, {}, { annotations }));
     expect(words).toContain("container box: OciSpecification.linux.resources");
   });
 
-  it.each(["linux", "process", "root"])("are %s of any container", async (part) => {
+  it.each(["linux", "process", "root"])("include %s for every container", async (part) => {
     const words = await lastWords((machine) => machine.createContainer("box", {}, {}, { [part]: undefined }));
     expect(words).toContain(`container box: OciSpecification.${part} is absent`);
   });
 
-  it("are not linux.resources of a container to which nothing is added", async () => {
+  it("do not include linux.resources for a container that needs no device rules", async () => {
     const machine = await Machine.boot(fixtures);
     try {
       await withoutResources(machine, { sysctl: {} });

@@ -1,6 +1,6 @@
 /**
- * An agent that lacks descriptors, processes or memory: each of its calls that opens or starts something fails in turn. What
- * it was for is done or refused with the system's words, what there was before lives on, and nothing is held for ever.
+ * An agent without descriptors, processes or memory: each call that opens or starts something fails in turn. The request
+ * succeeds or is refused with the system's error, what existed before lives on, and nothing leaks.
  */
 import { once } from "node:events";
 import { readdirSync, truncateSync, writeFileSync } from "node:fs";
@@ -10,13 +10,13 @@ import { GcsError } from "@uvm-shim/gcs-bridge";
 import { failingCallsModule, failingCallsSocketVariable } from "@uvm-shim/test-support/failing-calls";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
-import { type Machine, podId } from "../testing/machine.ts";
-import { finish } from "../testing/running-process.ts";
-import { machineForSuite } from "../testing/suite-machine.ts";
+import { type Machine, podId } from "./testing/machine.ts";
+import { finish } from "./testing/running-process.ts";
+import { machineForSuite } from "./testing/suite-machine.ts";
 
 const codes = ["EMFILE", "ENFILE", "ENOMEM"] as const;
 const ofProcesses = [...codes, "EAGAIN"] as const;
-const lack = /EMFILE|ENFILE|ENOMEM|EAGAIN|[Tt]oo many open files/;
+const shortage = /EMFILE|ENFILE|ENOMEM|EAGAIN|[Tt]oo many open files/;
 
 /** The connection by which the calls that fail in the agent are chosen. */
 class FailingAgent {
@@ -90,7 +90,7 @@ describeWith(
     },
   );
 
-  /** What a host asks of a guest; each gives back what it took, also after a failure. */
+  /** Requests of a host; each releases what it acquired, after a failure too. */
   const work: { readonly [what: string]: () => Promise<void> } = {
     async "a process of the VM"() {
       expect(await machine.inGuest(["sh", "-c", "echo ran"])).toMatchObject({ code: 0, stdout: "ran\n" });
@@ -137,20 +137,20 @@ describeWith(
     },
   };
 
-  /** What could not be given back can be given back when it is asked for once more. */
+  /** A release that failed must succeed when it is repeated. */
   async function again(step: () => Promise<unknown>): Promise<void> {
     const failure = await step().then(
       () => undefined,
       (error: unknown) => ({ error }),
     );
     if (failure === undefined) return;
-    // As the reference's, it forgets a container whose state it could not delete.
+    // Like the real guest, it forgets a container whose state it could not delete.
     await step().catch((error: unknown) => expect(error).toMatchObject({ hresultName: "HCS_E_SYSTEM_NOT_FOUND" }));
     throw failure.error;
   }
 
   it.each(Object.keys(work))(
-    "%s is made or refused, and nothing is left of it",
+    "%s is made or refused, and nothing is left behind",
     async (what) => {
       const act = work[what] as () => Promise<void>;
       const descriptors = (): number => readdirSync(`/proc/${machine.init}/fd`).length;
@@ -174,7 +174,7 @@ describeWith(
           if (failure === undefined) continue;
           refusals += 1;
           expect(failure, point).toBeInstanceOf(GcsError);
-          expect((failure as Error).message, point).toMatch(lack);
+          expect((failure as Error).message, point).toMatch(shortage);
         }
       }
       expect(calls.length).toBeGreaterThan(0);
@@ -189,7 +189,7 @@ describeWith(
     120_000,
   );
 
-  it("has each kind of call that it makes tried", () => {
+  it("was tried with every kind of call that it makes", () => {
     expect([...kinds].toSorted()).toEqual([
       ...[
         "accept4",

@@ -1,6 +1,6 @@
 /**
- * The manners of the real Linux guest for pods, case by case, as its source has them (internal/guest of
- * microsoft/hcsshim). An agent that is more lenient hides what a host leaves out.
+ * How the real guest treats pods, case by case, by its source (internal/guest of
+ * microsoft/hcsshim). A more lenient agent would hide omissions of a host.
  */
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ const forever = ["sleep", "1000000"];
 const emptyResources = { sysctl: {}, resources: {} };
 
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun", "runc"] as const)(
-  "pods with %s",
+  "pods as in the real guest, with %s",
   (runtime) => {
     let machine: Machine;
     let plugs: Plugs;
@@ -36,7 +36,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
     });
     const notFound = { hresultName: "HCS_E_SYSTEM_NOT_FOUND" };
 
-    /** A container by itself, which answers as soon as it is made. */
+    /** A standalone container. */
     async function createStandalone(id: string, more: Partial<OciSpec> = {}, args: readonly string[] = forever) {
       const rootfs = await machine.shareRoot(id);
       await machine.create(id, { ...specificationFor(rootfs, { args }, { sysctl: {} }), ...more });
@@ -59,13 +59,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         [{ [containerTypeKey]: "" }, `${containerTypeKey} "": expected sandbox or container`],
         [{ [containerTypeKey]: "container" }, `${sandboxIdKey} is empty`],
         [{ [containerTypeKey]: "container", [sandboxIdKey]: "nobody" }, "pod nobody: the pod has no sandbox container"],
-      ])("are by their annotations: %j is refused", async (annotations, message) => {
+      ])("follow from annotations: %j is refused", async (annotations, message) => {
         const id = newId();
         await expect(createStandalone(id, { annotations })).rejects.toMatchObject(failed(message));
         await expect(remove(id)).rejects.toMatchObject(notFound);
       });
 
-      it("are sandboxes too whose id is that of their virtual pod, beside whose bundle the pod's folder is", async () => {
+      it("include sandboxes with the id of their virtual pod, which has a folder of its own", async () => {
         const id = newId();
         const virtual = { "io.microsoft.cri.virtual-pod-id": id };
         await machine.createPod(id, { annotations: { ...virtual, [containerTypeKey]: "container" } });
@@ -76,7 +76,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(await outputOf(workload)).toBe("box\n");
       });
 
-      it("are workloads of a sandbox that has ended, until its state is deleted", async () => {
+      it("include workloads of a sandbox that has ended, until its state is deleted", async () => {
         const pod = newId();
         const { exit } = await machine.createPod(pod);
         await machine.client.request("shutdownForced", pod, {});
@@ -93,7 +93,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
     });
 
     describe("a sandbox container", () => {
-      it("has the pod's name, hosts and name resolution in its folder, and mounts none of them itself", async () => {
+      it("has hostname, hosts and resolv.conf in its folder, and mounts none of them itself", async () => {
         const pod = newId();
         const { pid } = await machine.createPod(pod, { hostname: "box.example.test" });
         const files = await inGuest(`cd ${bundleOf(pod)} && cat hostname hosts resolv.conf`);
@@ -102,13 +102,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(await inGuest("cat /proc/sys/kernel/hostname")).toBe("uvm-test\n");
       });
 
-      it("is called as the guest is where it has no name", async () => {
+      it("has the guest's host name if it gives none", async () => {
         const pod = newId();
         await machine.createPod(pod, { hostname: "" });
         expect(await inGuest(`cat ${bundleOf(pod)}/hostname`)).toBe("uvm-test\n");
       });
 
-      it("needs a network namespace that the guest knows, unless its annotation says that it has none", async () => {
+      it("needs a known network namespace, unless its annotation skips networking", async () => {
         const pod = newId();
         const windows = { network: { networkNamespace: `unknown-${pod}` } };
         const annotations = { "io.microsoft.cri.skip-pod-networking": "1" };
@@ -120,13 +120,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(pid).toBeGreaterThan(1);
       });
 
-      it("cannot have a name that would be more than a word of a file", async () => {
+      it("cannot have a host name that breaks the hosts file", async () => {
         await expect(machine.createPod(newId(), { hostname: "a\n6.6.6.6 bank" })).rejects.toMatchObject(
           failed("invalid OciSpecification.hostname"),
         );
       });
 
-      it("is not given devices, though it has the user that it names", async () => {
+      it("gets no devices, but the user that it names", async () => {
         const pod = newId();
         const rootfs = await machine.shareRoot(pod);
         const spec = specificationFor(rootfs, { args: ["sh", "-c", "grep Uid /proc/self/status; ls /dev"] });
@@ -147,7 +147,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(output).not.toContain("vpci");
       });
 
-      it("spreads what it mounts among the pod's folders in memory, if its mounts are to spread", async () => {
+      it("propagates its mounts to the pod's folders in memory, if they are shared", async () => {
         const pod = newId();
         const bundle = bundleOf(pod);
         const among = (propagation: string): readonly OciMount[] => [
@@ -178,7 +178,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(await sizeOf(other)).not.toMatch(/^1024\n/);
       });
 
-      it("runs from a read-only share that has nothing but its program", async () => {
+      it("runs from a read-only share that contains only its program", async () => {
         const pod = newId();
         const folder = join(machine.fixtures.folder, `tiny-${pod}`);
         for (const name of ["bin", "proc", "dev", "sys"]) mkdirSync(join(folder, name), { recursive: true });
@@ -221,7 +221,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         return await outputOf(id);
       };
 
-      it("has the NICs of its pod by the path of the sandbox's namespace, and none without it", async () => {
+      it("has the NICs of its pod if it joins the sandbox's network namespace, and otherwise none", async () => {
         const namespaces = namespacesOf(podPid);
         expect(await run("ls /sys/class/net; cat /etc/resolv.conf", { namespaces })).toMatch(
           /eth0\n[\s\S]*nameserver 10\.1\.0\.1\n/,
@@ -232,7 +232,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(await run("ls /sys/class/net", { namespaces: own })).not.toContain("eth0");
       });
 
-      it("shares name, messages and processes with those whose namespaces it joins, and nothing by itself", async () => {
+      it("shares host name, IPC and processes with the sandbox only if it joins its namespaces", async () => {
         const joined = ["uts", "ipc", "pid"].map((type) => ({ type, path: `/proc/${podPid}/ns/${type}` }));
         const namespaces = [{ type: "mount" }, { type: "network" }, ...joined];
         const script =
@@ -247,7 +247,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         for (const link of apart) expect(theirs).not.toContain(link);
       });
 
-      it("is in the VM's namespaces where it names none, for nothing is added", async () => {
+      it("is in the VM's namespaces for the types that it does not name", async () => {
         const namespaces = [{ type: "mount" }, { type: "cgroup" }];
         expect(await run("hostname", { namespaces })).toBe("uvm-test\n");
       });
@@ -262,26 +262,26 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         );
       });
 
-      it("must not have a name of its own", async () => {
+      it("must not have a host name of its own", async () => {
         await expect(run("true", {}, { hostname: "other" })).rejects.toMatchObject(
           failed('OciSpecification.hostname "other"', 'expected ""'),
         );
       });
 
-      it("has the pod's files as far as it mounts none of that name", async () => {
+      it("has the pod's files, unless it mounts its own over them", async () => {
         const { mounts = [] } = specificationFor("/", {});
         const own = { destination: "/etc/hosts", type: "bind", source: "/etc/passwd", options: ["bind", "ro"] };
         const output = await run("cat /etc/hosts /etc/hostname", {}, { mounts: [...mounts, own] });
         expect(output).toBe("root:x:0:0:root:/root:/bin/sh\nbox\n");
       });
 
-      it("cannot have a mount whose options do not say that it is a bind, whatever its type is", async () => {
+      it("cannot have a bind mount without the option bind or rbind, whatever its type", async () => {
         const { mounts = [] } = specificationFor("/", {});
         const mount = { destination: "/guest", type: "bind", source: "uvm:///etc", options: ["ro"] };
         await expect(run("true", {}, { mounts: [...mounts, mount] })).rejects.toThrow(/no such device/i);
       });
 
-      it("does not start where its read-only root has no place for the pod's files", async () => {
+      it("is refused if its read-only root has no mount points for the pod's files", async () => {
         const bare = newId();
         const root = { path: await machine.shareRoot(bare, bundleOf(bare), true), readonly: true };
         const annotations = { [containerTypeKey]: "container", [sandboxIdKey]: pod };
@@ -306,7 +306,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(await outputOf(furnished)).toBe("box\n");
       });
 
-      it("names a program that does not exist when it is created", async () => {
+      it("is refused at its creation if its program does not exist", async () => {
         const id = newId();
         await expect(machine.createWorkload(pod, id, { args: ["no-such-program"] }, emptyResources)).rejects.toThrow(
           "no-such-program",
@@ -315,8 +315,8 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
       });
     });
 
-    describe("a container by itself", () => {
-      it("holds its network namespace for good, also one without a name", async () => {
+    describe("a standalone container", () => {
+      it("keeps its network namespace for ever, even the unnamed one", async () => {
         const first = newId();
         const network = { network: { networkNamespace: `held-by-${first}` } };
         await createStandalone(first, { windows: network });
@@ -338,7 +338,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         );
       });
 
-      it("has a name and files of its own, and the NICs of its namespace", async () => {
+      it("has a host name and pod files of its own, and the NICs of its namespace", async () => {
         const id = newId();
         plugs.plug(machine, 2);
         await machine.modify("Add", "Network", {
@@ -350,7 +350,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4", "ip").each(["crun",
         expect(await outputOf(id)).toBe("box\nbox\nsearch alone.test\neth0\n");
       });
 
-      it("has neither a user by name, places of a pod, devices nor shared memory of a size", async () => {
+      it("gets no user by name, shared folders, devices or size of /dev/shm", async () => {
         const id = newId();
         const rootfs = await machine.shareRoot(id);
         const args = ["sh", "-c", "grep Uid: /proc/self/status; ls /dev"];

@@ -1,4 +1,4 @@
-/** How the reference's guest treats processes of the VM itself, and the VM: this guest does the same. */
+/** How the real guest treats processes of the VM, and the VM itself. */
 import { infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
@@ -14,7 +14,7 @@ describeWith(
   "crun",
   "busybox",
   "mkfs.ext4",
-)("processes of the VM itself", () => {
+)("processes of the VM", () => {
   let machine: Machine;
 
   machineForSuite("crun", (booted) => {
@@ -28,7 +28,7 @@ describeWith(
   const wait = (ProcessId: number, TimeoutInMs: number = infiniteTimeout) =>
     machine.client.request("waitForProcess", uvmContainerId, { ProcessId, TimeoutInMs });
 
-  it("can be neither signalled nor resized, and run on", async () => {
+  it("can be neither signalled nor resized", async () => {
     const process = await machine.execute(uvmContainerId, { CommandArgs: ["cat"] });
     for (const number of [9, 15]) await expect(signal(process.pid, number)).rejects.toMatchObject(systemNotFound);
     await expect(resize(process.pid)).rejects.toMatchObject(systemNotFound);
@@ -39,19 +39,19 @@ describeWith(
     await expect(signal(process.pid)).rejects.toMatchObject(systemNotFound);
   });
 
-  it("are not told from those that never were when they are signalled, and are when they are waited for", async () => {
+  it("that do not exist give the same error for a signal, and another one for a wait", async () => {
     await expect(signal(4_000_000)).rejects.toMatchObject(systemNotFound);
     await expect(resize(4_000_000)).rejects.toMatchObject(systemNotFound);
     await expect(wait(4_000_000)).rejects.toMatchObject(elementNotFound);
   });
 
-  it("end by the end of what they read", async () => {
+  it("end when their input ends", async () => {
     const { stdin, exit } = await machine.execute(uvmContainerId, { CommandArgs: ["cat"] });
     stdin.destroy();
     expect(await exit).toBe(0);
   });
 
-  it("end by writing to a host that has closed, which is told as -1", async () => {
+  it("end by SIGPIPE when the host has closed their output, with the code -1", async () => {
     const { stdout, stderr, exit } = await machine.execute(uvmContainerId, {
       CommandArgs: ["sh", "-c", "while :; do echo more; done"],
       CreateStdInPipe: false,
@@ -62,20 +62,20 @@ describeWith(
     expect(await exit).toBe(endedBySignal);
   });
 
-  it("tell their own exit code, and -1 for every signal that ended them", async () => {
+  it("report their exit code, and -1 for every signal", async () => {
     expect((await machine.inGuest(["sh", "-c", "exit 3"])).code).toBe(3);
     expect((await machine.inGuest(["sh", "-c", "kill -9 $$"])).code).toBe(endedBySignal);
     expect((await machine.inGuest(["sh", "-c", "kill -15 $$"])).code).toBe(endedBySignal);
   });
 
-  it("are waited for as long as the host wants", async () => {
+  it("are waited for until the host's timeout", async () => {
     const { pid, stdin, exit } = await machine.execute(uvmContainerId, { CommandArgs: ["cat"] });
     await expect(wait(pid, 10)).rejects.toMatchObject({ hresult: 0xc0370109, hresultName: "HCS_E_CONNECTION_TIMEOUT" });
     stdin.end();
     expect(await exit).toBe(0);
   });
 
-  it("leave the VM without properties, which is an answer all the same", async () => {
+  it("are not listed: the VM has no properties, and a query is an error", async () => {
     const ask = (Query: string) => machine.client.request("getProperties", uvmContainerId, { Query });
     for (const query of ["", '{"PropertyTypes":["ProcessList"]}']) {
       await expect(ask(query)).rejects.toMatchObject({ hresult: 0x80004005, hresultName: "E_FAIL", gone: false });

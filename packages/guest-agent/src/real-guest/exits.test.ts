@@ -1,6 +1,6 @@
 /**
- * How processes end in the reference's Linux guest, as microsoft/hcsshim's guest of August 2026 (7c9ff7f48) does it:
- * this guest is no more helpful, so that a host which works with it works with that one.
+ * How processes end in the real Linux guest, as of microsoft/hcsshim in August 2026 (7c9ff7f48). This guest is no more
+ * helpful, so that a host that works with it works with the real one.
  */
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,18 +12,18 @@ import type { Machine } from "../testing/machine.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
-/** What would come at once, had it not to wait for the host, has come after so long. */
+/** Long enough for everything that does not wait for the host. */
 const waitMs = 300;
 
 const shell = (script: string): OciProcess => ({ args: ["sh", "-c", script], cwd: "/", env: ["PATH=/bin"] });
 
-/** What a promise has come to within the time that it needs if nothing holds it up. */
+/** The result of a promise, or "not yet" if something holds it up. */
 async function soon<T>(promise: Promise<T>): Promise<T | "not yet"> {
   return await Promise.race([promise, delay(waitMs, "not yet" as const)]);
 }
 
 describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
-  "the manners of exits with %s",
+  "exits as in the real guest, with %s",
   (runtime) => {
     let machine: Machine;
 
@@ -46,7 +46,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     };
 
     describe("exits", () => {
-      it("B1: an init and an exec half-close their outputs, wait for the host's close, and answer then", async () => {
+      it("B1: outputs of an init and an exec are half-closed, and the exit is answered after the host's close", async () => {
         await machine.createContainer("waits", { args: ["sh", "-c", "read line; echo out; echo err >&2; exit 3"] });
         const init = await machine.execute("waits");
         const added = await machine.execute("waits", { OCIProcess: shell("echo out; echo err >&2; exit 3") });
@@ -63,7 +63,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         await remove("waits");
       });
 
-      it("B1: an output that is closed before the end is half-closed then, and its host's close is waited for", async () => {
+      it("B1: an output that the process closes early is half-closed at once, and waits for the host's close", async () => {
         const added = await machine.execute("host", { OCIProcess: shell("exec >&- 2>&-; read line; exit 4") });
         await Promise.all([added.stdout.all, added.stderr?.all]);
         added.stdout.socket.end();
@@ -73,7 +73,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         expect(await added.exit).toBe(4);
       });
 
-      it("B1: a terminal's connections are closed without waiting for the host, once all has been taken", async () => {
+      it("B1: a terminal's connections are closed without waiting for the host, once all output is sent", async () => {
         const added = await machine.execute("host", {
           CreateStdErrPipe: false,
           OCIProcess: { ...shell("echo out; exit 5"), terminal: true },
@@ -82,7 +82,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         expect((await added.stdout.all).toString()).toContain("out");
       });
 
-      it("B1: a process of the VM itself has the connections for its stdio, and its exit waits for nothing", async () => {
+      it("B1: a process of the VM has the connections as its stdio, and its exit waits for nothing", async () => {
         const { exit, stdout } = await machine.execute(uvmContainerId, {
           CommandArgs: ["sh", "-c", "echo out; exit 6"],
         });
@@ -91,7 +91,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         stdout.socket.end();
       });
 
-      it("B1: output that the host does not read holds the exit back, and a process that has ended is listed no more", async () => {
+      it("B1: unread output delays the exit, and a process that has ended is no longer listed", async () => {
         const added = await machine.execute("host", {
           OCIProcess: shell("head -c 4194304 /dev/zero"),
           CreateStdErrPipe: false,
@@ -106,7 +106,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         expect(await pids("host")).not.toContain(added.pid);
       });
 
-      it("B1: an init's output that the host closes too early is dialled again, until the container is to end", async () => {
+      it("B1: an init's output that the host closes early is dialled again, until the container is shut down", async () => {
         await machine.createContainer("again", { args: ["sh", "-c", "while :; do echo line; sleep 0.01; done"] });
         const init = await machine.execute("again", { CreateStdErrPipe: false });
         await init.stdout.until("line");
@@ -120,7 +120,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         await remove("again");
       });
 
-      it("B10: what an exec leaves behind holds its exit back, though the host has closed, until it writes or ends", async () => {
+      it("B10: a child that an exec leaves running delays the exit until it writes or ends, even after the host's close", async () => {
         const silent = await machine.execute("host", { OCIProcess: shell("sleep 1000 & echo $!; exit 7") });
         const go = "until test -e /go; do sleep 0.01; done";
         const speaking = await machine.execute("host", { OCIProcess: shell(`(${go}; echo late) & exit 7`) });
@@ -145,7 +145,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         expect(await speaking.exit).toBe(7);
       });
 
-      it("an exec whose exit was told is known no more, an init's is told again", async () => {
+      it("an exec is forgotten once its exit was answered, and an init's exit is answered again", async () => {
         const { pid, exit } = await machine.execute("host", {
           OCIProcess: shell("exit 2"),
           CreateStdOutPipe: false,
@@ -167,8 +167,8 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     });
 
     describe("terminal size", () => {
-      it("B3: an init's is not taken from its parameters, and comes by a resize", async () => {
-        // Of no size, stty says nothing.
+      it("B3: an init's is set only by a resize, not by its parameters", async () => {
+        // Without a size, stty prints nothing.
         const script = 'echo "first:$(stty size 2>/dev/null)."; read line; stty size';
         await machine.createContainer("sized", { args: ["sh", "-c", script], terminal: true });
         const { pid, stdin, stdout, exit } = await machine.execute("sized", {
@@ -187,13 +187,13 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         await remove("sized");
       });
 
-      it("B3: an exec's is that of its process, and whether it has a terminal too", async () => {
+      it("B3: an exec's size, and whether it has a terminal, are taken from its OCI process", async () => {
         const { stdout, exit } = await machine.execute("host", {
           EmulateConsole: false,
           ConsoleSize: [33, 111],
           CreateStdErrPipe: false,
           OCIProcess: {
-            // A runtime may give the size after the start. Of none, stty says nothing, with success.
+            // A runtime may set the size after the start. Without one, stty prints nothing and succeeds.
             ...shell('until size=$(stty size 2>/dev/null); test "$size"; do sleep 0.01; done; echo "$size"'),
             terminal: true,
             consoleSize: { height: 12, width: 34 },
@@ -218,7 +218,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
     });
 
     describe("notifications", () => {
-      it("B6: there is none of a container that is ended before it was executed", async () => {
+      it("B6: a container that is shut down before its start sends none", async () => {
         await machine.createContainer("idle", { args: ["true"] });
         await machine.client.request("shutdownForced", "idle", {});
         await remove("idle");
@@ -226,7 +226,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         expect(typesOf("idle")).toEqual([]);
       });
 
-      it("B8: a plain end is unexpected, also a kill for want of memory, of which the figures tell", async () => {
+      it("B8: an exit by itself is unexpected, an out-of-memory kill too, which the metrics count", async () => {
         const linux = { resources: { memory: { limit: 32 * mebibyte } } };
         const quiet = { CreateStdOutPipe: false, CreateStdErrPipe: false };
         await machine.createContainer("greedy", { args: ["sh", "-c", "tail /dev/zero"] }, linux);
@@ -246,7 +246,7 @@ describeWith("root", "crun", "runc", "busybox").each(["crun", "runc"] as const)(
         );
       });
 
-      it("B8: TERM and KILL to the first process make it graceful or forced, whatever became of them", async () => {
+      it("B8: TERM or KILL to the init makes it graceful or forced, whatever their effect", async () => {
         for (const [id, procedure, type] of [
           ["term", "shutdownGraceful", "GracefulExit"],
           ["kill", "shutdownForced", "ForcedExit"],

@@ -1,4 +1,4 @@
-/** The manners of the real Linux guest for what a container is before and after it runs, and for what never comes. */
+/** How the real guest treats containers before and after they run, and devices that never appear. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,12 +9,12 @@ import { bundleOf, specificationFor } from "../testing/specifications.ts";
 import { machineForSuite } from "../testing/suite-machine.ts";
 
 const mebibyte = 1024 * 1024;
-/** Longer than the guest once waited for what does not appear. */
+/** Longer than the timeout that the guest once had for absent devices. */
 const longWait = 6000;
 const forever = ["sleep", "1000000"];
 
 describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc"] as const)(
-  "containers with %s",
+  "states of containers, with %s",
   (runtime) => {
     let machine: Machine;
     let ids = 0;
@@ -28,7 +28,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
     const failed = (words: string) => ({ hresultName: "E_FAIL", message: expect.stringContaining(words) });
     const notFound = { hresultName: "HCS_E_SYSTEM_NOT_FOUND" };
 
-    /** A container by itself, in a network namespace of its own. */
+    /** A standalone container, in a network namespace of its own. */
     async function createStandalone(id: string, args: readonly string[] = forever) {
       const windows = { network: { networkNamespace: id } };
       const rootfs = await machine.shareRoot(id);
@@ -40,7 +40,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
     }
 
     describe("the state of a container", () => {
-      it("is forgotten although it could not be removed, where the root is mounted still", async () => {
+      it("is forgotten even if it could not be removed because the root is still mounted", async () => {
         const id = newId();
         await createStandalone(id, ["true"]);
         await (await machine.execute(id)).exit;
@@ -49,7 +49,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await inGuest(`ls ${bundleOf(id)} ${bundleOf(id)}/rootfs/bin/sh`)).toContain("bin/sh");
       });
 
-      it("is forgotten of one that runs, which goes on", async () => {
+      it("is forgotten while the container runs on", async () => {
         const id = newId();
         await createStandalone(id);
         const { pid } = await machine.execute(id);
@@ -58,7 +58,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(await inGuest(`cat /proc/${pid}/comm`)).toBe("sleep\n");
       });
 
-      it("is that of one in the making, which answers nothing before it is made", async () => {
+      it("is Creating, which takes no shutdown, until the container is created", async () => {
         const id = newId();
         const rootfs = await machine.shareRoot(id);
         const windows = { network: { networkNamespace: id } };
@@ -69,11 +69,11 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         await made;
       });
 
-      it("ends without a notification where it was killed before its start", async () => {
+      it("becomes Stopped without a notification if the container is killed before its start", async () => {
         const id = newId();
         await createStandalone(id);
         await machine.client.request("shutdownForced", id, {});
-        // A start that comes before its end could still be taken.
+        // A start before the exit is collected could still succeed.
         const Query = JSON.stringify({ PropertyTypes: ["ProcessList"] });
         await vi.waitFor(async () => {
           const { Properties } = await machine.client.request("getProperties", id, { Query });
@@ -86,13 +86,13 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         expect(machine.notifications.filter(({ containerId }) => containerId === id)).toEqual([]);
       });
 
-      it("means nothing to a start, which every name may have", async () => {
+      it("is not checked by a Start, which succeeds for any id", async () => {
         expect(await machine.client.request("start", "nobody", {})).toMatchObject({});
       });
     });
 
-    describe("what does not appear", () => {
-      /** Whether an answer has come; one that has not is waited for. */
+    describe("an absent device", () => {
+      /** The outcome of a request, or "no answer" after a long wait. */
       const outcomeOf = (request: Promise<unknown>): Promise<unknown> =>
         Promise.race([
           request.then(
@@ -102,7 +102,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
           delay(longWait, "no answer"),
         ]);
 
-      it("is waited for without end: a disk, to be mounted and to be unmounted", async () => {
+      it("is waited for without a timeout: a disk to mount or unmount", async () => {
         const disk = { MountPath: "/run/mounts/late", Controller: 0, Lun: 9, Partition: 0, BlockDev: true };
         const never = { ...disk, Lun: 10, MountPath: "/run/mounts/never" };
         const mounted = machine.modify("Add", "MappedVirtualDisk", disk);
@@ -117,7 +117,7 @@ describeWith("root", "crun", "runc", "busybox", "mkfs.ext4").each(["crun", "runc
         await machine.modify("Remove", "MappedVirtualDisk", disk);
       });
 
-      it("is waited for without end: an assigned device", async () => {
+      it("is waited for without a timeout: an assigned device", async () => {
         const VMBusGUID = "6f9619ff-8b86-d011-b42d-00c04fc96400";
         const assigned = machine.modify("Add", "VPCIDevice", { VMBusGUID });
         expect(await outcomeOf(assigned)).toBe("no answer");

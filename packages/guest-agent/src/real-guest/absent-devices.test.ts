@@ -1,4 +1,4 @@
-/** How the reference's guest treats disks and devices that do not appear: this guest does the same. */
+/** How the real guest treats disks and devices that do not appear. */
 import { execFileSync } from "node:child_process";
 import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ describeWith(
   "crun",
   "busybox",
   "mkfs.ext4",
-)("what does not appear", () => {
+)("a device that does not appear", () => {
   let fixtures: Fixtures;
   let machine: Machine;
 
@@ -37,7 +37,7 @@ describeWith(
   const disk = { MountPath: "/run/mounts/late", Controller: 0, Lun: 9, Partition: 0, ReadOnly: true };
   const device = { VMBusGUID: "6f9619ff-8b86-d011-b42d-00c04fc964ff" };
 
-  /** What has become of a request by the time that the guest has answered many others. */
+  /** The outcome of a request once the guest has answered many others. */
   async function outcomeOf(request: Promise<void>): Promise<unknown> {
     let outcome: unknown = "no answer";
     request.then(
@@ -56,18 +56,18 @@ describeWith(
     ["a disk that is to be mounted", "Add", "MappedVirtualDisk", disk],
     ["a disk that is to be unmounted", "Remove", "MappedVirtualDisk", disk],
     ["a device", "Add", "VPCIDevice", device],
-  ] as const)("is waited for as long as there is a host: %s", async (_what, type, resource, settings) => {
+  ] as const)("is waited for until the host disconnects: %s", async (_what, type, resource, settings) => {
     const request = machine.modify(type, resource, settings);
     expect(await outcomeOf(request)).toBe("no answer");
     await machine.client.close();
     await expect(request).rejects.toBeInstanceOf(GcsError);
   });
 
-  it("is not waited for where a disk is ejected", async () => {
+  it("is not waited for if it is a disk to eject", async () => {
     expect(await outcomeOf(machine.modify("Remove", "SCSIDevice", { Controller: 0, Lun: 9 }))).toBe("done");
   });
 
-  it("is mounted when it appears after all", async () => {
+  it("is mounted when it appears late", async () => {
     const image = join(fixtures.folder, "late.img");
     writeFileSync(image, "");
     truncateSync(image, 4 * 1024 * 1024);

@@ -1,4 +1,4 @@
-/** Where documents and settings once differed from those that the reference makes of the same request. */
+/** Requests for which documents and settings once differed from hcsshim's. */
 import { describe, expect, it } from "vitest";
 import { bootFolder, build, host, refusal, vm, windowsHost } from "../testing/sandbox.ts";
 
@@ -10,7 +10,7 @@ describe("a CPU group", () => {
   const key = `${vm}cpugroup.id`;
 
   it.each(["pool-1", "{12345678-1234-5678-1234-567812345678}", "12345678123456781234567812345678"])(
-    "%j is refused with the annotation's key, as it is no GUID",
+    "%j is refused as no GUID, with the annotation's key",
     (group) => {
       expect(() => build({ [key]: group })).toThrow(expect.objectContaining(refusal(key)));
       expect(() => build({ [key]: group })).toThrow(
@@ -19,13 +19,13 @@ describe("a CPU group", () => {
     },
   );
 
-  it("is passed on in the case in which it is written", () => {
+  it("is passed on in its case", () => {
     const group = "ABCDEF12-1234-5678-1234-567812345678";
     expect(build({ [key]: group }).Processor.CpuGroup).toEqual({ Id: group });
   });
 });
 
-describe("a folder of boot files that is not written the shortest way", () => {
+describe("a folder of boot files whose path is not clean", () => {
   const posix = host({}, ["/opt/boot/kernel", "/opt/boot/initrd.img", "/opt/boot/rootfs.vhd"]);
   const windows = windowsHost({}, ["D:\\boot\\kernel", "D:\\boot\\initrd.img", "D:\\boot\\rootfs.vhd"]);
   const initrd = { [`${vm}lcow.preferredrootfstype`]: "initrd" };
@@ -37,7 +37,7 @@ describe("a folder of boot files that is not written the shortest way", () => {
     ["D:\\.\\boot", windows, "D:\\boot\\"],
     ["D:/boot//", windows, "D:\\boot\\"],
     ["D:\\..\\other\\..\\boot\\.", windows, "D:\\boot\\"],
-  ])("%s boots from clean paths of kernel, initrd and disk", (folder, on, clean) => {
+  ])("%s gives clean paths of kernel, initrd and disk", (folder, on, clean) => {
     const annotations = { [bootFilesKey]: folder };
     expect(build({ ...annotations, ...initrd }, { host: on }).boot).toMatchObject({
       KernelFilePath: `${clean}kernel`,
@@ -52,12 +52,12 @@ describe("a folder of boot files that is not written the shortest way", () => {
   it.each([
     ["/opt/x/..//boot/", posix, "/opt/boot"],
     ["D:/x/../boot\\\\", windows, "D:\\boot"],
-  ])("%s is the clean root of the file system that UEFI boots from", (folder, on, clean) => {
+  ])("%s gives a clean root for UEFI's file system", (folder, on, clean) => {
     const { document } = build({ [bootFilesKey]: folder, [`${vm}lcow.kerneldirectboot`]: "false" }, { host: on });
     expect(document.VirtualMachine.Chipset.Uefi?.BootThis?.VmbFsRootPath).toBe(clean);
   });
 
-  it("is also the one beside the shim, or below %ProgramFiles%", () => {
+  it("can be the one beside the shim, or below %ProgramFiles%", () => {
     const local = host({ executableFolder: "/opt/x/../shim/." });
     expect(build({}, { host: local }).boot?.KernelFilePath).toBe(`${bootFolder}/kernel`);
     const programFiles = "C:\\Program Files\\Linux Containers";
@@ -77,14 +77,14 @@ it.each([
     ),
     "C:\\state\\pod\\",
   ],
-])("the bundle %s has clean paths of a confidential VM's copies", (bundle, on, clean) => {
+])("the bundle %s gives clean paths of a confidential VM's copies", (bundle, on, clean) => {
   const { document, settings } = build(policy, { host: on, bundle });
   expect(document.VirtualMachine.GuestState?.GuestStateFilePath).toBe(`${clean}kernel.vmgs`);
   expect(JSON.stringify(document.VirtualMachine.Devices?.Scsi)).toContain(JSON.stringify(`${clean}rootfs.vhd`));
   expect(settings.confidential?.copies.map(({ to }) => to)).toEqual([`${clean}kernel.vmgs`, `${clean}rootfs.vhd`]);
 });
 
-it("an empty preferred root file system counts as not given", () => {
+it("an empty preferred root file system counts as absent", () => {
   const key = `${vm}lcow.preferredrootfstype`;
   const onDisk = { host: host({}, ["kernel", "initrd.img", "rootfs.vhd"]) };
   expect(build({ [key]: "" }, onDisk)).toEqual(build({}, { host: host({}, ["kernel", "initrd.img", "rootfs.vhd"]) }));
@@ -105,7 +105,7 @@ it.each([
 it.each([
   ["a guest state file", `${vm}lcow.gueststatefile`],
   ["a root disk", `${vm}lcow.dmverity-rootfs-vhd`],
-])("an empty name of %s counts as not given", (_what, key) => {
+])("an empty name of %s counts as absent", (_what, key) => {
   const files = () => host({}, ["kernel.vmgs", "rootfs.vhd"]);
   expect(build({ ...policy, [key]: "" }, { host: files() })).toEqual(build(policy, { host: files() }));
 });

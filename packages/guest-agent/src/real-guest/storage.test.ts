@@ -1,4 +1,4 @@
-/** The manners of the real Linux guest for the folders of containers: what it mounts there, and what it deletes. */
+/** How the real guest treats containers' folders: what it mounts there, and what it deletes. */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -34,7 +34,7 @@ describeWith(
   const mountsBelow = (path: string): Promise<string> =>
     inGuest(`cut -d" " -f2 /proc/self/mounts | grep -E "^${path}(/|$)" | sort`);
 
-  /** A scratch disk of its own, mounted at the place, and the root of a container on it. */
+  /** A new scratch disk, mounted at the given place, with the root of a container on it. */
   async function layered(id: string, place?: string) {
     const lun = luns++;
     const image = join(machine.fixtures.folder, `${id}.img`);
@@ -72,7 +72,7 @@ describeWith(
     };
   }
 
-  it("has a part of the scratch disk over it, which goes with the state, once the layers are gone", async () => {
+  it("is on the scratch disk until the layers and then the state are removed", async () => {
     const { bundle, layers, scratch, create, uncombine, eject } = await layered("bound");
     expect(await mountsBelow(bundle)).toBe(`${bundle}\n${bundle}/rootfs\n`);
     await create(["true"]);
@@ -86,7 +86,7 @@ describeWith(
     await eject();
   });
 
-  it("has none where the scratch directory is in it", async () => {
+  it("is not mounted over if the scratch directory is inside it", async () => {
     const bundle = bundleOf("nested");
     const { layers, uncombine, eject } = await layered("nested", bundle);
     expect(await mountsBelow(bundle)).toBe(`${bundle}\n${bundle}/rootfs\n`);
@@ -96,7 +96,7 @@ describeWith(
     expect(await mountsBelow(bundle)).toBe("");
   });
 
-  it("keeps it, and a root without files, where the container could not be made", async () => {
+  it("stays mounted, with an empty root, if the container could not be created", async () => {
     const { bundle, layers, create, uncombine, eject } = await layered("failed");
     await expect(create(["/no/such/program"])).rejects.toThrow("/no/such/program");
     expect(await mountsBelow(bundle)).toBe(`${bundle}\n${bundle}/rootfs\n`);
@@ -110,7 +110,7 @@ describeWith(
     await expect(eject()).rejects.toMatchObject({ message: expect.stringContaining(`still mounted at ${bundle}`) });
   });
 
-  it("is undone by a host, who has nothing else for what has no state", async () => {
+  it("can be removed by the host if the container has no state", async () => {
     const { bundle, layers, scratch, create, uncombine, eject } = await layered("undone");
     await expect(create(["/no/such/program"])).rejects.toThrow("/no/such/program");
     for (const path of [layers.ContainerRootPath, bundle, scratch]) await uncombine(path);
@@ -118,7 +118,7 @@ describeWith(
     await eject();
   });
 
-  it("is emptied with the state of a container whose root is mounted still", async () => {
+  it("is emptied with the state of a container whose root is still mounted", async () => {
     const { bundle, layers, scratch, create, uncombine, eject } = await layered("rooted");
     await create(["sh", "-c", "mkdir -p /a/b && echo text > /a/b/written && echo text > /written"]);
     await (await machine.execute("rooted")).exit;
@@ -127,13 +127,13 @@ describeWith(
       hresultName: "E_FAIL",
       message: expect.stringContaining(`${bundle}/rootfs is a mount`),
     });
-    // Not a place where something is mounted, nor what leads there: whatever else there is goes, in whichever order it comes.
+    // Only mount points and the folders above them stay.
     expect(await inGuest(`find ${scratch} ! -type d; find ${scratch} -mindepth 1 -name a`)).toBe("");
     for (const path of [layers.ContainerRootPath, bundle]) await uncombine(path);
     await eject();
   });
 
-  it("is no place for files of the host, which the real guest deletes and this one names", async () => {
+  it("must hold no files of the host, which the real guest would delete: this one refuses", async () => {
     const { bundle, layers, create, uncombine, eject } = await layered("shared");
     const files = join(machine.fixtures.folder, "files");
     mkdirSync(files);

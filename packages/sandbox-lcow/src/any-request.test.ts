@@ -1,11 +1,11 @@
-/** Whatever is asked, in whatever combination. */
+/** Requests in any combination. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type AnnotationName, keyOf } from "./annotations/annotations.ts";
 import { buildLinuxSandbox, type RuntimeOptions, SandboxError } from "./index.ts";
 import { host, windowsHost } from "./testing/sandbox.ts";
 
-/** Values that mean something for each annotation, so that combinations get far. */
+/** Valid values of annotations, so that combinations get far. */
 const meaningful: { readonly [Name in AnnotationName]?: readonly string[] } = {
   kernelDirectBoot: ["true", "false"],
   preferredRootFs: ["vhd", "initrd"],
@@ -63,7 +63,7 @@ const facts = fc.record({
   build: fc.constantFrom(undefined, 17_763, 19_041, 20_348, 22_000, 26_100),
 });
 
-it("gives the same document twice, or refuses with a key and a reason", () => {
+it("the same request gives the same document, or is refused with a key and a reason", () => {
   fc.assert(
     fc.property(fc.array(annotation, { maxLength: 8 }), options, facts, (entries, chosen, { windows, ...more }) => {
       const { build, architecture } = more;
@@ -84,7 +84,7 @@ it("gives the same document twice, or refuses with a key and a reason", () => {
         expect(error).toBeInstanceOf(SandboxError);
         const { code, key, message } = error as SandboxError;
         expect(message.startsWith(`${key}: `)).toBe(true);
-        // The document's own check finds what the host is too old for, and no value that is bad everywhere.
+        // The document's check finds only what the host is too old for: other values were refused before.
         if (code === "FailedPrecondition") expect(message).toContain(`build ${build}`);
         else expect(key).not.toMatch(/^VirtualMachine/);
       }
