@@ -32,6 +32,8 @@ export async function bundleProgram(program: Program, system: System): Promise<B
     minifyWhitespace: true,
     keepNames: true,
     legalComments: "none",
+    // The banner makes all of the file strict: a directive in each module is of no use.
+    tsconfigRaw: { compilerOptions: { strict: false, verbatimModuleSyntax: true, useDefineForClassFields: true } },
     logLevel: "silent",
     define: {
       UVM_SHIM_VERSION: JSON.stringify(version),
