@@ -1,24 +1,17 @@
 /** Assertions that hold whatever the code does. */
-import { parseSync } from "oxc-parser";
-import type { Problem } from "./problem.ts";
 
-interface Node {
-  readonly type: string;
-  readonly start: number;
-  readonly [field: string]: unknown;
-}
+import type { Problem } from "./problem.ts";
+import { childrenOf, isNode, lineOf, type Node, treeOf } from "./syntax.ts";
 
 /**
  * Regular expressions that a test compares by `toMatchObject`, or puts into an object that is to be matched: vitest takes
  * one for an object without keys, which every text matches. `expect.stringMatching` is what was meant.
  */
 export function emptyMatches(file: string, source: string): readonly Problem[] {
-  const { program, errors } = parseSync(file, source);
-  if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`);
   const found: Problem[] = [];
   const visit = (node: Node, isMatched: boolean): void => {
     if (isMatched && node.type === "Literal" && "regex" in node) {
-      const line = source.slice(0, node.start).split("\n").length;
+      const line = lineOf(node, source);
       found.push({ file, line, what: "matches everything: write expect.stringMatching(/…/)" });
     }
     const isMatch = node.type === "CallExpression" && calls(node, "toMatchObject");
@@ -28,7 +21,7 @@ export function emptyMatches(file: string, source: string): readonly Problem[] {
       visit(child, isArgument || continues || isMessage(node, child));
     }
   };
-  visit(program as unknown as Node, false);
+  visit(treeOf(file, source), false);
   return found;
 }
 
@@ -41,12 +34,4 @@ function calls({ callee }: Node, method: string): boolean {
 /** Whether it is the value of a property `message`, which an object that is matched later has. */
 function isMessage(node: Node, child: Node): boolean {
   return node.type === "Property" && node.value === child && isNode(node.key) && node.key.name === "message";
-}
-
-function childrenOf(node: Node): readonly Node[] {
-  return Object.values(node).flatMap((value) => (Array.isArray(value) ? value : [value]).filter(isNode));
-}
-
-function isNode(value: unknown): value is Node {
-  return typeof value === "object" && value !== null && typeof (value as Partial<Node>).type === "string";
 }

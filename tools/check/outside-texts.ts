@@ -2,8 +2,9 @@
  * Where a text from outside may become an object. What a guest or a host answers is bounded before it is parsed, and
  * then copied by a table (FromGuest and parseWithin of hcs-schema); the types prove the copy, this that nobody goes by.
  */
-import { parseSync } from "oxc-parser";
+
 import { isTestFile } from "./boundaries.ts";
+import { childrenOf, isNode, lineOf, type Node, treeOf } from "./syntax.ts";
 
 /** The modules that call JSON.parse, each with what it reads there. */
 export const jsonReaders: Readonly<Record<string, string>> = {
@@ -36,24 +37,16 @@ export interface LooseReading {
   readonly why: string;
 }
 
-interface Node {
-  readonly type: string;
-  readonly start: number;
-  readonly [field: string]: unknown;
-}
-
 /** What in a module of a shim makes objects of texts in another way. */
 export function looseReadings(file: string, source: string): readonly LooseReading[] {
   if (isTestFile(file) || insideGuests.some((folder) => file.startsWith(`${folder}/`))) return [];
-  const { program, errors } = parseSync(file, source);
-  if (errors.length > 0) throw new Error(`${file}: ${errors[0]?.message}`);
   const found: LooseReading[] = [];
   const visit = (node: Node, parent: Node | undefined): void => {
     const why = looseness(file, node, parent);
-    if (why !== undefined) found.push({ line: source.slice(0, node.start).split("\n").length, why });
+    if (why !== undefined) found.push({ line: lineOf(node, source), why });
     for (const child of childrenOf(node)) visit(child, node);
   };
-  visit(program as unknown as Node, undefined);
+  visit(treeOf(file, source), undefined);
   return found;
 }
 
@@ -84,14 +77,6 @@ function isStringify(parent: Node | undefined): boolean {
 function isReadOfAssertion({ callee, arguments: given }: Node): boolean {
   const isRead = isNode(callee) && callee.type === "MemberExpression" && nameOf(callee.property) === "read";
   return isRead && Array.isArray(given) && given.some((argument) => isNode(argument) && argument.type.startsWith("TS"));
-}
-
-function childrenOf(node: Node): readonly Node[] {
-  return Object.values(node).flatMap((value) => (Array.isArray(value) ? value : [value]).filter(isNode));
-}
-
-function isNode(value: unknown): value is Node {
-  return typeof value === "object" && value !== null && typeof (value as Partial<Node>).type === "string";
 }
 
 function nameOf(value: unknown): string {
