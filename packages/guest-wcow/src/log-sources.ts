@@ -42,11 +42,8 @@ const defaultProviders: ReadonlyMap<string, string> = new Map([
 
 /** Base64 of the document that WindowsGuest.startLogForwarding takes. Throws InvalidArgument for wrong sources. */
 export function logSources({ wanted = "", withDefaults, isConfidential }: LogSourceOptions): string {
-  const defaults = [...defaultProviders].map(([providerName, providerGuid]) => ({
-    providerName,
-    providerGuid,
-    level: "Information",
-  }));
+  // By name alone, so that one that is wanted by name takes the place of the usual one.
+  const defaults = [...defaultProviders.keys()].map((providerName) => ({ providerName, level: "Information" }));
   const merged = new Map<string, Map<string, LogProvider>>();
   const sources = [...(withDefaults ? [{ type: "ETW", providers: defaults }] : []), ...readSources(wanted)];
   for (const { type, providers } of sources) {
