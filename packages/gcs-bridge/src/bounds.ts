@@ -26,6 +26,7 @@ export const answerBounds: { readonly [P in Procedure]: JsonBounds } = {
   negotiateProtocol: outcome,
   dumpStacks: { ...outcome, length: 1024 * kibibyte },
   deleteContainerState: outcome,
+  modifyServiceSettings: outcome,
 };
 
 /** The real guest sends six fields. */

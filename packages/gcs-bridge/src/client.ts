@@ -7,8 +7,15 @@ import { GcsError, type GcsErrorRecord, givenUpError } from "./error.ts";
 import { Fields } from "./fields.ts";
 import { meaningOfResult } from "./hresult.ts";
 import { type ContainerNotification, readNotification } from "./notification.ts";
-import { type GcsCapabilities, type Procedure, procedures, type RequestBody, type ResponseBody } from "./procedures.ts";
-import { containerNotificationType, type Frame, kindOf, messageType, protocolVersion, uvmContainerId } from "./wire.ts";
+import {
+  type GcsCapabilities,
+  messageTypeOf,
+  type Procedure,
+  procedures,
+  type RequestBody,
+  type ResponseBody,
+} from "./procedures.ts";
+import { containerNotificationType, type Frame, kindOf, protocolVersion, uvmContainerId } from "./wire.ts";
 
 export interface GcsBridgeClientOptions extends BridgeOptions {
   /** A fresh GUID for each request, by which host and guest logs are matched. */
@@ -137,7 +144,7 @@ export class GcsBridgeClient {
         answer: (fields) => settle(() => resolve(procedures[procedure].readResponse(fields))),
         fail: (error) => settle(() => reject(error)),
       });
-      this.#channel.send({ type: messageType("request", procedures[procedure].number), id, body: bytes });
+      this.#channel.send({ type: messageTypeOf("request", procedure), id, body: bytes });
     });
   }
 
@@ -189,7 +196,7 @@ export class GcsBridgeClient {
       this.#takeStray(frame.id);
       return;
     }
-    const expected = messageType("response", procedures[subject.procedure].number);
+    const expected = messageTypeOf("response", subject.procedure);
     if (frame.type !== expected) {
       throw new GcsError(
         "Internal",

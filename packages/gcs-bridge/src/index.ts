@@ -8,6 +8,17 @@ export {
   givenUpError,
 } from "./error.ts";
 export { FieldError, Fields } from "./fields.ts";
+export {
+  type ProcessOwner,
+  type ProcessRequest,
+  type ProcessSurroundings,
+  type StartedProcess,
+  startProcess,
+} from "./guest/execution.ts";
+export { type PropertyQuery, queryProperties } from "./guest/properties.ts";
+export { type GuestManners, GuestRequests, guestRequestOf, type ModifyRequest } from "./guest/requests.ts";
+export { type ProcessPipes, ProcessStdio, type StdioStreams } from "./guest/stdio.ts";
+export type { GuestLog, GuestOptions, StdioListener } from "./guest/types.ts";
 export { type ContainerNotification, type NotificationType, notificationTypes } from "./notification.ts";
 export * from "./procedures.ts";
 export {

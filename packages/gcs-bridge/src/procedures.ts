@@ -1,25 +1,34 @@
 /**
  * The procedures of the protocol: their numbers, and the fields of their requests and responses besides ContainerId and
  * ActivityId (requests) or Result and the error fields (responses). Numbers 14 and 15 (update container, lifecycle
- * notification) are not used with Linux guests and are answered as unknown messages.
+ * notification) are not used and are answered as unknown messages.
  */
-import type { GuestRequestType, SchemaVersion } from "@uvm-shim/hcs-schema";
+import {
+  type GuestRequestType,
+  guidPattern,
+  type SchemaVersion,
+  type WindowsSignal,
+  windowsSignals,
+} from "@uvm-shim/hcs-schema";
 import { Fields } from "./fields.ts";
-import { messageType } from "./wire.ts";
+import { type MessageCategory, type MessageKind, messageType } from "./wire.ts";
 
 /** A body without fields of its own. */
 export type NoFields = { readonly [name in never]: never };
 
 export interface CreateRequest {
-  /** JSON in a string: LinuxHostedContainerSettings, or `UvmConfig` for the VM itself. */
+  /** JSON in a string: the container's settings, or UvmConfig for the VM itself. */
   readonly ContainerConfig: string;
 }
 
 export interface ExecuteProcessRequest {
   readonly Settings: {
-    /** JSON in a string: LinuxProcessParameters. */
+    /** JSON in a string: LinuxProcessParameters or WindowsProcessParameters. */
     readonly ProcessParameters: string;
+    /** For a Linux guest. */
     readonly VsockStdioRelaySettings?: VsockStdioRelaySettings;
+    /** For a Windows guest. */
+    readonly StdioRelaySettings?: StdioRelaySettings;
   };
 }
 
@@ -28,6 +37,13 @@ export interface VsockStdioRelaySettings {
   readonly StdIn?: number;
   readonly StdOut?: number;
   readonly StdErr?: number;
+}
+
+/** Hvsocket services of the host that the guest dials, one for each stream with a pipe. */
+export interface StdioRelaySettings {
+  readonly StdIn?: string;
+  readonly StdOut?: string;
+  readonly StdErr?: string;
 }
 
 export interface ExecuteProcessResponse {
@@ -48,8 +64,8 @@ export interface WaitForProcessResponse {
 
 export interface SignalProcessRequest {
   readonly ProcessId: number;
-  /** Absent, or Signal 0: SIGKILL. */
-  readonly Options?: { readonly Signal: number };
+  /** A number for a Linux guest, where 0 is SIGKILL; a console event for a Windows guest. Absent: SIGKILL or termination. */
+  readonly Options?: { readonly Signal: number | WindowsSignal };
 }
 
 export interface ResizeConsoleRequest {
@@ -71,7 +87,10 @@ export interface GetPropertiesResponse {
 export interface ModifySettingsRequest {
   /** The settings are checked by the reader of the resource type. */
   readonly Request: {
-    readonly ResourceType: string;
+    /** Absent from a change of a Windows guest's container. */
+    readonly ResourceType?: string;
+    /** What is changed in a Windows guest's container. */
+    readonly ResourcePath?: string;
     readonly RequestType: GuestRequestType;
     readonly Settings?: unknown;
   };
@@ -87,14 +106,28 @@ export interface NegotiateProtocolResponse {
   readonly Capabilities: GcsCapabilities;
 }
 
+/** Changes a service of a Windows guest. */
+export interface ModifyServiceSettingsRequest {
+  readonly PropertyType: ServicePropertyType;
+  /** The service checks them. */
+  readonly Settings?: unknown;
+}
+
+const servicePropertyTypes = ["LogForwardService"] as const;
+export type ServicePropertyType = (typeof servicePropertyTypes)[number];
+
 /** What a guest can do, reported once in the negotiation. */
 export interface GcsCapabilities {
   /** The host must send a create message for the VM itself. */
   readonly SendHostCreateMessage: boolean;
   /** After that, the host must also send a start message for it. */
   readonly SendHostStartMessage: boolean;
+  /** The guest takes its hvsocket address when it starts. */
+  readonly HvSocketConfigOnStartup?: boolean;
+  readonly SendLifecycleNotifications?: boolean;
+  readonly ModifyServiceSettingsSupported?: boolean;
   readonly SupportedSchemaVersions: readonly SchemaVersion[];
-  /** "Linux" or "Windows". */
+  /** "Linux" or "Windows"; Windows guests may leave it empty. */
   readonly RuntimeOsType: string;
   readonly GuestDefinedCapabilities: GuestDefinedCapabilities;
 }
@@ -106,6 +139,11 @@ export interface GuestDefinedCapabilities {
   readonly DeleteContainerStateSupported: boolean;
   /** Containers can be paused. Only this project's guests have it; absent is false. */
   readonly PauseContainerSupported?: boolean;
+  readonly UpdateContainerSupported?: boolean;
+  /** Logs can be forwarded to the host. Windows guests only. */
+  readonly LogForwardingSupported?: boolean;
+  /** Host process containers are possible. Windows guests only. */
+  readonly HostProcessContainerSupported?: boolean;
 }
 
 export interface DumpStacksResponse {
@@ -129,6 +167,7 @@ export interface ProcedureBodies {
   };
   readonly dumpStacks: { readonly request: NoFields; readonly response: DumpStacksResponse };
   readonly deleteContainerState: { readonly request: NoFields; readonly response: NoFields };
+  readonly modifyServiceSettings: { readonly request: ModifyServiceSettingsRequest; readonly response: NoFields };
 }
 
 export type Procedure = keyof ProcedureBodies;
@@ -137,6 +176,8 @@ export type ResponseBody<P extends Procedure> = ProcedureBodies[P]["response"];
 
 export interface ProcedureEntry<P extends Procedure> {
   readonly number: number;
+  /** That of compute systems if absent. */
+  readonly category?: MessageCategory;
   /** Throws a FieldError. */
   readonly readRequest: (fields: Fields) => RequestBody<P>;
   /** Throws a FieldError. */
@@ -159,10 +200,18 @@ export const procedures: { readonly [P in Procedure]: ProcedureEntry<P> } = {
     readRequest: (fields) => {
       const settings = fields.object("Settings");
       const ports = settings.optionalObject("VsockStdioRelaySettings");
+      const services = settings.optionalObject("StdioRelaySettings");
       return {
         Settings: {
           ProcessParameters: settings.text("ProcessParameters"),
           VsockStdioRelaySettings: { ...port(ports, "StdIn"), ...port(ports, "StdOut"), ...port(ports, "StdErr") },
+          ...(settings.has("StdioRelaySettings") && {
+            StdioRelaySettings: {
+              ...service(services, "StdIn"),
+              ...service(services, "StdOut"),
+              ...service(services, "StdErr"),
+            },
+          }),
         },
       };
     },
@@ -180,7 +229,7 @@ export const procedures: { readonly [P in Procedure]: ProcedureEntry<P> } = {
     number: 7,
     readRequest: (fields) => ({
       ProcessId: fields.unsigned32("ProcessId"),
-      ...(fields.has("Options") ? { Options: { Signal: fields.object("Options").integer("Signal", 0, 64) } } : {}),
+      ...(fields.has("Options") ? { Options: { Signal: readSignal(fields.object("Options")) } } : {}),
     }),
     readResponse: noFields,
   },
@@ -204,7 +253,9 @@ export const procedures: { readonly [P in Procedure]: ProcedureEntry<P> } = {
       const request = fields.object("Request");
       return {
         Request: {
-          ResourceType: request.text("ResourceType"),
+          ...(request.has("ResourcePath")
+            ? { ResourcePath: request.text("ResourcePath") }
+            : { ResourceType: request.text("ResourceType") }),
           RequestType: readRequestType(request),
           Settings: request.raw("Settings"),
         },
@@ -229,11 +280,26 @@ export const procedures: { readonly [P in Procedure]: ProcedureEntry<P> } = {
     readResponse: (fields) => ({ GuestStacks: fields.text("GuestStacks") }),
   },
   deleteContainerState: { number: 13, readRequest: noFields, readResponse: noFields },
+  modifyServiceSettings: {
+    number: 1,
+    category: "computeService",
+    readRequest: (fields) => ({
+      PropertyType: readPropertyType(fields),
+      ...(fields.has("Settings") && { Settings: fields.raw("Settings") }),
+    }),
+    readResponse: noFields,
+  },
 };
 
 const proceduresByRequestType = new Map<number, Procedure>(
-  (Object.keys(procedures) as Procedure[]).map((name) => [messageType("request", procedures[name].number), name]),
+  (Object.keys(procedures) as Procedure[]).map((name) => [messageTypeOf("request", name), name]),
 );
+
+/** The message type of a procedure's requests or responses. */
+export function messageTypeOf(kind: MessageKind, procedure: Procedure): number {
+  const { number, category } = procedures[procedure];
+  return messageType(kind, number, category);
+}
 
 /** Undefined if the message type is unknown. */
 export function procedureOfRequest(type: number): Procedure | undefined {
@@ -256,11 +322,45 @@ function port(ports: Fields, name: "StdIn" | "StdOut" | "StdErr"): VsockStdioRel
   return number === 0 ? {} : { [name]: number };
 }
 
+const guidLength = 36;
+
+function service(services: Fields, name: "StdIn" | "StdOut" | "StdErr"): StdioRelaySettings {
+  if (!services.has(name)) return {};
+  const guid = services.text(name, guidLength);
+  if (!guidPattern.test(guid)) throw services.rejected(name, "a GUID");
+  return { [name]: guid };
+}
+
+const highestSignal = 64;
+
+function readSignal(options: Fields): number | WindowsSignal {
+  if (typeof options.raw("Signal") !== "string") return options.integer("Signal", 0, highestSignal);
+  const text = options.text("Signal");
+  const signal = windowsSignals.find((known) => known === text);
+  if (signal === undefined) throw options.rejected("Signal", `one of ${windowsSignals.join(", ")}`);
+  return signal;
+}
+
+function readPropertyType(fields: Fields): ServicePropertyType {
+  const text = fields.text("PropertyType");
+  const type = servicePropertyTypes.find((known) => known === text);
+  if (type === undefined) throw fields.rejected("PropertyType", servicePropertyTypes.join(" or "));
+  return type;
+}
+
+/** Only what is true, as guests leave out what they cannot do. */
+function flags<const Name extends string>(fields: Fields, ...names: Name[]): { readonly [Flag in Name]?: true } {
+  return Object.fromEntries(names.filter((name) => fields.flag(name)).map((name) => [name, true])) as {
+    readonly [Flag in Name]?: true;
+  };
+}
+
 function readCapabilities(fields: Fields): GcsCapabilities {
   const defined = fields.optionalObject("GuestDefinedCapabilities");
   return {
     SendHostCreateMessage: fields.flag("SendHostCreateMessage"),
     SendHostStartMessage: fields.flag("SendHostStartMessage"),
+    ...flags(fields, "HvSocketConfigOnStartup", "SendLifecycleNotifications", "ModifyServiceSettingsSupported"),
     SupportedSchemaVersions: fields.list("SupportedSchemaVersions", (item, path) => {
       const version = new Fields(item, path);
       // The real guest omits zeros.
@@ -275,7 +375,13 @@ function readCapabilities(fields: Fields): GcsCapabilities {
       SignalProcessSupported: defined.flag("SignalProcessSupported"),
       DumpStacksSupported: defined.flag("DumpStacksSupported"),
       DeleteContainerStateSupported: defined.flag("DeleteContainerStateSupported"),
-      ...(defined.flag("PauseContainerSupported") ? { PauseContainerSupported: true } : {}),
+      ...flags(
+        defined,
+        "PauseContainerSupported",
+        "UpdateContainerSupported",
+        "LogForwardingSupported",
+        "HostProcessContainerSupported",
+      ),
     },
   };
 }

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { procedureOfRequest, procedures } from "./index.ts";
+import { messageTypeOf, procedureOfRequest, procedures } from "./index.ts";
 import {
   containerNotificationType,
   encodeFrame,
@@ -31,9 +31,12 @@ describe("message types", () => {
     expect(messageType("request", procedures.negotiateProtocol.number)).toBe(0x10100b01);
     expect(messageType("response", procedures.deleteContainerState.number)).toBe(0x20100d01);
     expect(containerNotificationType).toBe(0x30100101);
-    expect(Object.values(procedures).map((procedure) => procedure.number)).toEqual([
-      1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
-    ]);
+    expect(messageTypeOf("request", "modifyServiceSettings")).toBe(0x10200101);
+    expect(messageTypeOf("response", "modifyServiceSettings")).toBe(0x20200101);
+    const ofSystems = Object.values(procedures).filter(
+      ({ category = "computeSystem" }) => category === "computeSystem",
+    );
+    expect(ofSystems.map((procedure) => procedure.number)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
   });
 
   it("encode their kind and procedure", () => {
@@ -42,7 +45,8 @@ describe("message types", () => {
     expect(kindOf(0x30100101)).toBe("notification");
     expect(kindOf(0xf0100101)).toBeUndefined();
     expect(procedureOfRequest(0x10100501)).toBe("executeProcess");
-    expect(procedureOfRequest(0x10200101)).toBeUndefined();
+    expect(procedureOfRequest(0x10200101)).toBe("modifyServiceSettings");
+    expect(procedureOfRequest(0x10300101)).toBeUndefined();
     expect(responseTypeOf(0x10fff7ff)).toBe(0x20fff7ff);
   });
 });

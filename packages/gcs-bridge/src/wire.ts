@@ -22,15 +22,16 @@ export const uvmContainerId = "00000000-0000-0000-0000-000000000000";
 export const messageKinds = { request: 0x1, response: 0x2, notification: 0x3 } as const;
 export type MessageKind = keyof typeof messageKinds;
 
-const computeSystemCategory = 0x001;
+export const messageCategories = { computeSystem: 0x001, computeService: 0x002 } as const;
+export type MessageCategory = keyof typeof messageCategories;
+
 const messageVersion = 1;
 
 /** An unsolicited change of a container. */
 export const containerNotificationType = messageType("notification", 1);
 
-/** Message type of a compute system message. */
-export function messageType(kind: MessageKind, procedure: number): number {
-  return ((messageKinds[kind] << 28) | (computeSystemCategory << 20) | (procedure << 8) | messageVersion) >>> 0;
+export function messageType(kind: MessageKind, procedure: number, category: MessageCategory = "computeSystem"): number {
+  return ((messageKinds[kind] << 28) | (messageCategories[category] << 20) | (procedure << 8) | messageVersion) >>> 0;
 }
 
 /** Undefined for an unknown kind. */

@@ -2,6 +2,7 @@
 import { hostname } from "node:os";
 import {
   type ContainerNotification,
+  FieldError,
   type GcsCapabilities,
   GuestFault,
   type GuestHandlers,
@@ -128,6 +129,7 @@ export class Guest {
       },
       signalProcess: async ({ ProcessId, Options }, { containerId }) => {
         const signal = Options === undefined || Options.Signal === 0 ? sigkill : Options.Signal;
+        if (typeof signal === "string") throw new FieldError("Options.Signal must be an integer, got a string");
         // Only for containers, like resizing: the reference's guest looks for the VM among them, and does not find it.
         this.#get(containerId).signal(ProcessId, signal);
         return done;

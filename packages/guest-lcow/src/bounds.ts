@@ -1,8 +1,11 @@
-/** How long a Linux guest may take for each request, and how an error names the request. */
-import type { Procedure, RequestBody } from "@uvm-shim/gcs-bridge";
+/** How long a Linux guest may take for each request, how an error names its resource, and how it is undone. */
+import { type GuestManners, guestRequestOf, type Procedure, type RequestBody } from "@uvm-shim/gcs-bridge";
 import type { LinuxGuestRequest, LinuxGuestResourceType, LinuxMappedVirtualDisk } from "@uvm-shim/hcs-schema";
 
 const second = 1_000;
+
+/** A modify request has the bound of its resource. */
+type BoundedProcedure = Exclude<Procedure, "modifySettings">;
 
 /**
  * In milliseconds. hcsshim has one bound of 5 minutes, after which it gives up the bridge and the VM with
@@ -23,7 +26,9 @@ export const procedureBounds = {
   shutdownForced: 60 * second,
   deleteContainerState: 60 * second,
   dumpStacks: 60 * second,
-} as const satisfies { readonly [P in Exclude<Procedure, "modifySettings">]: number | undefined };
+  // Only Windows guests have services: it is never sent.
+  modifyServiceSettings: 30 * second,
+} as const satisfies { readonly [P in BoundedProcedure]: number | undefined };
 
 /** Bounds of `modifySettings`, which combines many requests. */
 const resourceBounds = {
@@ -47,8 +52,8 @@ const encryptedDisk = 300 * second;
 
 /** Undefined for a request without a bound. */
 export function boundOf<P extends Procedure>(procedure: P, body: RequestBody<P>): number | undefined {
-  if (procedure !== "modifySettings") return procedureBounds[procedure as Exclude<Procedure, "modifySettings">];
-  const request = guestRequestOf(body);
+  if (procedure !== "modifySettings") return procedureBounds[procedure as BoundedProcedure];
+  const request = guestRequestOf<LinuxGuestRequest>(body);
   if (request.ResourceType !== "MappedVirtualDisk") return resourceBounds[request.ResourceType];
   return request.RequestType === "Add" ? diskBound(request.Settings) : resourceBounds.MappedVirtualDisk;
 }
@@ -56,17 +61,6 @@ export function boundOf<P extends Procedure>(procedure: P, body: RequestBody<P>)
 function diskBound({ Encrypted, EnsureFilesystem }: LinuxMappedVirtualDisk): number {
   if (Encrypted) return encryptedDisk;
   return EnsureFilesystem ? formattedDisk : resourceBounds.MappedVirtualDisk;
-}
-
-/** Names the subject of a request, beside its procedure and container; empty if these are enough. */
-export function subjectOf<P extends Procedure>(procedure: P, body: RequestBody<P>): string {
-  if (procedure === "modifySettings") {
-    const request = guestRequestOf(body);
-    const resource = resourceOf(request);
-    return `${request.RequestType} ${request.ResourceType}${resource === "" ? "" : ` of ${resource}`}`;
-  }
-  const { ProcessId: pid } = body as { readonly ProcessId?: number };
-  return pid === undefined ? "" : `process ${pid}`;
 }
 
 /** Requests about the same resource of the guest have the same name. */
@@ -93,7 +87,9 @@ export function resourceOf({ ResourceType, Settings }: LinuxGuestRequest): strin
   }
 }
 
-/** The bridge leaves requests untyped; those of this package are typed. */
-function guestRequestOf(body: unknown): LinuxGuestRequest {
-  return (body as { readonly Request: LinuxGuestRequest }).Request;
-}
+/** A removal names a resource by the settings that it was added with. */
+export const linuxManners: GuestManners<LinuxGuestRequest> = {
+  boundOf,
+  resourceOf,
+  removalOf: (addition) => ({ ...addition, RequestType: "Remove" }),
+};

@@ -1,9 +1,15 @@
-import { type ContainerNotification, GcsError, type NotificationType } from "@uvm-shim/gcs-bridge";
+import {
+  type ContainerNotification,
+  GcsError,
+  type GuestRequests,
+  type NotificationType,
+  type ProcessOwner,
+  type ProcessSurroundings,
+} from "@uvm-shim/gcs-bridge";
 import type { CgroupMetrics, LinuxProcessParameters, OciLinuxResources } from "@uvm-shim/hcs-schema";
 import { OomWatch } from "./oom-watch.ts";
-import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
+import { LinuxProcess, sigkill, signalProcess } from "./process.ts";
 import { processIds, statistics } from "./properties.ts";
-import type { GuestRequests } from "./requests.ts";
 
 export interface LinuxContainerOptions {
   readonly surroundings: ProcessSurroundings;

@@ -4,6 +4,10 @@ import {
   GcsBridgeClient,
   type GcsCapabilities,
   GcsError,
+  type GuestOptions,
+  GuestRequests,
+  type ProcessOwner,
+  type ProcessSurroundings,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import {
@@ -20,11 +24,10 @@ import {
   type SecurityPolicy,
   type SecurityPolicyFragment,
 } from "@uvm-shim/hcs-schema";
+import { linuxManners, procedureBounds } from "./bounds.ts";
 import { LinuxContainer } from "./container.ts";
 import { checkController, checkVmProgram } from "./preconditions.ts";
-import { LinuxProcess, type ProcessOwner, type ProcessSurroundings, sigkill, signalProcess } from "./process.ts";
-import { GuestRequests } from "./requests.ts";
-import type { LinuxGuestOptions } from "./types.ts";
+import { LinuxProcess, leftBehindError, sigkill, signalProcess } from "./process.ts";
 
 /** The schema version of container settings; a guest must support it or a later minor version. */
 const settingsSchema = { Major: 2, Minor: 1 } as const;
@@ -36,8 +39,8 @@ export class LinuxGuest {
   /** Resolves when the bridge has ended, with the cause unless `close` was called. */
   readonly closed: Promise<Error | undefined>;
   readonly #bridge: GcsBridgeClient;
-  readonly #requests: GuestRequests;
-  readonly #options: LinuxGuestOptions;
+  readonly #requests: GuestRequests<LinuxGuestRequest>;
+  readonly #options: GuestOptions;
   readonly #surroundings: ProcessSurroundings;
   readonly #containers = new Map<string, LinuxContainer>();
   #canDeleteState = false;
@@ -46,7 +49,7 @@ export class LinuxGuest {
   #canDumpStacks = false;
   #nextPort: number = linuxVsockPorts.firstStdio;
 
-  private constructor(stream: Duplex, options: LinuxGuestOptions) {
+  private constructor(stream: Duplex, options: GuestOptions) {
     this.#options = options;
     this.#bridge = new GcsBridgeClient(stream, {
       ...(options.maxMessageSize === undefined ? {} : { maxMessageSize: options.maxMessageSize }),
@@ -56,7 +59,7 @@ export class LinuxGuest {
       onIgnored: (what) => options.log.log("warn", "ignored a message from the guest", { what }),
     });
     this.closed = this.#bridge.closed;
-    this.#requests = new GuestRequests(this.#bridge, options);
+    this.#requests = new GuestRequests(this.#bridge, options, linuxManners);
     this.#surroundings = { requests: this.#requests, options, takePort: () => this.#nextPort++ };
   }
 
@@ -65,10 +68,10 @@ export class LinuxGuest {
    * expects them, sends the create and start messages for the VM itself. Closes the stream on failure. Throws a
    * GcsError: Unimplemented for an unsuitable guest, else the bridge's error.
    */
-  static async connect(stream: Duplex, options: LinuxGuestOptions, signal?: AbortSignal): Promise<LinuxGuest> {
+  static async connect(stream: Duplex, options: GuestOptions, signal?: AbortSignal): Promise<LinuxGuest> {
     const guest = new LinuxGuest(stream, options);
     try {
-      const capabilities = await guest.#requests.negotiate(signal);
+      const capabilities = await guest.#requests.negotiate(procedureBounds.negotiateProtocol, signal);
       checkCapabilities(capabilities);
       guest.#canDeleteState = capabilities.GuestDefinedCapabilities.DeleteContainerStateSupported;
       guest.#supportsNetworkNamespaces = capabilities.GuestDefinedCapabilities.NamespaceAddRequestSupported;
@@ -178,6 +181,7 @@ export class LinuxGuest {
       id: uvmContainerId,
       kill: (pid) => signalProcess(this.#requests, uvmContainerId, pid, sigkill),
       exiting: async () => {},
+      abandoned: leftBehindError,
     };
     return await LinuxProcess.execute(this.#surroundings, owner, parameters, signal);
   }

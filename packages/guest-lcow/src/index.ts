@@ -1,4 +1,4 @@
+export type { GuestLog, GuestOptions as LinuxGuestOptions, StdioListener } from "@uvm-shim/gcs-bridge";
 export { LinuxContainer } from "./container.ts";
 export { LinuxGuest } from "./guest.ts";
 export { LinuxProcess } from "./process.ts";
-export type { GuestLog, LinuxGuestOptions, StdioListener } from "./types.ts";

@@ -1,7 +1,6 @@
-import { GcsError } from "@uvm-shim/gcs-bridge";
+import { GcsError, type GuestOptions } from "@uvm-shim/gcs-bridge";
 import type { CgroupMetrics } from "@uvm-shim/hcs-schema";
 import { withDeadline } from "@uvm-shim/lifecycle";
-import type { LinuxGuestOptions } from "./types.ts";
 
 /** How often a running container is measured, for kills of processes that the host did not start. */
 const intervalMs = 5_000;
@@ -16,7 +15,7 @@ const killedStatus = 128 + 9;
  */
 export class OomWatch {
   readonly #containerId: string;
-  readonly #options: Pick<LinuxGuestOptions, "delay" | "log">;
+  readonly #options: Pick<GuestOptions, "delay" | "log">;
   readonly #measure: (abort: AbortSignal) => Promise<CgroupMetrics>;
   readonly #stopped = new AbortController();
   #listener: () => void = () => {};
@@ -25,7 +24,7 @@ export class OomWatch {
 
   constructor(
     containerId: string,
-    options: Pick<LinuxGuestOptions, "delay" | "log">,
+    options: Pick<GuestOptions, "delay" | "log">,
     measure: (abort: AbortSignal) => Promise<CgroupMetrics>,
   ) {
     this.#containerId = containerId;

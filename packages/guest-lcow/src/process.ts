@@ -1,29 +1,18 @@
 import type { Duplex } from "node:stream";
-import { GcsError, givenUpError, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import {
+  GcsError,
+  type GuestRequests,
+  type ProcessOwner,
+  type ProcessStdio,
+  type ProcessSurroundings,
+  type StartedProcess,
+  startProcess,
+  uvmContainerId,
+} from "@uvm-shim/gcs-bridge";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { processIds } from "./properties.ts";
-import type { GuestRequests } from "./requests.ts";
-import { ProcessStdio, type StdioStreams } from "./stdio.ts";
-import type { LinuxGuestOptions } from "./types.ts";
-
-/** What processes need of their guest. */
-export interface ProcessSurroundings {
-  readonly requests: GuestRequests;
-  readonly options: LinuxGuestOptions;
-  readonly takePort: () => number;
-}
-
-/** The container that a process belongs to, or the VM. */
-export interface ProcessOwner {
-  readonly id: string;
-  /** Ends a process that was abandoned during its start. */
-  kill(pid: number): Promise<void>;
-  /** Runs before the exit is reported; without a status if process or bridge was lost. Must not reject. */
-  exiting(status: number | undefined): Promise<void>;
-}
 
 export const sigkill = 9;
-const defaultStdioTimeoutMs = 10_000;
 const greatestSignal = 64;
 
 /** A process in a container of a Linux guest. */
@@ -37,14 +26,7 @@ export class LinuxProcess {
   readonly #stdio: ProcessStdio;
   readonly #exit: Promise<number>;
 
-  private constructor(
-    requests: GuestRequests,
-    containerId: string,
-    pid: number,
-    exit: Promise<number>,
-    stdio: ProcessStdio,
-    streams: StdioStreams,
-  ) {
+  private constructor(requests: GuestRequests, containerId: string, { pid, exit, stdio, streams }: StartedProcess) {
     this.#requests = requests;
     this.#containerId = containerId;
     this.pid = pid;
@@ -65,33 +47,16 @@ export class LinuxProcess {
     parameters: LinuxProcessParameters,
     signal?: AbortSignal,
   ): Promise<LinuxProcess> {
-    const { requests, options, takePort } = surroundings;
-    const { id: containerId } = owner;
-    const subject = { procedure: "executeProcess", containerId };
-    if (signal?.aborted) throw givenUpError(signal.reason, subject);
-    const stdio = await ProcessStdio.listen(parameters, takePort, (port) => options.listen(port));
-    try {
-      const body = {
-        Settings: { ProcessParameters: JSON.stringify(parameters), VsockStdioRelaySettings: stdio.settings },
-      };
-      const { ProcessId: pid } = await requests.make("executeProcess", containerId, body, signal, ({ ProcessId }) => {
-        // The reference's guest keeps a process until its exit is queried.
-        const exit = waitForExit(requests, containerId, ProcessId);
-        return discard(surroundings, owner, ProcessId, exit);
-      });
-      const exit = afterOwner(waitForExit(requests, containerId, pid), owner);
-      try {
-        const streams = await connectStdio(stdio, exit, options, subject, signal);
-        return new LinuxProcess(requests, containerId, pid, exit, stdio, streams);
-      } catch (error) {
-        // Not awaited: a guest that does not answer must not hold up a caller that has left.
-        void discard(surroundings, owner, pid, exit);
-        throw containerId === uvmContainerId ? leftBehindError(error, pid) : error;
-      }
-    } catch (error) {
-      await stdio.close();
-      throw error;
-    }
+    const request = {
+      pipes: parameters,
+      settings: ({ ports }: ProcessStdio) => ({
+        ProcessParameters: JSON.stringify(parameters),
+        VsockStdioRelaySettings: ports,
+      }),
+      statusOf: exitStatus,
+    };
+    const { requests } = surroundings;
+    return new LinuxProcess(requests, owner.id, await startProcess(surroundings, owner, request, signal));
   }
 
   /**
@@ -175,8 +140,8 @@ async function unlessOfVm(
   }
 }
 
-/** The error of an execution that failed when its process was already running. */
-function leftBehindError(error: unknown, pid: number): unknown {
+/** The error of an execution in the VM that failed when its process was already running. */
+export function leftBehindError(error: unknown, pid: number): unknown {
   if (!(error instanceof GcsError) || error.gone) return error;
   const message = `process ${pid} of the VM may still run: it cannot be killed, and its stdio was closed`;
   return new GcsError(error.code, `${message}: ${error.message}`, {
@@ -186,88 +151,7 @@ function leftBehindError(error: unknown, pid: number): unknown {
   });
 }
 
-/** Called at once, so that the exit of a short process is not missed. */
-function waitForExit(requests: GuestRequests, containerId: string, pid: number): Promise<number> {
-  const exit = requests
-    .request("waitForProcess", containerId, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
-    .then(({ ExitCode }) => exitStatus(ExitCode));
-  // The exit may be lost before anybody awaits it.
-  exit.catch(() => {});
-  return exit;
-}
-
-/** Holds an exit back until its owner has handled it. */
-function afterOwner(exit: Promise<number>, owner: ProcessOwner): Promise<number> {
-  const ready = exit.then(
-    async (status) => {
-      await owner.exiting(status);
-      return status;
-    },
-    async (error) => {
-      await owner.exiting(undefined);
-      throw error;
-    },
-  );
-  ready.catch(() => {});
-  return ready;
-}
-
 /** Exit codes of Linux processes are bytes; the guest's field is wider, with -1 for an unknown exit. */
 function exitStatus(exitCode: number): number {
   return Math.min(exitCode, 255);
-}
-
-/** Ends a process that was abandoned and whose stdio is closed. */
-async function discard(
-  { options }: ProcessSurroundings,
-  { id: containerId, kill }: ProcessOwner,
-  pid: number,
-  exit: Promise<number>,
-): Promise<void> {
-  try {
-    await kill(pid);
-  } catch (error) {
-    if (error instanceof GcsError && error.gone) return;
-    options.log.log("warn", "cannot kill an abandoned process", { containerId, pid, error });
-    const logExit = (status: number): void =>
-      options.log.log("debug", "an abandoned process has exited", { containerId, pid, status });
-    void exit.then(logExit, () => {});
-  }
-}
-
-/** Waits for a limited time until the guest has dialled every stream. */
-async function connectStdio(
-  stdio: ProcessStdio,
-  exit: Promise<number>,
-  options: LinuxGuestOptions,
-  subject: { readonly procedure: string; readonly containerId: string },
-  signal: AbortSignal | undefined,
-): Promise<StdioStreams> {
-  const timeoutMs = options.stdioTimeoutMs ?? defaultStdioTimeoutMs;
-  const done = new AbortController();
-  try {
-    return await new Promise((resolve, reject) => {
-      stdio.connected.then(resolve, (cause) => {
-        reject(
-          new GcsError("Unavailable", `cannot accept stdio: ${stdio.missing.join(", ")}`, {
-            ...subject,
-            cause,
-          }),
-        );
-      });
-      // An exit does not cancel this: the output of a short process is yet to be read.
-      exit.catch(reject);
-      options.delay(timeoutMs, done.signal).then(
-        () => {
-          const missing = stdio.missing.join(", ");
-          reject(new GcsError("DeadlineExceeded", `the guest did not dial ${missing} within ${timeoutMs} ms`, subject));
-        },
-        () => {},
-      );
-      if (signal?.aborted) reject(givenUpError(signal.reason, subject));
-      signal?.addEventListener("abort", () => reject(givenUpError(signal.reason, subject)), { signal: done.signal });
-    });
-  } finally {
-    done.abort();
-  }
 }

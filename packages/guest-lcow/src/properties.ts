@@ -1,14 +1,6 @@
 /** Queries of a container's properties. */
-import { GcsError } from "@uvm-shim/gcs-bridge";
-import {
-  type CgroupMetrics,
-  type CopyingCheck,
-  checkCgroupMetrics,
-  checkLinuxProcessList,
-  FromGuest,
-  type JsonBounds,
-} from "@uvm-shim/hcs-schema";
-import type { GuestRequests } from "./requests.ts";
+import { type GuestRequests, queryProperties } from "@uvm-shim/gcs-bridge";
+import { type CgroupMetrics, checkCgroupMetrics, checkLinuxProcessList, type JsonBounds } from "@uvm-shim/hcs-schema";
 
 const mebibyte = 1024 * 1024;
 
@@ -40,26 +32,4 @@ export async function processIds(
 export function statistics(requests: GuestRequests, containerId: string, abort?: AbortSignal): Promise<CgroupMetrics> {
   const of = { type: "Statistics", bounds: statisticsBounds, check: checkCgroupMetrics } as const;
   return queryProperties(requests, containerId, of, abort);
-}
-
-interface Properties<T> {
-  readonly type: string;
-  readonly bounds: JsonBounds;
-  readonly check: CopyingCheck<T>;
-}
-
-async function queryProperties<T>(
-  requests: GuestRequests,
-  containerId: string,
-  { type, bounds, check }: Properties<T>,
-  abort: AbortSignal | undefined,
-): Promise<T> {
-  const Query = JSON.stringify({ PropertyTypes: [type] });
-  const { Properties } = await requests.request("getProperties", containerId, { Query }, abort);
-  try {
-    return FromGuest.parse(Properties, bounds, "Properties").read(check);
-  } catch (cause) {
-    const message = `invalid answer from the guest: ${(cause as Error).message}`;
-    throw new GcsError("Internal", message, { procedure: "getProperties", containerId, cause });
-  }
 }

@@ -8,6 +8,7 @@ export {
   type CopyingCheck,
   closedObject,
   filledText,
+  guidPattern,
   integer,
   list,
   oneOf,
@@ -30,7 +31,10 @@ export * from "./guest/guest.ts";
 export * from "./guest/guest-answers.ts";
 export * from "./guest/guest-checks.ts";
 export * from "./guest/wcow.ts";
+export * from "./guest/wcow-answers.ts";
 export * from "./guest/wcow-disk.ts";
+export * from "./guest/wcow-process.ts";
+export * from "./guest/wcow-vm.ts";
 export * from "./hcn/hcn.ts";
 export * from "./hcn/hcn-checks.ts";
 export * from "./hcn/ip-address.ts";

@@ -1,1 +1,2 @@
+export { FakeHost, type SeenRequest, settled } from "./fake-host.ts";
 export { capabilities } from "./support.ts";

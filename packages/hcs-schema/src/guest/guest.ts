@@ -144,24 +144,6 @@ export interface SecurityPolicyFragment {
   readonly MediaType?: string;
 }
 
-/** Settings of a HvSocket request: how a Windows guest reaches its host. */
-export interface HvSocketAddress {
-  readonly LocalAddress: string;
-  readonly ParentAddress: string;
-}
-
-/** Process parameters of an execute message to a Windows guest. */
-export interface WindowsProcessParameters {
-  readonly CommandLine: string;
-  readonly User?: string;
-  readonly WorkingDirectory?: string;
-  readonly Environment?: { readonly [name: string]: string };
-  readonly EmulateConsole: boolean;
-  readonly CreateStdInPipe: boolean;
-  readonly CreateStdOutPipe: boolean;
-  readonly CreateStdErrPipe: boolean;
-}
-
 /** The container configuration of a create message, a JSON string on the wire. */
 export interface LinuxHostedContainerSettings {
   readonly SchemaVersion: SchemaVersion;

@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { type Procedure, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { capabilities as leastCapabilities } from "@uvm-shim/gcs-bridge/testing";
+import { hresults } from "@uvm-shim/hcs-schema";
 import { type FakeProcess, notFound, type ProcessTable } from "./processes.ts";
 import { type GuestRequest, isVictim, type Reaction } from "./requests.ts";
 
@@ -77,6 +78,8 @@ export function ordinaryReactions(guest: OrdinaryGuest): { readonly [P in Proced
     shutdownGraceful: shutdown(killed + 15, "GracefulExit"),
     shutdownForced: shutdown(killed + sigkill, "ForcedExit"),
     deleteContainerState: done,
+    // Only Windows guests have services.
+    modifyServiceSettings: (request) => guest.answer(request, { Result: hresults.HCS_E_UNKNOWN_MESSAGE | 0 }),
   };
 }
 

@@ -1,18 +1,29 @@
-import {
-  type GcsBridgeClient,
-  type GcsCapabilities,
-  GcsError,
-  givenUpError,
-  type LateAnswer,
-  type Procedure,
-  type RequestBody,
-  type ResponseBody,
-  uvmContainerId,
-} from "@uvm-shim/gcs-bridge";
-import type { GuestRequestType, LinuxGuestRequest } from "@uvm-shim/hcs-schema";
+import type { GuestRequestType } from "@uvm-shim/hcs-schema";
 import { withDeadline } from "@uvm-shim/lifecycle";
-import { boundOf, procedureBounds, resourceOf, subjectOf } from "./bounds.ts";
-import type { LinuxGuestOptions } from "./types.ts";
+import type { GcsBridgeClient, LateAnswer } from "../client.ts";
+import { GcsError, givenUpError } from "../error.ts";
+import type { GcsCapabilities, Procedure, RequestBody, ResponseBody } from "../procedures.ts";
+import { uvmContainerId } from "../wire.ts";
+import type { GuestOptions } from "./types.ts";
+
+/** A modify request of any flavour. */
+export interface ModifyRequest {
+  readonly ResourceType?: string;
+  /** In place of the type, of a container. */
+  readonly ResourcePath?: string;
+  readonly RequestType: GuestRequestType;
+  readonly Settings?: unknown;
+}
+
+/** How guests of one flavour take requests. */
+export interface GuestManners<Request extends ModifyRequest> {
+  /** In milliseconds; undefined for a request without a bound. */
+  boundOf<P extends Procedure>(procedure: P, body: RequestBody<P>): number | undefined;
+  /** Requests about the same resource of the guest have the same name; empty if the type of the resource is enough. */
+  resourceOf(request: Request): string;
+  /** The request that undoes an addition; undefined if there is none. */
+  removalOf(addition: Request): Request | undefined;
+}
 
 /** An abandoned addition, which the guest may yet perform. */
 interface LateAddition {
@@ -25,21 +36,22 @@ interface LateAddition {
  * by its own signal. A request cannot be cancelled, so a late answer is still handled: what the guest has made is undone,
  * or logged.
  */
-export class GuestRequests {
+export class GuestRequests<Request extends ModifyRequest = ModifyRequest> {
   readonly #bridge: GcsBridgeClient;
-  readonly #options: Pick<LinuxGuestOptions, "delay" | "log">;
+  readonly #options: Pick<GuestOptions, "delay" | "log">;
+  readonly #manners: GuestManners<Request>;
   /** By resource. */
   readonly #late = new Map<string, Set<LateAddition>>();
   readonly #undoing = new Map<string, Promise<void>>();
 
-  constructor(bridge: GcsBridgeClient, options: Pick<LinuxGuestOptions, "delay" | "log">) {
+  constructor(bridge: GcsBridgeClient, options: Pick<GuestOptions, "delay" | "log">, manners: GuestManners<Request>) {
     this.#bridge = bridge;
     this.#options = options;
+    this.#manners = manners;
   }
 
   /** A failure ends the bridge, so no answer can be late. */
-  async negotiate(signal?: AbortSignal): Promise<GcsCapabilities> {
-    const milliseconds = procedureBounds.negotiateProtocol;
+  async negotiate(milliseconds: number, signal?: AbortSignal): Promise<GcsCapabilities> {
     let unanswered: GcsError | undefined;
     try {
       return await withDeadline((until) => this.#bridge.negotiate(until), {
@@ -63,7 +75,7 @@ export class GuestRequests {
     signal?: AbortSignal,
   ): Promise<ResponseBody<P>> {
     return this.#send(procedure, containerId, body, signal, () =>
-      this.#lateAnswer(procedure, containerId, subjectOf(procedure, body)),
+      this.#lateAnswer(procedure, containerId, this.#subjectOf(procedure, body)),
     );
   }
 
@@ -90,21 +102,23 @@ export class GuestRequests {
    * Changes the VM itself. The owner of an abandoned addition requests its removal, possibly before the guest has
    * performed the addition; then it is removed again.
    */
-  async modify(request: LinuxGuestRequest, signal?: AbortSignal): Promise<void> {
+  async modify(request: Request, signal?: AbortSignal): Promise<void> {
     const { RequestType: type } = request;
-    const resource = resourceOf(request);
-    const key = `${request.ResourceType} ${resource}`;
+    const resource = this.#manners.resourceOf(request);
+    const removal = type === "Add" ? this.#manners.removalOf(request) : undefined;
+    // A resource may be removed as one of another type than it was added as.
+    const key = `${(removal ?? request).ResourceType} ${resource}`;
     const body = { Request: request };
     await unlessGivenUp(this.#undoing.get(key), signal);
     for (const late of this.#late.get(key) ?? []) late.last = type;
-    if (type !== "Add" || resource === "") {
+    if (removal === undefined || resource === "") {
       await this.request("modifySettings", uvmContainerId, body, signal);
       return;
     }
-    await this.#send("modifySettings", uvmContainerId, body, signal, () => this.#expectLate(key, request));
+    await this.#send("modifySettings", uvmContainerId, body, signal, () => this.#expectLate(key, request, removal));
   }
 
-  #expectLate(key: string, request: LinuxGuestRequest): LateAnswer<unknown> {
+  #expectLate(key: string, request: Request, removal: Request): LateAnswer<unknown> {
     const addition: LateAddition = { last: "Add" };
     const additions = this.#late.get(key) ?? new Set();
     this.#late.set(key, additions.add(addition));
@@ -126,7 +140,7 @@ export class GuestRequests {
         uvmContainerId,
         body,
       );
-      const undoing = this.#removeAgain(request).finally(() => {
+      const undoing = this.#removeAgain(removal).finally(() => {
         if (this.#undoing.get(key) === undoing) this.#undoing.delete(key);
       });
       this.#undoing.set(key, undoing);
@@ -134,8 +148,8 @@ export class GuestRequests {
     return { onMade, onNothing: forget };
   }
 
-  async #removeAgain(request: LinuxGuestRequest): Promise<void> {
-    const body = { Request: { ...request, RequestType: "Remove" } } as const;
+  async #removeAgain(removal: Request): Promise<void> {
+    const body = { Request: removal };
     try {
       await this.request("modifySettings", uvmContainerId, body);
     } catch (error) {
@@ -161,10 +175,10 @@ export class GuestRequests {
     signal?.addEventListener("abort", () => givenUp.abort(givenUpError(signal.reason, details)), {
       signal: settled.signal,
     });
-    const bound = boundOf(procedure, body);
+    const bound = this.#manners.boundOf(procedure, body);
     if (bound !== undefined) {
       this.#options.delay(bound, settled.signal).then(
-        () => givenUp.abort(unansweredError(procedure, containerId, body, bound)),
+        () => givenUp.abort(this.#unansweredError(procedure, containerId, body, bound)),
         () => {},
       );
     }
@@ -186,12 +200,43 @@ export class GuestRequests {
     body: RequestBody<P>,
     more: { readonly error?: unknown } = {},
   ): void {
-    this.#logOf(message, procedure, containerId, subjectOf(procedure, body), more);
+    this.#logOf(message, procedure, containerId, this.#subjectOf(procedure, body), more);
   }
 
   #logOf(message: string, procedure: Procedure, containerId: string, subject: string, more: object = {}): void {
     this.#options.log.log("warn", message, { procedure, containerId, ...(subject !== "" && { subject }), ...more });
   }
+
+  #unansweredError<P extends Procedure>(
+    procedure: P,
+    containerId: string,
+    body: RequestBody<P>,
+    bound: number,
+  ): GcsError {
+    const subject = this.#subjectOf(procedure, body);
+    const message = `the guest did not answer within ${bound} ms`;
+    return new GcsError("DeadlineExceeded", subject === "" ? message : `${subject}: ${message}`, {
+      procedure,
+      containerId,
+    });
+  }
+
+  /** Names the subject of a request, beside its procedure and container; empty if these are enough. */
+  #subjectOf<P extends Procedure>(procedure: P, body: RequestBody<P>): string {
+    if (procedure === "modifySettings") {
+      const request = guestRequestOf<Request>(body);
+      const resource = this.#manners.resourceOf(request);
+      const { RequestType: type, ResourceType, ResourcePath } = request;
+      return `${type} ${ResourceType ?? ResourcePath}${resource === "" ? "" : ` of ${resource}`}`;
+    }
+    const { ProcessId: pid } = body as { readonly ProcessId?: number };
+    return pid === undefined ? "" : `process ${pid}`;
+  }
+}
+
+/** The bridge leaves modify requests untyped; those of each flavour are typed. */
+export function guestRequestOf<Request extends ModifyRequest>(body: unknown): Request {
+  return (body as { readonly Request: Request }).Request;
 }
 
 /** Waits for work that cannot fail, until the caller's signal aborts. */
@@ -209,18 +254,4 @@ async function unlessGivenUp(work: Promise<void> | undefined, signal: AbortSigna
   } finally {
     done.abort();
   }
-}
-
-function unansweredError<P extends Procedure>(
-  procedure: P,
-  containerId: string,
-  body: RequestBody<P>,
-  bound: number,
-): GcsError {
-  const subject = subjectOf(procedure, body);
-  const message = `the guest did not answer within ${bound} ms`;
-  return new GcsError("DeadlineExceeded", subject === "" ? message : `${subject}: ${message}`, {
-    procedure,
-    containerId,
-  });
 }

@@ -1,7 +1,14 @@
 import type { Duplex } from "node:stream";
-import type { VsockStdioRelaySettings } from "@uvm-shim/gcs-bridge";
-import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import { vsockServiceGuid } from "@uvm-shim/hcs-schema";
+import type { StdioRelaySettings, VsockStdioRelaySettings } from "../procedures.ts";
 import type { StdioListener } from "./types.ts";
+
+/** Which streams of a process are connected. */
+export interface ProcessPipes {
+  readonly CreateStdInPipe: boolean;
+  readonly CreateStdOutPipe: boolean;
+  readonly CreateStdErrPipe: boolean;
+}
 
 export interface StdioStreams {
   readonly stdin?: Duplex;
@@ -22,7 +29,7 @@ interface Channel {
 }
 
 /**
- * The host's ends of one process's stdio. Each port accepts one connection; the reference's guest dials before it answers
+ * The host's ends of one process's stdio. Each port accepts one connection; the reference's Linux guest dials before it answers
  * that the process has started. An output is closed once all of it has been read.
  */
 export class ProcessStdio {
@@ -40,7 +47,7 @@ export class ProcessStdio {
 
   /** Listens for each stream with a pipe; on failure nothing is left listening. */
   static async listen(
-    parameters: Pick<LinuxProcessParameters, "CreateStdInPipe" | "CreateStdOutPipe" | "CreateStdErrPipe">,
+    parameters: ProcessPipes,
     takePort: () => number,
     listen: (port: number) => Promise<StdioListener>,
   ): Promise<ProcessStdio> {
@@ -61,8 +68,14 @@ export class ProcessStdio {
     return new ProcessStdio(channels);
   }
 
-  get settings(): VsockStdioRelaySettings {
+  /** How a Linux guest finds the streams. */
+  get ports(): VsockStdioRelaySettings {
     return Object.fromEntries(this.#channels.map(({ name, port }) => [portFields[name], port]));
+  }
+
+  /** How a Windows guest finds the streams. */
+  get services(): StdioRelaySettings {
+    return Object.fromEntries(this.#channels.map(({ name, port }) => [portFields[name], vsockServiceGuid(port)]));
   }
 
   /** The streams that the guest has not dialled, such as "stdout on port 1073741826". */

@@ -1,9 +1,9 @@
-/** What a Linux guest requires of its surroundings. */
+/** What a guest's operations require of their surroundings, whatever its flavour. */
 import type { Duplex } from "node:stream";
-import type { BridgeOptions } from "@uvm-shim/gcs-bridge";
 import type { Clock } from "@uvm-shim/lifecycle";
+import type { BridgeOptions } from "../channel.ts";
 
-export interface LinuxGuestOptions extends BridgeOptions, Pick<Clock, "delay"> {
+export interface GuestOptions extends BridgeOptions, Pick<Clock, "delay"> {
   /** Listens on a vsock port of the VM, for the stdio of processes. */
   listen(port: number): Promise<StdioListener>;
   /** A fresh GUID for each request. */
