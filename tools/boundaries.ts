@@ -39,6 +39,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-scsi": { uses: controller },
   "packages/controller-plan9": { uses: controller },
   "packages/controller-vpci": { uses: controller },
+  "packages/controller-vsmb": { uses: controller },
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
   "packages/controller-container": { uses: controller, types: ["controller-process"] },
   "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },

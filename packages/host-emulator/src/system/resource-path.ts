@@ -2,12 +2,12 @@ import { checkGuid, lunsPerScsiController, resourcePaths } from "@uvm-shim/hcs-s
 import type { DiskSlot } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { controllerNumber } from "./document.ts";
+import type { VsmbResource } from "./vsmb.ts";
 
 export type Resource =
   | { readonly kind: "scsi"; readonly slot: DiskSlot }
   | { readonly kind: "plan9" }
-  | { readonly kind: "vsmb" }
-  | { readonly kind: "pipe"; readonly path: string }
+  | VsmbResource
   | { readonly kind: "vpci"; readonly vmBusGuid: string }
   | { readonly kind: "nic"; readonly id: string }
   | { readonly kind: "memorySize" }

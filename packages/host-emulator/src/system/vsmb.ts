@@ -11,11 +11,10 @@ import {
 import type { GuestMachine } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
-import type { Resource } from "./resource-path.ts";
 
-export type VsmbResource = Extract<Resource, { kind: "vsmb" | "pipe" }>;
+export type VsmbResource = { readonly kind: "vsmb" } | { readonly kind: "pipe"; readonly path: string };
 
-export function isVsmb(resource: Resource): resource is VsmbResource {
+export function isVsmb(resource: { readonly kind: string }): resource is VsmbResource {
   return resource.kind === "vsmb" || resource.kind === "pipe";
 }
 
