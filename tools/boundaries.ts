@@ -33,7 +33,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/sandbox-lcow": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
   "packages/controller-vm": {
     uses: controller,
-    tests: ["controller-scsi", "controller-plan9", "controller-vpci"],
+    tests: ["controller-scsi", "controller-plan9", "controller-vpci", "controller-vsmb"],
   },
   "packages/controller-network": { uses: controller },
   "packages/controller-scsi": { uses: controller },
