@@ -422,6 +422,8 @@ describe("devices", () => {
     expect(vm.scsi).toMatchObject({ id: "vm-1", controllers: 2, reserved: [{ controller: 0, lun: 0 }] });
     expect(vm.plan9).toBe(vm.plan9);
     expect(vm.vpci).toBe(vm.vpci);
+    expect(vm.vsmb).toBe(vm.vsmb);
+    expect(vm.vsmb).toMatchObject({ id: "vm-1", names: ["os"] });
     expect(vm.scsi.guest()).toBe(host.guest);
     await vm.scsi.host.attachDisk(0, 1, { Type: "VirtualDisk", Path: "layer.vhd" });
     expect(host.system.modifications).toHaveLength(1);
@@ -430,7 +432,14 @@ describe("devices", () => {
 
   it("do not exist before create", () => {
     const { vm } = vmOn();
-    for (const use of [() => vm.scsi, () => vm.plan9, () => vm.vpci, () => vm.runtimeId, () => vm.guest]) {
+    for (const use of [
+      () => vm.scsi,
+      () => vm.plan9,
+      () => vm.vpci,
+      () => vm.vsmb,
+      () => vm.runtimeId,
+      () => vm.guest,
+    ]) {
       expect(use).toThrow(expect.objectContaining({ code: "FailedPrecondition", gone: false }));
     }
   });
@@ -441,9 +450,10 @@ describe("devices", () => {
     await vm.create({ document: { ...document, VirtualMachine: bare } });
     expect(() => vm.scsi).toThrow("the VM's document has no SCSI controller");
     expect(() => vm.plan9).toThrow("the VM's document has no Plan9 device");
+    expect(() => vm.vsmb).toThrow("the VM's document has no VirtualSmb device");
     const { vm: windows } = vmOn(undefined, { devices: { scsi: (wiring) => wiring } });
     await windows.create({ document });
-    for (const use of [() => windows.plan9, () => windows.vpci]) {
+    for (const use of [() => windows.plan9, () => windows.vpci, () => windows.vsmb]) {
       expect(use).toThrow(expect.objectContaining({ code: "Unimplemented" }));
     }
     const { vm: withoutPci } = vmOn();

@@ -43,7 +43,7 @@ const logDrainMs = 500;
 /** How long a VM whose bridge broke has to exit by itself, which gives the reason, in milliseconds. */
 const exitAfterLossMs = 1_000;
 
-export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never> {
+export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never, Vsmb = never> {
   /** Id of the compute system. */
   readonly id: string;
   readonly host: VmHost;
@@ -52,7 +52,7 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
   readonly flavour: VmFlavour<Guest>;
   readonly clock: Clock;
   readonly onGuestLog: (line: GuestLogLine) => void;
-  readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci>;
+  readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci, Vsmb>;
   /** Bound from the start of the compute system to the end of the negotiation, in milliseconds; default 2 minutes. */
   readonly startTimeoutMs?: number;
   /**
@@ -65,8 +65,8 @@ export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never,
  * One utility VM: creates its compute system, starts it, connects to its guest, reports its exit, and ends it.
  * Operations run one at a time; terminate interrupts create and start instead of waiting for them.
  */
-export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never> {
-  readonly #options: VmControllerOptions<Guest, Scsi, Plan9, Vpci>;
+export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never, Vsmb = never> {
+  readonly #options: VmControllerOptions<Guest, Scsi, Plan9, Vpci, Vsmb>;
   readonly #life: Lifecycle<VmState<Guest>, VmStateKind, VmOperation>;
   readonly #queue = new OperationQueue();
   readonly #held = new Acquisitions();
@@ -76,6 +76,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   #machine: Machine<Scsi> | undefined;
   #plan9: Plan9 | undefined;
   #vpci: Vpci | undefined;
+  #vsmb: Vsmb | undefined;
   /** Whether a start is under way, which then reports the VM's exit by its error. */
   #starting = false;
   /** Whether the host has started it, so that it will report an exit. */
@@ -85,7 +86,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   #isLost = false;
   #termination: Promise<void> | undefined;
 
-  constructor(options: VmControllerOptions<Guest, Scsi, Plan9, Vpci>) {
+  constructor(options: VmControllerOptions<Guest, Scsi, Plan9, Vpci, Vsmb>) {
     this.#options = options;
     this.#life = new Lifecycle(vmTable, options.id, { kind: "NotCreated" });
     this.#log = new GuestLog(options.onGuestLog);
@@ -162,6 +163,19 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       throw this.#error("FailedPrecondition", "assign devices to", "the kernel command line has pci=off");
     this.#vpci ??= vpci(this.#wiring());
     return this.#vpci;
+  }
+
+  /** Made at first use. FailedPrecondition where the document has no VSMB, Unimplemented where this flavour has none. */
+  get vsmb(): Vsmb {
+    const { VirtualMachine: machine } = this.#require("VSMB shares").document;
+    const { vsmb } = this.#options.devices;
+    if (vsmb === undefined) throw this.#error("Unimplemented", "use VSMB of", "guests of this flavour have no VSMB");
+    const { VirtualSmb: device } = machine.Devices ?? {};
+    if (device === undefined) {
+      throw this.#error("FailedPrecondition", "use VSMB of", "the VM's document has no VirtualSmb device");
+    }
+    this.#vsmb ??= vsmb({ ...this.#wiring(), names: (device.Shares ?? []).map(({ Name }) => Name) });
+    return this.#vsmb;
   }
 
   /** For the network controller of a pod. FailedPrecondition before the VM is created. */

@@ -1,6 +1,7 @@
 import type { Plan9Host } from "@uvm-shim/controller-plan9";
 import type { ScsiHost } from "@uvm-shim/controller-scsi";
 import type { VpciHost } from "@uvm-shim/controller-vpci";
+import type { PipeHost, VsmbHost } from "@uvm-shim/controller-vsmb";
 import {
   type ComputeSystemDocument,
   type ModifySettingRequest,
@@ -19,7 +20,7 @@ const never = async (): Promise<boolean> => false;
 
 describe("hostDevices", () => {
   it("is what the device controllers ask of a host", () => {
-    expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host & VpciHost>();
+    expectTypeOf<VmHostDevices>().toExtend<ScsiHost & Plan9Host & VpciHost & VsmbHost & PipeHost>();
   });
 
   it("turns requests into modifications", async () => {
@@ -67,6 +68,8 @@ describe("hostDevices", () => {
   it.each([
     ["disk", (devices: VmHostDevices) => devices.detachDisk(0, 1)],
     ["share", (devices: VmHostDevices) => devices.removeShare({ Name: "0", AccessName: "0", Port: 564 })],
+    ["VSMB share", (devices: VmHostDevices) => devices.removeVsmbShare({ Name: "s1" })],
+    ["pipe", (devices: VmHostDevices) => devices.unmapPipe("\\\\.\\pipe\\a")],
     ["device", (devices: VmHostDevices) => devices.unassignDevice("6f96")],
     ["NIC", (devices: VmHostDevices) => devices.removeNic("n", { EndpointId: "e", MacAddress: "00-15-5D-00-00-01" })],
   ])("counts a %s that an ending VM does not release as gone once it has ended", async (_, remove) => {
@@ -74,6 +77,26 @@ describe("hostDevices", () => {
     const modify = () => Promise.reject(ending);
     await expect(remove(hostDevices(modify, async () => true))).rejects.toMatchObject({ gone: true, cause: ending });
     await expect(remove(hostDevices(modify, never))).rejects.toBe(ending);
+  });
+
+  it("turns VSMB shares and pipes into modifications", async () => {
+    const requests: ModifySettingRequest[] = [];
+    const devices = hostDevices(async (request) => void requests.push(request), never);
+    const share = { Name: "s1", Path: "C:\\data", Options: { ReadOnly: true } };
+    await devices.addVsmbShare(share);
+    await devices.updateVsmbShare(share);
+    await devices.removeVsmbShare({ Name: "s1" });
+    await devices.mapPipe("\\\\.\\pipe\\a");
+    await devices.unmapPipe("\\\\.\\pipe\\a");
+    const shares = "VirtualMachine/Devices/VirtualSmb/Shares";
+    const pipe = "VirtualMachine/Devices/MappedPipes/\\\\.\\pipe\\a";
+    expect(requests).toEqual([
+      { ResourcePath: shares, RequestType: "Add", Settings: share },
+      { ResourcePath: shares, RequestType: "Update", Settings: share },
+      { ResourcePath: shares, RequestType: "Remove", Settings: { Name: "s1" } },
+      { ResourcePath: pipe, RequestType: "Add" },
+      { ResourcePath: pipe, RequestType: "Remove" },
+    ]);
   });
 
   it("refuses a controller that no VM has", async () => {

@@ -48,6 +48,15 @@ export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): V
       modify({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Add", Settings: share }, signal),
     removeShare: (share, signal) =>
       remove({ ResourcePath: resourcePaths.plan9Shares, RequestType: "Remove", Settings: share }, signal),
+    addVsmbShare: (share, signal) =>
+      modify({ ResourcePath: resourcePaths.virtualSmbShares, RequestType: "Add", Settings: share }, signal),
+    updateVsmbShare: (share, signal) =>
+      modify({ ResourcePath: resourcePaths.virtualSmbShares, RequestType: "Update", Settings: share }, signal),
+    removeVsmbShare: (share, signal) =>
+      remove({ ResourcePath: resourcePaths.virtualSmbShares, RequestType: "Remove", Settings: share }, signal),
+    mapPipe: (path, signal) => modify({ ResourcePath: resourcePaths.mappedPipe(path), RequestType: "Add" }, signal),
+    unmapPipe: (path, signal) =>
+      remove({ ResourcePath: resourcePaths.mappedPipe(path), RequestType: "Remove" }, signal),
     assignDevice: (vmBusGuid, device, signal) =>
       modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Add", Settings: device }, signal),
     unassignDevice: (vmBusGuid, signal) =>

@@ -19,5 +19,6 @@ export type {
   VmProcess,
   VmStatistics,
   VmUpdate,
+  VsmbWiring,
 } from "./types.ts";
 export { type WindowsVmGuest, windowsVm } from "./wcow.ts";

@@ -13,6 +13,7 @@ import type {
   SystemExitStatus,
   SystemPropertyType,
   VirtualPciDevice,
+  VirtualSmbShare,
 } from "@uvm-shim/hcs-schema";
 import type { Exit } from "@uvm-shim/lifecycle";
 
@@ -161,6 +162,11 @@ export interface VmHostDevices {
   detachDisk(controller: number, lun: number, signal?: AbortSignal): Promise<void>;
   addShare(share: Plan9Share, signal?: AbortSignal): Promise<void>;
   removeShare(share: Pick<Plan9Share, "Name" | "AccessName" | "Port">, signal?: AbortSignal): Promise<void>;
+  addVsmbShare(share: VirtualSmbShare, signal?: AbortSignal): Promise<void>;
+  updateVsmbShare(share: VirtualSmbShare, signal?: AbortSignal): Promise<void>;
+  removeVsmbShare(share: Pick<VirtualSmbShare, "Name">, signal?: AbortSignal): Promise<void>;
+  mapPipe(hostPipePath: string, signal?: AbortSignal): Promise<void>;
+  unmapPipe(hostPipePath: string, signal?: AbortSignal): Promise<void>;
   assignDevice(vmBusGuid: string, device: VirtualPciDevice, signal?: AbortSignal): Promise<void>;
   unassignDevice(vmBusGuid: string, signal?: AbortSignal): Promise<void>;
   addNic(nicId: string, adapter: NetworkAdapter, signal?: AbortSignal): Promise<void>;
@@ -186,11 +192,18 @@ export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   }[];
 }
 
+export interface VsmbWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
+  /** Names of the shares in the VM's document. */
+  readonly names: readonly string[];
+}
+
 /** Makes the device controllers, which the VM controller does not know. */
-export interface VmDevices<Guest extends VmGuest, Scsi, Plan9, Vpci> {
+export interface VmDevices<Guest extends VmGuest, Scsi, Plan9, Vpci, Vsmb> {
   readonly scsi: (wiring: ScsiWiring<Guest>) => Scsi;
   /** Absent where the guest has no Plan9. */
   readonly plan9?: (wiring: DeviceWiring<Guest>) => Plan9;
   /** Absent where no devices are assigned. */
   readonly vpci?: (wiring: DeviceWiring<Guest>) => Vpci;
+  /** Absent where the guest has no VSMB. */
+  readonly vsmb?: (wiring: VsmbWiring<Guest>) => Vsmb;
 }

@@ -69,4 +69,6 @@ export const linuxGuestPaths = {
 export const windowsGuestPaths = {
   /** SCSI mounts: `<root>\<controller>_<lun>_<partition>`. */
   scsiMounts: "C:\\mounts\\scsi",
+  /** VSMB shares: `<root>\<name>`, with the host's named pipes in the share `IPC$`. */
+  vsmbShares: "\\\\?\\VMSMB\\VSMB-{dcc079ae-60ba-4d07-847c-3493609c0870}",
 } as const;

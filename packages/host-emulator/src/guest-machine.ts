@@ -1,5 +1,5 @@
 /** A kind of guest, as the emulated host uses it: boots machines and plugs devices into them. */
-import type { LinuxKernelDirect, Plan9Share } from "@uvm-shim/hcs-schema";
+import type { LinuxKernelDirect, Plan9Share, VirtualSmbShare } from "@uvm-shim/hcs-schema";
 import type { VirtualSwitch } from "./networks/switches.ts";
 import type { AssignableFunction } from "./system/assignable-devices.ts";
 import type { DiskFile } from "./system/disk-file.ts";
@@ -77,6 +77,14 @@ export interface GuestMachine {
   detachDisk(slot: DiskSlot): Promise<void>;
   addShare(share: Plan9Share): Promise<void>;
   removeShare(accessName: string): Promise<void>;
+  /** Absent, like the four below, where the guest has no VSMB. */
+  addVsmbShare?(share: VirtualSmbShare): Promise<void>;
+  /** Changes the files that a share is restricted to. */
+  updateVsmbShare?(share: VirtualSmbShare): Promise<void>;
+  removeVsmbShare?(name: string): Promise<void>;
+  /** Offers a named pipe of the host to the guest. `path` begins with `\\.\pipe\`. */
+  mapPipe?(path: string): Promise<void>;
+  unmapPipe?(path: string): Promise<void>;
   assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void>;
   unassignDevice(vmBusGuid: string): Promise<void>;
   /** Lets containers of the guest join a network namespace of this machine. `id` is that of its HCN namespace. */

@@ -95,3 +95,24 @@ describe("names in a folder", () => {
     expect(windowsPaths.isName(name)).toBe(windows);
   });
 });
+
+describe("cleaning and splitting", () => {
+  it.each([
+    [posixPaths, "/", "/", "/", ""],
+    [posixPaths, "//data/./a/", "/data/a", "/data", "a"],
+    [posixPaths, "/data/../a", "/data/../a", "/data/..", "a"],
+    [windowsPaths, "c:/Layers/Base/", "c:\\Layers\\Base", "c:\\Layers", "Base"],
+    [windowsPaths, "C:\\a\\.\\b\\..\\c", "C:\\a\\c", "C:\\a", "c"],
+    [windowsPaths, "C:\\file", "C:\\file", "C:\\", "file"],
+    [windowsPaths, "C:/", "C:\\", "C:\\", ""],
+    [windowsPaths, "\\\\server\\share\\a", "\\\\server\\share\\a", "\\\\server\\share", "a"],
+    [windowsPaths, "//server/share/", "\\\\server\\share", "\\\\server\\share", ""],
+    [windowsPaths, "\\\\?\\C:\\a\\..", "\\\\?\\C:\\a\\..", "\\\\?\\C:\\a", ".."],
+    [windowsPaths, "\\\\?\\UNC\\s\\d\\f", "\\\\?\\UNC\\s\\d\\f", "\\\\?\\UNC\\s\\d", "f"],
+    [windowsPaths, "\\\\?\\Volume{1}\\f", "\\\\?\\Volume{1}\\f", "\\\\?\\Volume{1}\\", "f"],
+  ])("%#: %s", (paths, path, clean, folder, name) => {
+    expect(paths.clean(path)).toBe(clean);
+    expect(paths.split(path)).toEqual({ folder, name });
+    expect(paths.key(paths.clean(clean))).toBe(paths.key(clean));
+  });
+});

@@ -7,6 +7,7 @@ import { scsiScenarios } from "./scenarios/scsi.ts";
 import { stackScenarios } from "./scenarios/stack.ts";
 import { vmScenarios } from "./scenarios/vm.ts";
 import { vpciScenarios } from "./scenarios/vpci.ts";
+import { vsmbScenarios } from "./scenarios/vsmb.ts";
 
 /** All that the harness runs. A controller joins by a line. */
 export const scenarios: readonly Scenario[] = [
@@ -15,6 +16,7 @@ export const scenarios: readonly Scenario[] = [
   ...scsiScenarios,
   ...plan9Scenarios,
   ...vpciScenarios,
+  ...vsmbScenarios,
   ...containerScenarios,
   ...processScenarios,
   ...stackScenarios,

@@ -3,7 +3,7 @@ import { paths } from "./system-under-test.ts";
 
 export const memoryMb = 512;
 
-/** A VM with a process guest, SCSI controller 0 and Plan9. */
+/** A VM with a process guest, SCSI controller 0, Plan9 and VSMB. */
 export function vmDocument(options: {
   readonly owner: string;
   readonly endsWithLastHandle: boolean;
@@ -15,7 +15,7 @@ export function vmDocument(options: {
     VirtualMachine: {
       Chipset: { LinuxKernelDirect: paths.boot },
       ComputeTopology: { Memory: { SizeInMB: memoryMb }, Processor: { Count: 1 } },
-      Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
+      Devices: { Plan9: {}, VirtualSmb: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
     },
   };
 }

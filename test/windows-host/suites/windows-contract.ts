@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { win32 } from "node:path";
 import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import type { ContractHost } from "../../../packages/hcs-bindings/src/testing/contract.ts";
@@ -28,7 +28,7 @@ function documentsOf(on: WindowsContractHost): ContractHost["document"] {
     VirtualMachine: {
       Chipset: { LinuxKernelDirect: on.boot },
       ComputeTopology: { Memory: { SizeInMB: memoryMb }, Processor: { Count: 1 } },
-      Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
+      Devices: { Plan9: {}, VirtualSmb: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
     },
   });
 }
@@ -58,6 +58,12 @@ export function describeWindowsContract(name: string, on: WindowsContractHost): 
       makeDirectory: () => {
         const path = next("directory");
         mkdirSync(path);
+        return path;
+      },
+      makeFile: (directory) => {
+        count++;
+        const path = win32.join(directory, `file-${count}`);
+        writeFileSync(path, "");
         return path;
       },
       loseService: on.loseService,

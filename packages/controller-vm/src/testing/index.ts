@@ -2,7 +2,7 @@ import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-s
 import { ManualClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { VmController, type VmControllerOptions } from "../controller.ts";
 import { linuxVm } from "../lcow.ts";
-import type { DeviceWiring, GuestLogLine, ScsiWiring } from "../types.ts";
+import type { DeviceWiring, GuestLogLine, ScsiWiring, VsmbWiring } from "../types.ts";
 import type { FakeGuest } from "./fake-guest.ts";
 import { FakeHost } from "./fake-host.ts";
 
@@ -21,28 +21,34 @@ export const document: ComputeSystemDocument = {
     Devices: {
       Scsi: { [first]: { Attachments: { "0": { Type: "VirtualDisk", Path: "rootfs.vhd" } } }, [second]: {} },
       Plan9: {},
+      VirtualSmb: { Shares: [{ Name: "os", Path: "C:\\os", Options: { ReadOnly: true } }] },
     },
   },
 };
 
+type Wiring = DeviceWiring<FakeGuest>;
+
 /** A controller on a fake host; its device controllers are just their wiring. */
 export function vmOn(
   script?: ScriptedCalls,
-  options: Partial<
-    VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>
-  > = {},
+  options: Partial<VmControllerOptions<FakeGuest, ScsiWiring<FakeGuest>, Wiring, Wiring, VsmbWiring<FakeGuest>>> = {},
 ) {
   const host = new FakeHost(script);
   const clock = new ManualClock();
   const lines: GuestLogLine[] = [];
-  const vm = new VmController<FakeGuest, ScsiWiring<FakeGuest>, DeviceWiring<FakeGuest>, DeviceWiring<FakeGuest>>({
+  const vm = new VmController<FakeGuest, ScsiWiring<FakeGuest>, Wiring, Wiring, VsmbWiring<FakeGuest>>({
     id: "vm-1",
     host,
     connectGuest: host.connectGuest,
     flavour: linuxVm((bytes) => new Uint8Array(bytes).fill(7)),
     clock,
     onGuestLog: (line) => void lines.push(line),
-    devices: { scsi: (wiring) => wiring, plan9: (wiring) => wiring, vpci: (wiring) => wiring },
+    devices: {
+      scsi: (wiring) => wiring,
+      plan9: (wiring) => wiring,
+      vpci: (wiring) => wiring,
+      vsmb: (wiring) => wiring,
+    },
     ...options,
   });
   return { host, clock, lines, vm };

@@ -71,7 +71,7 @@ class RealEmulator implements ContractHost {
       VirtualMachine: {
         Chipset: { LinuxKernelDirect: boot },
         ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
-        Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
+        Devices: { Plan9: {}, VirtualSmb: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
       },
     };
   }
@@ -87,6 +87,13 @@ class RealEmulator implements ContractHost {
     this.#files++;
     const path = join(this.#directory, `directory-${this.#files}`);
     mkdirSync(path);
+    return path;
+  }
+
+  makeFile(directory: string): string {
+    this.#files++;
+    const path = join(directory, `file-${this.#files}`);
+    writeFileSync(path, "");
     return path;
   }
 

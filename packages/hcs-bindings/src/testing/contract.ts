@@ -10,16 +10,19 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
 import { describeResourceContract, type ResourceContractHost } from "./resource-contract.ts";
+import { describeVsmbContract } from "./vsmb-contract.ts";
 
 /** The host under test. Its guests run Linux and connect to the GCS port after boot. */
 export interface ContractHost extends ResourceContractHost {
   /** A new client of the host. */
   connect(): Promise<Omit<ComputeHost, "networks">>;
-  /** A bootable document with SCSI controller 0 and Plan9. */
+  /** A bootable document with SCSI controller 0, Plan9 and VSMB. */
   document(options: { readonly owner: string; readonly endsWithLastHandle: boolean }): ComputeSystemDocument;
   /** Path of an unused disk file. */
   makeDisk(): string;
   makeDirectory(): string;
+  /** Path of a new file in a directory that `makeDirectory` made. */
+  makeFile(directory: string): string;
   /** Instance path of an assignable device with two functions. */
   readonly assignableDevice: string;
   /** Ends the host service as a crash would. */
@@ -243,6 +246,7 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
     });
 
     describeResourceContract(() => on, create);
+    describeVsmbContract(() => on, create);
 
     describe("modify", () => {
       it("attaches disks to free LUNs", async () => {

@@ -28,7 +28,7 @@ export class FakeContractHost implements ContractHost {
       VirtualMachine: {
         Chipset: { LinuxKernelDirect: { KernelFilePath: "/kernel" } },
         ComputeTopology: { Memory: { SizeInMB: this.memoryMb }, Processor: { Count: 1 } },
-        Devices: { Plan9: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
+        Devices: { Plan9: {}, VirtualSmb: {}, Scsi: { [scsiControllerGuids[0]]: {} } },
       },
     };
   }
@@ -39,6 +39,12 @@ export class FakeContractHost implements ContractHost {
 
   makeDirectory(): string {
     return this.#make("directory");
+  }
+
+  makeFile(directory: string): string {
+    const path = `${directory}/file-${this.#files.size}`;
+    this.#files.add(path);
+    return path;
   }
 
   async loseService(): Promise<void> {

@@ -2,7 +2,7 @@ import { type ModifySettingRequest, scsiControllerGuids } from "@uvm-shim/hcs-sc
 import { FakeComputeService } from "./fake-service.ts";
 import type { FakeSystem } from "./fake-system.ts";
 
-/** A running system with all SCSI controllers and Plan9. `modify` takes effect at once. */
+/** A running system with all SCSI controllers, Plan9 and VSMB. `modify` takes effect at once. */
 export class FakeRunningVm {
   readonly service = new FakeComputeService();
   readonly system: FakeSystem;
@@ -14,7 +14,7 @@ export class FakeRunningVm {
       VirtualMachine: {
         Chipset: {},
         ComputeTopology: { Memory: { SizeInMB: 1024 }, Processor: { Count: 2 } },
-        Devices: { Plan9: {}, Scsi: Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}])) },
+        Devices: { Plan9: {}, VirtualSmb: {}, Scsi: Object.fromEntries(scsiControllerGuids.map((guid) => [guid, {}])) },
       },
     });
     this.system.start();

@@ -22,6 +22,7 @@ import type { HvsocketService } from "../types.ts";
 import { type FakeAssignableDevices, FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
 import { FakeRefusal } from "./fake-refusal.ts";
 import { FakeTopology, isTopologyPath } from "./fake-topology.ts";
+import { FakeVsmb, isVsmbPath } from "./fake-vsmb.ts";
 
 /** The boot of a guest; it may connect to the host. */
 export type FakeBoot = (system: FakeSystem) => void;
@@ -77,6 +78,7 @@ export class FakeSystem {
   /** Crash report of the guest, if a test lets it crash. */
   crashReport: CrashReport | undefined;
   readonly assignments: FakeAssignments;
+  readonly vsmb: FakeVsmb;
   readonly #service: OwnerOfSystem;
   readonly #boot: FakeBoot;
   readonly #guestEnds = new Set<Duplex>();
@@ -93,6 +95,7 @@ export class FakeSystem {
       service.hasCpuGroup(id),
     );
     this.assignments = new FakeAssignments(service.assignable);
+    this.vsmb = new FakeVsmb(document.VirtualMachine.Devices?.VirtualSmb, (path) => service.requireFile(path));
     this.#boot = boot;
     const number = [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 1e9, 7);
     this.runtimeId = `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
@@ -141,6 +144,7 @@ export class FakeSystem {
     }
     for (const [guid, device] of Object.entries(VirtualPci)) this.assignments.add(guid.toLowerCase(), device);
     for (const share of Plan9?.Shares ?? []) this.shares.set(share.AccessName, share);
+    this.vsmb.start();
     this.#boot(this);
   }
 
@@ -152,6 +156,7 @@ export class FakeSystem {
     for (const { release } of this.disks.values()) release();
     this.disks.clear();
     this.shares.clear();
+    this.vsmb.end();
     this.assignments.removeAll();
     // Data sent before the end can still be read.
     for (const stream of this.#guestEnds) stream.resume().end();
@@ -177,16 +182,18 @@ export class FakeSystem {
     const place = placeOf(ResourcePath);
     const vmBusGuid = vmBusGuidOf(ResourcePath);
     const isTopology = isTopologyPath(ResourcePath);
-    const isKnown = place !== undefined || vmBusGuid !== undefined || isTopology;
+    const isVsmb = isVsmbPath(ResourcePath);
+    const isKnown = place !== undefined || vmBusGuid !== undefined || isTopology || isVsmb;
     if (!isKnown && ResourcePath !== resourcePaths.plan9Shares) {
       throw new FakeRefusal("E_INVALIDARG", `ResourcePath: unknown resource ${ResourcePath}`);
     }
     this.#require("modify", "Running");
-    if (isTopology !== (RequestType === "Update")) {
+    if (!isVsmb && isTopology !== (RequestType === "Update")) {
       throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} does not support ${RequestType}`);
     }
     const isAdd = RequestType === "Add";
-    if (isTopology) this.topology.update(ResourcePath, Settings);
+    if (isVsmb) this.vsmb.modify(request);
+    else if (isTopology) this.topology.update(ResourcePath, Settings);
     else if (vmBusGuid !== undefined) {
       if (isAdd) this.assignments.add(vmBusGuid, Settings);
       else this.assignments.remove(vmBusGuid);
@@ -232,6 +239,8 @@ export class FakeSystem {
       ...(this.#state === "Stopped" ? [] : [`system ${this.id} (${this.#state})`]),
       ...[...this.disks].map(([place, { attachment }]) => `disk ${attachment.Path} at ${place}`),
       ...[...this.shares.values()].map(({ AccessName, Path }) => `share ${AccessName} of ${Path}`),
+      ...[...this.vsmb.shares.values()].map(({ Name, Path }) => `VSMB share ${Name} of ${Path}`),
+      ...this.vsmb.pipes.map((path) => `mapped pipe ${path}`),
       ...this.assignments.guids.map((guid) => `device ${guid}`),
       ...[...this.listeners.keys()].map((port) => `listener ${port}`),
       ...[...this.#hostEnds.values()].map((port) => `connection to ${port}`),

@@ -8,6 +8,8 @@ import {
   checkPlan9ShareRemoval,
   checkScsiAttachment,
   checkVirtualPciDevice,
+  checkVirtualSmbShare,
+  checkVirtualSmbShareRemoval,
   resourcePaths,
   SchemaError,
   scsiControllerGuids,
@@ -34,6 +36,10 @@ const document = {
         },
       },
       Plan9: { Shares: [{ Name: "a", AccessName: "a", Path: "/a", Port: 564, Flags: 5, AllowedFiles: ["b"] }] },
+      VirtualSmb: {
+        Shares: [{ Name: "os", Path: "C:\\os", Options: { ReadOnly: true, TakeBackupPrivilege: true } }],
+        DirectFileMappingInMB: 1024,
+      },
       VirtualPci: {
         "6f9619ff-8b86-d011-b42d-00c04fc964ff": {
           Functions: [{ DeviceInstancePath: "PCIP\\VEN_1&DEV_2", VirtualFunction: 3 }],
@@ -122,6 +128,38 @@ describe("checkComputeSystemDocument", () => {
   it("does not confuse inherited names with fields", () => {
     expect(() => checkComputeSystemDocument(JSON.parse('{"__proto__": {"Owner": "x"}}'))).toThrow(SchemaError);
     expect(() => checkComputeSystemDocument(JSON.parse('{"constructor": 1}'))).toThrow(/unknown field/);
+  });
+});
+
+describe("a VSMB share", () => {
+  const share = { Name: "s1", Path: "C:\\data", AllowedFiles: ["C:\\data\\hosts"], Options: { ReadOnly: true } };
+
+  it("is accepted with its options, and without any", () => {
+    expect(checkVirtualSmbShare(share)).toEqual(share);
+    expect(checkVirtualSmbShare({ Name: "s1", Path: "C:\\data" })).toEqual({
+      Name: "s1",
+      Path: "C:\\data",
+      Options: {},
+    });
+    expect(checkVirtualSmbShareRemoval({ Name: "s1" })).toEqual({ Name: "s1" });
+  });
+
+  it.each([
+    [{ ...share, Flags: 1 }, "Flags: unknown field"],
+    [{ ...share, Options: { Readonly: true } }, "Options.Readonly"],
+    [{ ...share, Options: { ReadOnly: 1 } }, "Options.ReadOnly: expected true or false, got 1"],
+    [{ ...share, Name: "" }, "Name: expected a non-empty string"],
+    [{ ...share, Name: "a\\b" }, "Name: expected a name without slashes, other than IPC$"],
+    [{ ...share, Name: "ipc$" }, "Name: expected a name without slashes, other than IPC$"],
+    [{ ...share, Path: undefined }, "Path: expected a string, got nothing"],
+    [{ ...share, AllowedFiles: [""] }, "AllowedFiles[0]: expected a non-empty string"],
+  ])("is refused as %j", (wrong, message) => {
+    expect(() => checkVirtualSmbShare(wrong)).toThrow(message);
+  });
+
+  it("is removed by name alone", () => {
+    expect(() => checkVirtualSmbShareRemoval({ Path: "C:\\data" })).toThrow("Name: expected a string, got nothing");
+    expect(() => checkVirtualSmbShareRemoval({ Name: "s1", Force: true })).toThrow("Force: unknown field");
   });
 });
 

@@ -42,6 +42,8 @@ import {
   type VirtualMachineProcessor,
   type VirtualPciDevice,
   type VirtualPciFunction,
+  type VirtualSmbDevice,
+  type VirtualSmbShare,
 } from "./document.ts";
 import { checkAttribution, checkMemoryInformation, checkSystemStatistics } from "./resource-checks.ts";
 import { virtualMachineCheck } from "./virtual-machine.ts";
@@ -104,6 +106,33 @@ export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Pla
   Path: optional(text),
   Flags: optional(shareFlags),
   AllowedFiles: optional(list(text)),
+});
+
+/** Name of a VSMB share, where it becomes one part of the guest's path. */
+const virtualSmbShareName = refine(
+  filledText,
+  "a name without slashes, other than IPC$",
+  (value) => !/[\\/\0]/.test(value) && value.toUpperCase() !== "IPC$",
+);
+
+const virtualSmbShareOptions = virtualMachineCheck("VirtualSmbShareOptions");
+
+/** A share to add, or to update: as a whole, even where only its list of files is new. */
+export const checkVirtualSmbShare: Check<VirtualSmbShare> = closedObject<VirtualSmbShare>({
+  Name: virtualSmbShareName,
+  Path: filledText,
+  AllowedFiles: optional(list(filledText)),
+  Options: (value, path) => virtualSmbShareOptions(value ?? {}, path),
+});
+
+/** Settings for removing a share: its name suffices. */
+export type VirtualSmbShareRemoval = Pick<VirtualSmbShare, "Name"> & Partial<VirtualSmbShare>;
+
+export const checkVirtualSmbShareRemoval: Check<VirtualSmbShareRemoval> = closedObject<VirtualSmbShareRemoval>({
+  Name: virtualSmbShareName,
+  Path: optional(text),
+  AllowedFiles: optional(list(text)),
+  Options: optional(virtualSmbShareOptions),
 });
 
 /** The index of a virtual function has 16 bits. */
@@ -198,6 +227,12 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
         ),
         VirtualPci: optional(record(checkVirtualPciDevice, checkGuid)),
         Plan9: optional(closedObject<Plan9Device>({ Shares: optional(list(checkPlan9Share)) })),
+        VirtualSmb: optional(
+          closedObject<VirtualSmbDevice>({
+            Shares: optional(list(checkVirtualSmbShare)),
+            DirectFileMappingInMB: optional(integer(0)),
+          }),
+        ),
         ComPorts: optional(record(closedObject<{ readonly NamedPipe: string }>({ NamedPipe: filledText }))),
       }),
     ),

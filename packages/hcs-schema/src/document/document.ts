@@ -72,6 +72,7 @@ export interface Devices {
   readonly Scsi?: { readonly [controllerGuid: string]: ScsiController };
   readonly HvSocket?: HvSocketDevice;
   readonly Plan9?: Plan9Device;
+  readonly VirtualSmb?: VirtualSmbDevice;
   readonly VirtualPci?: { readonly [vmBusGuid: string]: VirtualPciDevice };
   readonly ComPorts?: { readonly [port: string]: { readonly NamedPipe: string } };
 }
@@ -136,6 +137,24 @@ export interface Plan9Share {
   readonly AllowedFiles?: readonly string[];
 }
 
+export interface VirtualSmbDevice {
+  readonly Shares?: readonly VirtualSmbShare[];
+  /** Address space of the guest for files that it maps directly. */
+  readonly DirectFileMappingInMB?: number;
+}
+
+/** What a share of a Windows guest allows; absent: no. */
+export type VirtualSmbShareOptions = VirtualMachineType<"VirtualSmbShareOptions">;
+
+/** A directory of the host that a Windows guest reaches over VSMB. */
+export interface VirtualSmbShare {
+  readonly Name: string;
+  readonly Path: string;
+  /** Full host paths of the files that a restricted share allows. */
+  readonly AllowedFiles?: readonly string[];
+  readonly Options: VirtualSmbShareOptions;
+}
+
 /** A device of the host that is assigned to the VM, under the GUID of the VMBus channel that carries it. */
 export interface VirtualPciDevice {
   readonly Functions: readonly VirtualPciFunction[];
@@ -166,6 +185,10 @@ export const resourcePaths = {
     `VirtualMachine/Devices/Scsi/${controllerGuid}/Attachments/${lun}`,
   /** Settings: Plan9Share. */
   plan9Shares: "VirtualMachine/Devices/Plan9/Shares",
+  /** Settings: VirtualSmbShare; its name alone to remove it. */
+  virtualSmbShares: "VirtualMachine/Devices/VirtualSmb/Shares",
+  /** No settings. A named pipe of the host, which a Windows guest opens in the VSMB share IPC$. */
+  mappedPipe: (hostPipePath: string): string => `VirtualMachine/Devices/MappedPipes/${hostPipePath}`,
   /** Settings: VirtualPciDevice. */
   virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
   /** Settings: NetworkAdapter. The caller chooses the NIC's GUID, by which the guest finds it. */

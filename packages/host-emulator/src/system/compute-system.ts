@@ -21,6 +21,7 @@ import { checkShare, type SystemPlan } from "./document.ts";
 import type { SystemNics } from "./nics.ts";
 import { readResourcePath } from "./resource-path.ts";
 import { type CpuGroups, isTopology, memoryInformationOf, statisticsOf, updateTopology } from "./topology.ts";
+import { isVsmb, SystemVsmb } from "./vsmb.ts";
 
 type SystemState =
   | { readonly kind: "Created" }
@@ -68,6 +69,7 @@ export class ComputeSystem {
   readonly #disks = new Map<string, { readonly release: () => void }>();
   readonly #shares = new Set<string>();
   readonly #devices: AssignedDevices;
+  readonly #vsmb: SystemVsmb;
   readonly #exit = Promise.withResolvers<SystemExitStatus>();
   #state: SystemState = { kind: "Created" };
   #modifications: Promise<void> = Promise.resolve();
@@ -76,6 +78,7 @@ export class ComputeSystem {
     this.#options = options;
     this.#plan = options.plan;
     this.#devices = new AssignedDevices(options.assignable, options.id);
+    this.#vsmb = new SystemVsmb(options.plan.vsmb);
     this.id = options.id;
     this.runtimeId = options.runtimeId;
     this.vsockBase = options.vsockBase;
@@ -137,6 +140,7 @@ export class ComputeSystem {
         await machine.addShare(share);
         this.#shares.add(share.AccessName);
       }
+      await this.#vsmb.start(machine);
       for (const [guid, device] of this.#plan.devices) {
         await this.#devices.add(machine, guid, device, `VirtualMachine.Devices.VirtualPci.${guid}`);
       }
@@ -220,6 +224,7 @@ export class ComputeSystem {
     const resource = readResourcePath(request.ResourcePath);
     const { machine } = this.#running("modify");
     if (isTopology(resource)) return updateTopology(machine, resource, request, this.#options.cpuGroups);
+    if (isVsmb(resource)) return this.#vsmb.modify(machine, resource, request);
     switch (request.RequestType) {
       case "Update":
         throw new HcsFailure("E_INVALIDARG", `RequestType: expected "Add" or "Remove" for ${request.ResourcePath}`);

@@ -8,11 +8,13 @@ import {
   plan9ShareFlags,
   scsiControllerGuids,
   type VirtualPciDevice,
+  type VirtualSmbDevice,
 } from "@uvm-shim/hcs-schema";
 import type { DiskSlot, ProcessorShare } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { type DiskFile, openDiskFile, realPath } from "./disk-file.ts";
 import { checkNuma, refuseUnemulated } from "./virtual-hardware.ts";
+import { checkVsmbDevice } from "./vsmb.ts";
 
 /** A checked document, converted for the emulated host. */
 export interface SystemPlan {
@@ -30,6 +32,7 @@ export interface SystemPlan {
   readonly hasPlan9: boolean;
   readonly disks: readonly { readonly slot: DiskSlot; readonly disk: DiskFile }[];
   readonly shares: readonly Plan9Share[];
+  readonly vsmb: VirtualSmbDevice | undefined;
   /** Devices by VMBus GUID. */
   readonly devices: ReadonlyMap<string, VirtualPciDevice>;
 }
@@ -73,6 +76,7 @@ export function readDocument(document: unknown): SystemPlan {
     }
     names.add(share.AccessName);
   }
+  checkVsmbDevice(devices?.VirtualSmb);
   return {
     owner: checked.Owner,
     endsWithLastHandle: checked.ShouldTerminateOnLastHandleClosed ?? false,
@@ -85,6 +89,7 @@ export function readDocument(document: unknown): SystemPlan {
     ...readScsi(checked),
     hasPlan9: devices?.Plan9 !== undefined,
     shares,
+    vsmb: devices?.VirtualSmb,
     devices: new Map(Object.entries(devices?.VirtualPci ?? {})),
   };
 }

@@ -2,10 +2,12 @@ import { checkGuid, lunsPerScsiController, resourcePaths } from "@uvm-shim/hcs-s
 import type { DiskSlot } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { controllerNumber } from "./document.ts";
+import type { VsmbResource } from "./vsmb.ts";
 
 export type Resource =
   | { readonly kind: "scsi"; readonly slot: DiskSlot }
   | { readonly kind: "plan9" }
+  | VsmbResource
   | { readonly kind: "vpci"; readonly vmBusGuid: string }
   | { readonly kind: "nic"; readonly id: string }
   | { readonly kind: "memorySize" }
@@ -13,11 +15,15 @@ export type Resource =
   | { readonly kind: "cpuGroup" };
 
 const nicPath = /^VirtualMachine\/Devices\/NetworkAdapters\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
+const pipePath = /^VirtualMachine\/Devices\/MappedPipes\/(\\\\[.?]\\pipe\\.+)$/i;
 const scsiPath = /^VirtualMachine\/Devices\/Scsi\/([^/]+)\/Attachments\/(\d{1,2})$/;
 
 /** Resolves the resource path of a modify request. Unknown paths are E_INVALIDARG. */
 export function readResourcePath(path: string): Resource {
   if (path === resourcePaths.plan9Shares) return { kind: "plan9" };
+  if (path === resourcePaths.virtualSmbShares) return { kind: "vsmb" };
+  const pipe = pipePath.exec(path)?.[1];
+  if (pipe !== undefined) return { kind: "pipe", path: pipe };
   const vpci = resourcePaths.virtualPci("");
   if (path.startsWith(vpci)) return { kind: "vpci", vmBusGuid: vmBusGuidOf(path.slice(vpci.length)) };
   const nic = nicPath.exec(path)?.[1];
@@ -29,7 +35,7 @@ export function readResourcePath(path: string): Resource {
   if (name === undefined || number === undefined) {
     throw new HcsFailure(
       "E_INVALIDARG",
-      `ResourcePath: unknown path ${JSON.stringify(path)}: expected ${resourcePaths.plan9Shares}, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
+      `ResourcePath: unknown path ${JSON.stringify(path)}: expected ${resourcePaths.plan9Shares}, ${resourcePaths.virtualSmbShares}, ${resourcePaths.mappedPipe("\\\\.\\pipe\\<name>")}, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
     );
   }
   const controller = controllerNumber(name);
