@@ -1,5 +1,5 @@
 /** Frames between the agent and the starter of one program, whose kinds `starter/starter.c` explains. */
-import type { Readable, Writable } from "node:stream";
+import type { Readable } from "node:stream";
 
 export interface StarterFrame {
   readonly kind: string;
@@ -19,10 +19,6 @@ export function encodeNumber(kind: string, number: number): Buffer {
   const payload = Buffer.alloc(4);
   payload.writeUInt32LE(number);
   return encodeFrame(kind, payload);
-}
-
-export function writeFrame(stream: Writable, frame: Buffer): void {
-  if (stream.writable) stream.write(frame);
 }
 
 /** Cuts what the starter writes into frames. */

@@ -148,17 +148,32 @@ static DWORD raise_event(DWORD event) {
   return 0;
 }
 
+static HANDLE open_device(const wchar_t *name) {
+  return CreateFileW(name, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0,
+                     NULL);
+}
+
+/* From inside, as Wine has no ResizePseudoConsole. The window must never exceed the buffer, also not in between. */
+static DWORD resize(COORD size) {
+  CONSOLE_SCREEN_BUFFER_INFO now;
+  HANDLE screen = open_device(L"CONOUT$");
+  DWORD error = 0;
+  SMALL_RECT window = {0, 0, size.X - 1, size.Y - 1};
+  if (!GetConsoleScreenBufferInfo(screen, &now)) error = GetLastError();
+  COORD both = {size.X > now.dwSize.X ? size.X : now.dwSize.X, size.Y > now.dwSize.Y ? size.Y : now.dwSize.Y};
+  if (!error && (!SetConsoleScreenBufferSize(screen, both) || !SetConsoleWindowInfo(screen, TRUE, &window) ||
+                 !SetConsoleScreenBufferSize(screen, size)))
+    error = GetLastError();
+  CloseHandle(screen);
+  return error;
+}
+
 static const char *next_field(const char **at) {
   const char *field = *at + 4;
   DWORD length;
   memcpy(&length, *at, 4);
   *at = field + length;
   return field;
-}
-
-static HANDLE open_device(const wchar_t *name) {
-  return CreateFileW(name, GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0,
-                     NULL);
 }
 
 static BOOL WINAPI ignore_event(DWORD event) {
@@ -296,8 +311,7 @@ int main(int count, char **arguments) {
       case 'c': send_number('a', raise_event(*number)); break;
       case 'z': {
         COORD size = {(SHORT)(*number & 0xffff), (SHORT)(*number >> 16)};
-        HRESULT result = ResizePseudoConsole(console, size);
-        send_number('a', FAILED(result) ? (DWORD)result & 0xffff : 0);
+        send_number('a', resize(size));
         break;
       }
       case 't': send_number('a', TerminateProcess(program, 1) ? 0 : GetLastError()); break;

@@ -1,0 +1,1 @@
+export { WindowsContainer } from "./container/container.ts";
