@@ -11,7 +11,8 @@ const source = join(dirname(fileURLToPath(import.meta.url)), "starter", "starter
 const compiler = "x86_64-w64-mingw32-gcc";
 const compilerOptions = ["-std=c17", "-O2", "-Wall", "-Wextra", "-Werror"];
 
-function cacheFolder(): string {
+/** Holds what outlives runs, outside of the repository. */
+export function cacheFolder(): string {
   return join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "uvm-shim");
 }
 

@@ -7,10 +7,13 @@ import { buffer, text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { baseLayer } from "../base-layer/base-layer.ts";
 import { compile, starterFolder, wineRoot } from "../wine.ts";
 import { type ContainerProgram, WindowsContainer } from "./container.ts";
 import { controlEvents, type WindowsProgram } from "./program.ts";
 
+/** What moves the cursor of a terminal. */
+const controlSequences = new RegExp(`${String.fromCharCode(27)}\\[[0-9;?]*[A-Za-z]`, "g");
 const here = dirname(fileURLToPath(import.meta.url));
 
 describeWith(
@@ -29,7 +32,7 @@ describeWith(
     return { folder: work, scratch };
   };
   const start = async (name: string): Promise<WindowsContainer> => {
-    const layers = [join(folder, "layer"), join(wineRoot(), "windows", "drive_c")];
+    const layers = [join(folder, "layer"), join(await baseLayer(), "Files")];
     const parts = {
       wineRoot: wineRoot(),
       starterFolder: await starterFolder(),
@@ -179,9 +182,9 @@ function says(stream: Readable, pattern: RegExp): Promise<string> {
   let said = "";
   const onData = (chunk: Buffer): void => {
     said += chunk.toString("latin1");
-    if (!pattern.test(said.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, ""))) return;
+    if (!pattern.test(said.replaceAll(controlSequences, ""))) return;
     stream.off("data", onData).off("end", onEnd).pause();
-    resolve(said.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, ""));
+    resolve(said.replaceAll(controlSequences, ""));
   };
   const onEnd = (): void => reject(new Error(`the output ended with ${JSON.stringify(said)}: expected ${pattern}`));
   stream.on("data", onData).once("end", onEnd).resume();
