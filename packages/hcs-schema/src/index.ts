@@ -31,6 +31,7 @@ export * from "./guest/guest-answers.ts";
 export * from "./guest/guest-checks.ts";
 export * from "./guest/wcow.ts";
 export * from "./guest/wcow-disk.ts";
+export * from "./guest/wcow-hosted.ts";
 export * from "./hcn/hcn.ts";
 export * from "./hcn/hcn-checks.ts";
 export * from "./hcn/ip-address.ts";
