@@ -151,7 +151,7 @@ describe("the parameters of a process", () => {
 
   it("are refused with fields that Windows does not know", () => {
     expect(() => read({ CommandLine: "a", OCIProcess: {} })).toThrow("ProcessParameters.OCIProcess");
-    expect(() => readProcess("{")).toThrow("ProcessParameters: expected JSON in a string");
+    expect(() => readProcess("{")).toThrow("ProcessParameters: expected JSON");
   });
 });
 

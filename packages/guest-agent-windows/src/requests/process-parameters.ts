@@ -1,8 +1,7 @@
 /** A process of a Windows container as the host asks for it, made into what the starter does. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { checkWindowsProcessParameters } from "@uvm-shim/hcs-schema";
+import { checkWindowsProcessParameters, parseWithin } from "@uvm-shim/hcs-schema";
 import type { ContainerProgram } from "../container/container.ts";
-import { parsed } from "./json.ts";
 
 /** Accounts that every Windows container has, by what they are called without their domain, in lower case. */
 const accounts: ReadonlyMap<string, string> = new Map(
@@ -12,11 +11,13 @@ const accounts: ReadonlyMap<string, string> = new Map(
 );
 const domains = ["", "user manager", "nt authority", "builtin"];
 const wholeConsoleSize = 2;
+/** An environment of Windows has at most 32767 characters, and so has a command line. */
+const bounds = { length: 1024 * 1024, depth: 4, keys: 16_384, elements: 16_384 };
 
 /** Throws a SchemaError for parameters that Windows does not know, and a GuestFault for those that it cannot meet. */
 export function readProcess(parameters: string): ContainerProgram {
   const path = "ProcessParameters";
-  const read = checkWindowsProcessParameters(parsed(parameters, path), path);
+  const read = checkWindowsProcessParameters(parseWithin(parameters, bounds, path), path);
   const commandLine = read.CommandLine ?? "";
   if (commandLine === "") throw new GuestFault("E_INVALIDARG", `${path}.CommandLine: expected a command line`);
   const size = read.ConsoleSize ?? [];
