@@ -57,6 +57,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/guest-agent": {
     uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
+  "packages/guest-agent-windows": { uses: ["child-processes", "gcs-bridge", "hcs-schema"] },
   "packages/test-support": { uses: [] },
   "apps/shim-lcow": {
     uses: [

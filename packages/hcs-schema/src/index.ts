@@ -33,6 +33,7 @@ export * from "./guest/guest-checks.ts";
 export * from "./guest/wcow.ts";
 export * from "./guest/wcow-answers.ts";
 export * from "./guest/wcow-disk.ts";
+export * from "./guest/wcow-hosted.ts";
 export * from "./guest/wcow-process.ts";
 export * from "./guest/wcow-vm.ts";
 export * from "./hcn/hcn.ts";

@@ -1,5 +1,7 @@
 /** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
 import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "vitest";
 
 /** Programs, each with the Debian package that has it. */
@@ -10,7 +12,11 @@ const packages = {
   "mkfs.ext4": "e2fsprogs",
   python3: "python3",
   ip: "iproute2",
+  "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
 } as const;
+
+/** Where the tests of Windows executables keep Wine; making it takes minutes, which is not for unit tests. */
+const wineFolder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "uvm-shim", "wine", "wine-10.1");
 
 /** Kinds of control groups, each with what tells a mount of theirs in /proc/self/mountinfo. */
 const controlGroups = {
@@ -23,7 +29,7 @@ const systems = {
   "Linux on x64": () => process.platform === "linux" && process.arch === "x64",
 } as const;
 
-export type Need = "root" | keyof typeof systems | keyof typeof controlGroups | keyof typeof packages;
+export type Need = "root" | "Wine" | keyof typeof systems | keyof typeof controlGroups | keyof typeof packages;
 
 const mountTable = "/proc/self/mountinfo";
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -31,6 +37,7 @@ const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "
 /** What is lacking, and how to get it; undefined when the machine has it. */
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
+  if (need === "Wine") return existsSync(wineFolder) ? undefined : "Wine: run npm run e2e:windows once";
   if (isOneOf(systems, need))
     return systems[need]() ? undefined : `${need}: it is ${process.platform} on ${process.arch}`;
   if (isOneOf(controlGroups, need)) {
