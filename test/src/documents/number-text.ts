@@ -11,7 +11,9 @@ export function writeWhole(value: unknown): string {
   return JSON.stringify(
     value,
     (_key, member: unknown) =>
-      typeof member === "bigint" ? (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(`${member}`) : member,
+      typeof member === "bigint"
+        ? (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(`${member}`)
+        : member,
     2,
   );
 }
