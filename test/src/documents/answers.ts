@@ -1,0 +1,52 @@
+import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
+
+export interface ProcessCase {
+  readonly name: string;
+  readonly kind: "process";
+  readonly process: WindowsProcess;
+  readonly spec: { readonly annotations?: Readonly<Record<string, string>> } | null;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+}
+
+/** A case of a kind that production code does not make yet. */
+export interface UnbuiltCase {
+  readonly name: string;
+  readonly kind: "sandbox" | "container" | "standalone";
+}
+
+export type DocumentCase = ProcessCase | UnbuiltCase;
+
+export interface Answer {
+  readonly parameters?: unknown;
+  readonly error?: string;
+}
+
+/** What production code makes of a case. */
+export function answerTo(asked: DocumentCase): Answer {
+  switch (asked.kind) {
+    case "process":
+      return parametersOrError(asked);
+    case "sandbox":
+    case "container":
+    case "standalone":
+      return { error: `kind: ${asked.kind} has no production code yet; process is expected` };
+  }
+}
+
+function parametersOrError(asked: ProcessCase): Answer {
+  const { process, spec, stdin, stdout, stderr } = asked;
+  try {
+    return {
+      parameters: processParameters({
+        process,
+        annotations: spec?.annotations ?? {},
+        streams: { stdin, stdout, stderr },
+      }),
+    };
+  } catch (error) {
+    if (error instanceof SandboxError) return { error: error.message };
+    throw error;
+  }
+}

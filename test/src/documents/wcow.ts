@@ -1,0 +1,13 @@
+import { readFileSync } from "node:fs";
+import { answerTo, type DocumentCase } from "./answers.ts";
+import { parseWhole, writeWhole } from "./number-text.ts";
+
+const [file] = process.argv.slice(2);
+if (file === undefined) {
+  process.stderr.write("usage: node test/src/documents/wcow.ts CASES.json\n");
+  process.exitCode = 2;
+} else {
+  const cases = parseWhole(readFileSync(file, "utf8")) as readonly DocumentCase[];
+  const answers = Object.fromEntries(cases.map((asked) => [asked.name, answerTo(asked)]));
+  process.stdout.write(`${writeWhole(answers)}\n`);
+}
