@@ -44,7 +44,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-vsmb": { uses: controller },
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
   "packages/controller-container": { uses: controller, types: ["controller-process"] },
-  "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
+  "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
