@@ -159,6 +159,14 @@ export const checkNetworkAdapter: Check<NetworkAdapter> = closedObject<NetworkAd
   MacAddress: optional(text),
 });
 
+/** An entry of the service table, in a document and as settings of `resourcePaths.hvSocketService`. */
+export const checkHvSocketServiceConfig: Check<HvSocketServiceConfig> = closedObject<HvSocketServiceConfig>({
+  BindSecurityDescriptor: optional(text),
+  ConnectSecurityDescriptor: optional(text),
+  AllowWildcardBinds: optional(truth),
+  Disabled: optional(truth),
+});
+
 export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedObject<ComputeSystemDocument>({
   Owner: text,
   SchemaVersion: checkSchemaVersion,
@@ -210,17 +218,7 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
               closedObject<NonNullable<HvSocketDevice["HvSocketConfig"]>>({
                 DefaultBindSecurityDescriptor: optional(text),
                 DefaultConnectSecurityDescriptor: optional(text),
-                ServiceTable: optional(
-                  record(
-                    closedObject<HvSocketServiceConfig>({
-                      BindSecurityDescriptor: optional(text),
-                      ConnectSecurityDescriptor: optional(text),
-                      AllowWildcardBinds: optional(truth),
-                      Disabled: optional(truth),
-                    }),
-                    checkGuid,
-                  ),
-                ),
+                ServiceTable: optional(record(checkHvSocketServiceConfig, checkGuid)),
               }),
             ),
           }),

@@ -189,6 +189,12 @@ export const resourcePaths = {
   virtualSmbShares: "VirtualMachine/Devices/VirtualSmb/Shares",
   /** No settings. A named pipe of the host, which a Windows guest opens in the VSMB share IPC$. */
   mappedPipe: (hostPipePath: string): string => `VirtualMachine/Devices/MappedPipes/${hostPipePath}`,
+  /**
+   * Settings: HvSocketServiceConfig to update the entry of a service, which need not exist yet; none to remove it. The
+   * table belongs to a running VM.
+   */
+  hvSocketService: (serviceGuid: string): string =>
+    `VirtualMachine/Devices/HvSocket/HvSocketConfig/ServiceTable/${serviceGuid}`,
   /** Settings: VirtualPciDevice. */
   virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
   /** Settings: NetworkAdapter. The caller chooses the NIC's GUID, by which the guest finds it. */
