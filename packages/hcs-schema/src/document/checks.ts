@@ -172,6 +172,7 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
   SchemaVersion: checkSchemaVersion,
   ShouldTerminateOnLastHandleClosed: optional(truth),
   VirtualMachine: closedObject<VirtualMachine>({
+    Version: optional(virtualMachineCheck("Version")),
     StopOnReset: optional(truth),
     Chipset: closedObject<Chipset>({
       UseUtc: optional(truth),
@@ -183,12 +184,14 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
         }),
       ),
       Uefi: optional(virtualMachineCheck("Uefi")),
+      FirmwareFile: optional(virtualMachineCheck("FirmwareFile")),
     }),
     ComputeTopology: closedObject<ComputeTopology>({
       Memory: closedObject<VirtualMachineMemory>({
         SizeInMB: integer(1),
         AllowOvercommit: optional(truth),
         EnableDeferredCommit: optional(truth),
+        EnableHotHint: optional(truth),
         EnableColdDiscardHint: optional(truth),
         LowMmioGapInMB: optional(unsigned64),
         HighMmioBaseInMB: optional(unsigned64),
@@ -232,12 +235,18 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
           }),
         ),
         ComPorts: optional(record(closedObject<{ readonly NamedPipe: string }>({ NamedPipe: filledText }))),
+        GuestCrashReporting: optional(virtualMachineCheck("GuestCrashReporting")),
+        Keyboard: optional(virtualMachineCheck("Keyboard")),
+        EnhancedModeVideo: optional(virtualMachineCheck("EnhancedModeVideo")),
+        VideoMonitor: optional(virtualMachineCheck("VideoMonitor")),
       }),
     ),
     StorageQoS: optional(
       closedObject<StorageQoS>({ IopsMaximum: optional(unsigned64), BandwidthMaximum: optional(unsigned64) }),
     ),
     GuestState: optional(virtualMachineCheck("GuestState")),
+    RegistryChanges: optional(virtualMachineCheck("RegistryChanges")),
+    DebugOptions: optional(virtualMachineCheck("DebugOptions")),
     SecuritySettings: optional(virtualMachineCheck("SecuritySettings")),
     ResourcePartitionId: optional(checkGuid),
   }),

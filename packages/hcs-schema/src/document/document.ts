@@ -16,12 +16,15 @@ export interface ComputeSystemDocument {
 }
 
 export interface VirtualMachine {
+  readonly Version?: VirtualMachineType<"Version">;
   readonly StopOnReset?: boolean;
   readonly Chipset: Chipset;
   readonly ComputeTopology: ComputeTopology;
   readonly Devices?: Devices;
   readonly StorageQoS?: StorageQoS;
   readonly GuestState?: VirtualMachineType<"GuestState">;
+  readonly RegistryChanges?: VirtualMachineType<"RegistryChanges">;
+  readonly DebugOptions?: VirtualMachineType<"DebugOptions">;
   readonly SecuritySettings?: VirtualMachineType<"SecuritySettings">;
   readonly ResourcePartitionId?: string;
 }
@@ -35,6 +38,7 @@ export interface Chipset {
   readonly UseUtc?: boolean;
   readonly LinuxKernelDirect?: LinuxKernelDirect;
   readonly Uefi?: VirtualMachineType<"Uefi">;
+  readonly FirmwareFile?: VirtualMachineType<"FirmwareFile">;
 }
 
 export interface LinuxKernelDirect {
@@ -53,6 +57,7 @@ export interface VirtualMachineMemory {
   readonly SizeInMB: number;
   readonly AllowOvercommit?: boolean;
   readonly EnableDeferredCommit?: boolean;
+  readonly EnableHotHint?: boolean;
   readonly EnableColdDiscardHint?: boolean;
   readonly LowMmioGapInMB?: number;
   readonly HighMmioBaseInMB?: number;
@@ -75,6 +80,10 @@ export interface Devices {
   readonly VirtualSmb?: VirtualSmbDevice;
   readonly VirtualPci?: { readonly [vmBusGuid: string]: VirtualPciDevice };
   readonly ComPorts?: { readonly [port: string]: { readonly NamedPipe: string } };
+  readonly GuestCrashReporting?: VirtualMachineType<"GuestCrashReporting">;
+  readonly Keyboard?: VirtualMachineType<"Keyboard">;
+  readonly EnhancedModeVideo?: VirtualMachineType<"EnhancedModeVideo">;
+  readonly VideoMonitor?: VirtualMachineType<"VideoMonitor">;
 }
 
 export interface ScsiController {
