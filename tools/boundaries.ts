@@ -46,7 +46,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": { uses: [], types: ["hcs-schema", "lifecycle"] },
-  "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
+  "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
