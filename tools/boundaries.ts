@@ -45,7 +45,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
-  "packages/controller-container-wcow": { uses: [], types: ["hcs-schema", "lifecycle"] },
+  "packages/controller-container-wcow": {
+    uses: [...controller, "container-common"],
+    types: ["controller-process"],
+  },
   "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
