@@ -1,4 +1,5 @@
 export { SandboxError } from "./error.ts";
+export { isCommandInterpreter } from "./process/command-line.ts";
 export {
   type ConnectedStreams,
   type ProcessParameters,
