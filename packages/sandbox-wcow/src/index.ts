@@ -1,4 +1,7 @@
-export { SandboxError } from "@uvm-shim/sandbox-common";
+export { type HostFacts, type RuntimeOptions, SandboxError } from "@uvm-shim/sandbox-common";
+export { containerAnnotationKeys } from "./annotations/annotations.ts";
+export { buildWindowsSandbox, type WindowsSandbox, type WindowsSandboxRequest } from "./document/build.ts";
+export { WindowsPodSize } from "./document/resources.ts";
 export {
   type BlockCim,
   type BlockCims,
@@ -16,6 +19,7 @@ export {
   processParameters,
   type WindowsProcess,
 } from "./process/parameters.ts";
+export { sandboxRole } from "./role.ts";
 export type {
   FileCopy,
   HostPreparation,
