@@ -30,9 +30,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
-  "packages/sandbox-wcow": { uses: [], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-wcow": { uses: ["sandbox-common"], noNode: true },
   "packages/guest-wcow": { uses: ["gcs-bridge", "hcs-schema"] },
-  "packages/sandbox-lcow": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-common": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-lcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/controller-vm": {
     uses: controller,
     tests: ["controller-scsi", "controller-plan9", "controller-vpci", "controller-vsmb"],
@@ -46,7 +47,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": {
-    uses: [...controller, "container-common"],
+    uses: [...controller, "container-common", "sandbox-wcow"],
     types: ["controller-process"],
   },
   "packages/controller-process": { uses: controller },
