@@ -11,7 +11,6 @@ import type {
   ContainerPipes,
   ContainerShares,
   ContainerVm,
-  ProcessDescriber,
   ProcessFactory,
 } from "./types.ts";
 
@@ -30,7 +29,6 @@ export interface WindowsContainerOptions {
   readonly services: ContainerHostServices;
   /** Absent where no container brings endpoints of its own. */
   readonly namespaces?: ContainerNamespaces;
-  readonly describeProcess: ProcessDescriber;
   readonly createProcess: ProcessFactory;
   readonly clock: Clock;
   /** Logs a warning about a request that is not fully met. */

@@ -154,23 +154,6 @@ export interface ContainerNamespaces {
   remove(namespace: string, signal?: AbortSignal): Promise<void>;
 }
 
-/** A process of config.json or of an exec, as parsed JSON whose form is checked. */
-export interface WindowsProcess {
-  readonly terminal?: boolean;
-  readonly consoleSize?: { readonly height: number; readonly width: number };
-  readonly user?: { readonly username?: string };
-  readonly args?: readonly string[];
-  readonly commandLine?: string;
-  readonly env?: readonly string[];
-  readonly cwd?: string;
-}
-
-/** Says how the guest runs a process: by a container's annotations, and the command line's rules. */
-export type ProcessDescriber = (
-  process: WindowsProcess,
-  annotations: { readonly [key: string]: string },
-) => WindowsProcessDescription;
-
 /** One process, init or exec; satisfied by controller-process. */
 export type ContainerProcess = CommonProcess<WindowsProcessDescription>;
 

@@ -11,7 +11,11 @@ const terminate = 9;
 const mostOutput = 64 * 1024;
 
 /** Runs a program of the VM itself, as its system account, to its end. */
-export async function runInVm(guest: ContainerGuest, CommandLine: string, signal?: AbortSignal): Promise<CommandResult> {
+export async function runInVm(
+  guest: ContainerGuest,
+  CommandLine: string,
+  signal?: AbortSignal,
+): Promise<CommandResult> {
   const process = await guest.execute(
     {
       CommandLine,
@@ -45,10 +49,14 @@ export async function succeedInVm(guest: ContainerGuest, commandLine: string, si
 
 export function commandFailed(commandLine: string, { exitCode, output }: CommandResult): ControllerError {
   const said = output.trim() === "" ? "" : `, saying ${JSON.stringify(output.trim().slice(0, 500))}`;
-  return new ControllerError("FailedPrecondition", `${commandLine} ended with ${exitCode} in the VM, expected 0${said}`, {
-    operation: "run in VM",
-    id: commandLine,
-  });
+  return new ControllerError(
+    "FailedPrecondition",
+    `${commandLine} ended with ${exitCode} in the VM, expected 0${said}`,
+    {
+      operation: "run in VM",
+      id: commandLine,
+    },
+  );
 }
 
 /** A path as an argument of the command interpreter, which gives spaces, `&` and the like a meaning of their own. */

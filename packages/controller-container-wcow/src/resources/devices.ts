@@ -1,6 +1,6 @@
 import { reservedStep } from "@uvm-shim/container-common";
 import { ControllerError, type Step } from "@uvm-shim/lifecycle";
-import type { DevicePlan } from "../plan/plan.ts";
+import type { DevicePlan } from "../plan/devices.ts";
 import type { ContainerDevices, ContainerGuest, ContainerShares } from "../types.ts";
 import { commandFailed, quoted, runInVm, succeedInVm } from "./command.ts";
 

@@ -114,7 +114,9 @@ function mountedSteps({ path, layers }: MountedRoot, surroundings: RootSurroundi
   const lookUp: Step = {
     name: `ids of the layers of ${path}`,
     async acquire(signal) {
-      for (const layer of layers) known.push({ Id: await layerId(layer, surroundings, signal), Path: layer });
+      for (const { path: Path, id } of layers) {
+        known.push({ Id: id ?? (await layerId(Path, surroundings, signal)), Path });
+      }
     },
     release: async () => {},
   };
