@@ -1,5 +1,6 @@
 export { type HostFacts, type RuntimeOptions, SandboxError } from "@uvm-shim/sandbox-common";
 export { containerAnnotationKeys } from "./annotations/annotations.ts";
+export { registryValues } from "./annotations/registry-values.ts";
 export { buildWindowsSandbox, type WindowsSandbox, type WindowsSandboxRequest } from "./document/build.ts";
 export { WindowsPodSize } from "./document/resources.ts";
 export {
