@@ -47,7 +47,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": {
-    uses: ["container-common", "hcs-schema", "sandbox-wcow"],
+    uses: ["container-common", "hcs-schema", "sandbox-common", "sandbox-wcow"],
     types: ["lifecycle"],
   },
   "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
