@@ -1,6 +1,11 @@
 import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
+<<<<<<< HEAD
 import { withoutZeros } from "./facts.ts";
 import { podSandboxOf, type SandboxCase } from "./sandbox.ts";
+=======
+import type { Answer } from "./answer.ts";
+import { type ContainerCase, containerAnswer, type StandaloneCase, standaloneAnswer } from "./container.ts";
+>>>>>>> w-cdoc
 
 export interface ProcessCase {
   readonly name: string;
@@ -15,6 +20,7 @@ export interface ProcessCase {
 /** A case of a kind that production code does not make yet. */
 export interface UnbuiltCase {
   readonly name: string;
+<<<<<<< HEAD
   readonly kind: "container" | "standalone";
 }
 
@@ -28,6 +34,29 @@ export interface Answer {
 
 /** What production code makes of a case. */
 export function answerTo(asked: DocumentCase): Answer {
+=======
+  readonly kind: "sandbox";
+}
+
+export type DocumentCase = ProcessCase | ContainerCase | StandaloneCase | UnbuiltCase;
+
+/** What production code makes of a case. */
+export async function answerTo(asked: DocumentCase): Promise<Answer> {
+  switch (asked.kind) {
+    case "process":
+      return parametersOrError(asked);
+    case "container":
+      return await containerAnswer(asked);
+    case "standalone":
+      return await standaloneAnswer(asked);
+    case "sandbox":
+      return { error: `kind: ${asked.kind} has no production code yet; process is expected` };
+  }
+}
+
+function parametersOrError(asked: ProcessCase): Answer {
+  const { process, spec, stdin, stdout, stderr } = asked;
+>>>>>>> w-cdoc
   try {
     return answerOrRefuse(asked);
   } catch (error) {
