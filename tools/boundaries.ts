@@ -55,10 +55,15 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
-  "packages/guest-agent": {
+  "packages/guest-agent-common": {
     uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
-  "packages/guest-agent-windows": { uses: ["child-processes", "gcs-bridge", "hcs-schema"] },
+  "packages/guest-agent": {
+    uses: ["gcs-bridge", "guest-agent-common", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+  },
+  "packages/guest-agent-windows": {
+    uses: ["child-processes", "gcs-bridge", "hcs-schema"],
+  },
   "packages/test-support": { uses: [] },
   "apps/shim-lcow": {
     uses: [

@@ -30,7 +30,8 @@ it("knows what each controller asks of its guest", async () => {
     const { guestRequests } = await runScenario(scenario, []);
     asked.set(scenario.controller, (asked.get(scenario.controller) ?? 0) + guestRequests);
   }
-  expect([...asked].filter(([, requests]) => requests === 0)).toEqual([]);
+  // Shares and pipes of a Windows guest are the host's alone.
+  expect([...asked].filter(([, requests]) => requests === 0)).toEqual([["controller-vsmb", 0]]);
 });
 
 describe("the harness", () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { answerObject, type Check, closedObject, integer, openObject, optional, text } from "../check.ts";
 import { endpointForWindowsGuest, namespaceForWindowsGuest } from "../guest/wcow.ts";
+import { checkWindowsProcessList, checkWindowsStatistics, checkWindowsSystemGuid } from "../guest/wcow-answers.ts";
 import { checkHcnEncapOverhead, checkHcnEndpoint, checkHcnNamespace, checkHcnNetwork } from "../hcn/hcn-checks.ts";
 import { checkHostErrorDocument, checkHostErrorEvent, checkHostProcessStatus, serviceAnswer } from "./answer-checks.ts";
 import { checkComputeSystemProperties, checkSystemExitStatus, checkSystemType } from "./checks.ts";
@@ -89,6 +90,41 @@ const answers: { readonly [check: string]: readonly [read: Check<unknown>, docum
   checkSystemType: [checkSystemType, { SystemType: "Container" }],
   checkMemoryInformation: [checkMemoryInformation, memory],
   checkSystemStatistics: [checkSystemStatistics, statistics],
+  checkWindowsProcessList: [
+    checkWindowsProcessList,
+    {
+      ProcessList: [
+        {
+          ProcessId: 4,
+          ImageName: "cmd.exe",
+          CreateTimestamp: "2026-01-01T00:00:00Z",
+          UserTime100ns: 1,
+          KernelTime100ns: 2,
+          MemoryCommitBytes: 3,
+          MemoryWorkingSetPrivateBytes: 4,
+          MemoryWorkingSetSharedBytes: 5,
+        },
+      ],
+    },
+  ],
+  checkWindowsStatistics: [
+    checkWindowsStatistics,
+    {
+      Statistics: {
+        Timestamp: "2026-01-01T00:00:01Z",
+        ContainerStartTime: "2026-01-01T00:00:00Z",
+        Uptime100ns: 10_000_000,
+        Processor: { TotalRuntime100ns: 3, RuntimeUser100ns: 1, RuntimeKernel100ns: 2 },
+        Memory: {
+          MemoryUsageCommitBytes: 1,
+          MemoryUsageCommitPeakBytes: 2,
+          MemoryUsagePrivateWorkingSetBytes: 3,
+        },
+        Storage: { ReadCountNormalized: 1, ReadSizeBytes: 2, WriteCountNormalized: 3, WriteSizeBytes: 4 },
+      },
+    },
+  ],
+  checkWindowsSystemGuid: [checkWindowsSystemGuid, { SystemGUID: id }],
   checkSystemExitStatus: [
     checkSystemExitStatus,
     {
