@@ -12,6 +12,7 @@ import type { VirtualSwitches } from "./networks/switches.ts";
 import { SystemNetworks } from "./networks/system-networks.ts";
 import { PodGroups } from "./process-guest/pod-groups.ts";
 import { AssignableDevices } from "./system/assignable-devices.ts";
+import { bootFileOf } from "./system/boot.ts";
 import { ComputeSystem } from "./system/compute-system.ts";
 import { DiskClaims, realPath } from "./system/disk-file.ts";
 import { readDocument } from "./system/document.ts";
@@ -43,6 +44,7 @@ const longestSocketPath = 107;
 const shortNameLength = 12;
 const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/${longestHvsocketName}`;
 const longestId = 255;
+const devicePrefix = "\\\\.\\";
 /**
  * A note about the pod's cgroup of a VM, for the host after a killed one. It lies beside the VM's directory: the guest has
  * that as the folder of its sockets, so guests and containers can write there.
@@ -113,7 +115,7 @@ export class EmulatedHost {
       const known = this.#options.kinds.map((candidate) => candidate.name).join(", ");
       throw new HcsFailure(
         "ERROR_NOT_SUPPORTED",
-        `VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath: unsupported kernel ${plan.boot.KernelFilePath}: expected one for a guest of kind ${known}`,
+        `${bootFileOf(plan.boot)}: expected one for a guest of kind ${known}`,
       );
     }
     const cpuGroups = this.#options.cpuGroups ?? new Map<string, string>();
@@ -169,8 +171,9 @@ export class EmulatedHost {
       .map((system) => system.properties());
   }
 
-  /** On Windows each VM needs a grant for a file; here only its existence is checked. */
+  /** On Windows each VM needs a grant for a file; here only its existence is checked, and not that of a device. */
   grantVmAccess(path: string): void {
+    if (path.startsWith(devicePrefix)) return;
     realPath(path, "path");
   }
 

@@ -9,7 +9,6 @@ import type {
 } from "@uvm-shim/hcs-schema";
 import type { EmulatedHandle } from "@uvm-shim/host-protocol";
 import { HostError, ignoreEnded } from "../host-error.ts";
-import { portOf } from "../hvsocket-service.ts";
 import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
 import { connectToGuest, listenForGuest } from "./hvsocket.ts";
@@ -176,7 +175,7 @@ class EmulatedComputeSystem implements ComputeSystem {
 
   async listen(service: HvsocketService): Promise<HvsocketListener> {
     this.#open("listen on hvsocket of");
-    return listenForGuest(this.id, this.#vsockBase, portOf(this.id, service));
+    return listenForGuest(this.id, this.#vsockBase, service);
   }
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {
