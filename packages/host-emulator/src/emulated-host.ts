@@ -5,6 +5,7 @@ import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
 import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol/guest";
 import { messageOf } from "@uvm-shim/lifecycle";
 import type { GuestKind } from "./guest-machine.ts";
+import { GuestServices } from "./guest-services/guest-services.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";
 import { NetworkService } from "./networks/network-service.ts";
@@ -54,6 +55,7 @@ const podGroupSuffix = ".pod-group";
 /** The compute service of the emulated host: its systems by id, and its networks. */
 export class EmulatedHost {
   readonly networks: NetworkService;
+  readonly guestServices: GuestServices;
   readonly #options: EmulatedHostOptions;
   readonly #vmDirectory: string;
   readonly #systems = new Map<string, ComputeSystem>();
@@ -76,6 +78,7 @@ export class EmulatedHost {
       switches: options.switches ?? new LinuxSwitches(),
       ...(options.newGuid === undefined ? {} : { newGuid: options.newGuid }),
     });
+    this.guestServices = new GuestServices(options.newGuid === undefined ? {} : { newGuid: options.newGuid });
     this.#joined = new SystemNetworks(this.networks);
     const file = join(options.stateDirectory, "pod-groups.json");
     this.#podGroups = options.podGroups ?? new PodGroups({ file, report: options.report });
@@ -99,7 +102,7 @@ export class EmulatedHost {
   }
 
   get isEmpty(): boolean {
-    return this.#systems.size === 0 && this.networks.isEmpty;
+    return this.#systems.size === 0 && this.networks.isEmpty && this.guestServices.isEmpty;
   }
 
   create(id: string, document: unknown): ComputeSystem {

@@ -9,8 +9,16 @@ import type {
 } from "@uvm-shim/hcs-schema";
 import type { EmulatedHandle } from "@uvm-shim/host-protocol";
 import { HostError, ignoreEnded } from "../host-error.ts";
-import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
+import type {
+  ComputeHost,
+  ComputeSystem,
+  HostNetworks,
+  HvsocketListener,
+  HvsocketService,
+  WindowsGuestServices,
+} from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
+import { emulatedGuestServices } from "./guest-services.ts";
 import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
@@ -22,11 +30,13 @@ export async function connectEmulatedHost(options: ConnectOptions): Promise<Comp
 
 class EmulatedComputeHost implements ComputeHost {
   readonly networks: HostNetworks;
+  readonly windows: WindowsGuestServices;
   readonly #connection: EmulatorConnection;
 
   constructor(connection: EmulatorConnection) {
     this.#connection = connection;
     this.networks = emulatedNetworks(connection);
+    this.windows = emulatedGuestServices(connection);
   }
 
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem> {

@@ -15,29 +15,21 @@ export interface HvsocketResource {
 
 /** The table of services by GUID in lower case. Sockets are not held to it: the host's own listeners name their VM. */
 export class SystemHvsockets {
-  readonly #isConfigured: boolean;
   readonly #services: Map<string, HvSocketServiceConfig>;
 
   constructor(device: HvSocketDevice | undefined) {
     const { ServiceTable: table = {} } = device?.HvSocketConfig ?? {};
-    this.#isConfigured = device !== undefined;
     this.#services = new Map(Object.entries(table).map(([service, config]) => [service.toLowerCase(), config]));
   }
 
   modify({ service }: HvsocketResource, { RequestType, ResourcePath, Settings }: ModifySettingRequest): void {
-    if (!this.#isConfigured) {
-      throw new HcsFailure(
-        "HCS_E_SYSTEM_NOT_CONFIGURED_FOR_OPERATION",
-        "the document does not have VirtualMachine.Devices.HvSocket",
-      );
-    }
     switch (RequestType) {
       case "Add":
         throw new HcsFailure("E_INVALIDARG", `RequestType: expected "Update" or "Remove" for ${ResourcePath}`);
       case "Update": {
         const config = checkHvSocketServiceConfig(Settings, "Settings");
-        if (allowsNothing(config) && this.#services.delete(service)) return;
-        this.#services.set(service, config);
+        if (allowsNothing(config)) this.#services.delete(service);
+        else this.#services.set(service, config);
         return;
       }
       case "Remove":
@@ -50,7 +42,7 @@ export class SystemHvsockets {
   }
 }
 
-/** Such an update takes a known service out of the table. */
+/** Such an update takes the service out of the table. */
 function allowsNothing({
   BindSecurityDescriptor,
   ConnectSecurityDescriptor,
