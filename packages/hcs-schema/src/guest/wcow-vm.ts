@@ -51,17 +51,19 @@ const systemTime = closedObject<SystemTime>({
 });
 const minutes = optional(integer(-1440, 1440));
 
+export const checkTimeZoneInformation: Check<TimeZoneInformation> = closedObject<TimeZoneInformation>({
+  Bias: minutes,
+  StandardName: optional(text),
+  StandardDate: systemTime,
+  StandardBias: minutes,
+  DaylightName: optional(text),
+  DaylightDate: systemTime,
+  DaylightBias: minutes,
+});
+
 export const checkWindowsUvmConfig: Check<WindowsUvmConfig> = closedObject<WindowsUvmConfig>({
   SystemType: oneOf("Container"),
-  TimeZoneInformation: closedObject<TimeZoneInformation>({
-    Bias: minutes,
-    StandardName: optional(text),
-    StandardDate: systemTime,
-    StandardBias: minutes,
-    DaylightName: optional(text),
-    DaylightDate: systemTime,
-    DaylightBias: minutes,
-  }),
+  TimeZoneInformation: checkTimeZoneInformation,
 });
 
 /** Settings of the service that forwards a Windows guest's logs to the host. */
