@@ -1,11 +1,11 @@
 import type { VirtualMachineType } from "@uvm-shim/hcs-schema";
 import {
   baseOf,
+  cleanPath,
   decodePolicy,
   encodeBase64,
   isAbsolute,
   joinPath,
-  parentOf,
   refuse,
   refusePath,
   secureBootTemplate,
@@ -151,7 +151,8 @@ function bootFiles(context: Context, isolation: IsolationType, scratchLayer: str
   const efi = inFolder("boot.vhd");
   const image = inFolder("rootfs.vhd");
   const stateKey = values.guestStateFile === undefined ? rootKey : keyOf("guestStateFile");
-  const state = values.guestStateFile ?? inFolder(guestStateFiles[isolation]);
+  const named = values.guestStateFile ?? guestStateFiles[isolation];
+  const state = isAbsolute(pathGrammar, named) ? named : inFolder(named);
   requireFile(context, "rootfs[0].source", scratch);
   requireFile(context, rootKey, efi);
   requireFile(context, rootKey, image);
@@ -194,10 +195,10 @@ function refuseSameFiles(
   read: readonly string[],
   copies: readonly { readonly key: string; readonly from: string; readonly to: string }[],
 ): void {
-  const same = (path: string): string =>
-    pathGrammar === "windows"
-      ? joinPath(pathGrammar, parentOf(pathGrammar, path), baseOf(pathGrammar, path)).toLowerCase()
-      : path;
+  const same = (path: string): string => {
+    const cleaned = cleanPath(pathGrammar, path);
+    return pathGrammar === "windows" ? cleaned.toLowerCase() : cleaned;
+  };
   const taken = new Set(read.map(same));
   for (const { key, from, to } of copies) {
     if (taken.has(same(to))) refusePath(key, from, `another name: the VM's copy would be ${to}, which is in use`);
@@ -205,17 +206,17 @@ function refuseSameFiles(
   }
 }
 
-/** An empty path asks for no file. */
+/** An empty name asks for no file. The names alone are of files in the boot folder, as for Linux sandboxes. */
 function referenceFile(
   context: Context,
   name: "referenceInfoFile" | "hashEnvelopeReferenceInfoFile",
   byDefault: string,
 ): string {
   const { values, host } = context;
-  const path = values[name];
-  if (path === undefined) return joinPath(host.pathGrammar, bootFolder(context), byDefault);
-  if (path !== "" && !isAbsolute(host.pathGrammar, path)) refusePath(keyOf(name), path, "an absolute path, or none");
-  return path;
+  const file = values[name] ?? byDefault;
+  return file === "" || isAbsolute(host.pathGrammar, file)
+    ? file
+    : joinPath(host.pathGrammar, bootFolder(context), file);
 }
 
 function preservedFiles(
