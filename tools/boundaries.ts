@@ -30,9 +30,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
-  "packages/sandbox-wcow": { uses: [], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-wcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/guest-wcow": { uses: ["gcs-bridge", "hcs-schema"] },
-  "packages/sandbox-lcow": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-common": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-lcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/controller-vm": {
     uses: controller,
     tests: ["controller-scsi", "controller-plan9", "controller-vpci", "controller-vsmb"],
@@ -43,8 +44,18 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-vpci": { uses: controller },
   "packages/controller-vsmb": { uses: controller },
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
-  "packages/controller-container": { uses: controller, types: ["controller-process"] },
-  "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
+  "packages/container-common": { uses: controller, types: ["controller-process"] },
+  "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
+  "packages/controller-container-wcow": {
+<<<<<<< HEAD
+    uses: [...controller, "container-common", "sandbox-wcow"],
+    types: ["controller-process"],
+=======
+    uses: ["container-common", "hcs-schema", "sandbox-common", "sandbox-wcow"],
+    types: ["lifecycle"],
+>>>>>>> w-cdoc
+  },
+  "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
@@ -74,12 +85,15 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     tests: ["guest-wcow"],
   },
   "packages/test-support": { uses: [] },
+  "packages/platform-common": {
+    uses: ["hcs-bindings", "host-protocol", "lifecycle", "shim"],
+    types: ["controller-network", "controller-process", "hcs-schema", "sandbox-common"],
+  },
   "apps/shim-lcow": {
     uses: [
+      "platform-common",
       "shim",
       "lifecycle",
-      "host-protocol",
-      "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",
       "controller-vm",
@@ -91,7 +105,8 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "controller-container",
       "controller-pod",
     ],
-    types: ["hcs-schema"],
+    types: ["hcs-schema", "hcs-bindings"],
+    tests: ["host-protocol", "hcs-bindings"],
   },
   "apps/shim-wcow": { uses: ["shim"] },
 };

@@ -20,6 +20,7 @@ export {
 } from "./check.ts";
 export * from "./document/answer-checks.ts";
 export * from "./document/checks.ts";
+export * from "./document/credential-guard.ts";
 export * from "./document/document.ts";
 export * from "./document/resource-checks.ts";
 export * from "./document/resources.ts";
@@ -44,4 +45,5 @@ export { isMistyped } from "./mistyped.ts";
 export * from "./oci/oci.ts";
 export * from "./oci/oci-devices.ts";
 export * from "./oci/oci-resources.ts";
+export * from "./oci/oci-windows.ts";
 export * from "./wellknown.ts";

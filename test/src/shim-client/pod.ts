@@ -6,7 +6,7 @@ import { parseMountinfo } from "../leaks/mountinfo.ts";
 import type { ClientStdio } from "./client-stdio.ts";
 import { EventSink } from "./events.ts";
 import { deleteShim, Sandbox, ShimClient, type ShimIdentity, Task } from "./shim.ts";
-import { containerSpec, type ProcessOptions, processSpec, type Specification, sandboxSpec } from "./spec.ts";
+import { linuxSpecs, type PodSpecs, type ProcessOptions, type Specification } from "./spec.ts";
 import { makeStdio } from "./stdio.ts";
 
 export const PHASES = ["start", "create sandbox", "boot", "create", "start task", "delete", "stop", "end"] as const;
@@ -37,6 +37,14 @@ export interface PodOptions extends Pick<ShimIdentity, "dialect" | "containerdSo
   readonly configuration?: runtime.v1.PodSandboxConfig.Input;
   /** `containerd.runhcs.v1.Options`, encoded. */
   readonly runtimeOptions?: Uint8Array;
+  /** By default those of Linux. */
+  readonly specs?: PodSpecs;
+  /** The API by which the sandbox is made; by the Task API, as a task of its own. */
+  readonly form?: "Sandbox API" | "Task API";
+  /** Of the sandbox's own task. */
+  readonly rootfs?: readonly Mount[];
+  /** GUID of the HCN namespace that the specification of the sandbox names. */
+  readonly networkNamespace?: string;
   readonly signal?: AbortSignal;
   readonly observer?: PhaseObserver;
 }
@@ -55,7 +63,9 @@ export interface ContainerOptions extends ProcessOptions {
 const { PodSandboxConfig } = runtime.v1;
 const NAMESPACE = "pods";
 const PROCESS_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Process";
+const OPTIONS_TYPE = "containerd.runhcs.v1.Options";
 const STOP_SECONDS = 10;
+const SIGKILL = 9;
 
 /** A pod behind a shim of its own, run as containerd runs a sandbox and its containers. */
 export class Pod {
@@ -76,9 +86,13 @@ export class Pod {
   /** Starts the shim, creates the sandbox and boots its VM; what fails leaves nothing. */
   static async run(options: PodOptions): Promise<Pod> {
     const { directory, id, executable, environment, runtimeOptions, dialect, containerdSocket } = options;
+    const { annotations, networkNamespace, specs = linuxSpecs } = options;
     const bundle = join(directory, id);
     const eventSocket = eventSocketIn(directory);
-    makeBundle(bundle, sandboxSpec(options.annotations));
+    makeBundle(
+      bundle,
+      specs.sandbox({ id, ...(annotations && { annotations }), ...(networkNamespace && { networkNamespace }) }),
+    );
     const sink = await EventSink.listen(eventSocket);
     const identity: ShimIdentity = {
       ...{ executable, namespace: NAMESPACE, id, bundle, eventSocket },
@@ -92,13 +106,7 @@ export class Pod {
       const shim = await timed(options, "start", () => ShimClient.start(identity, options.signal));
       const started = new Pod(options, identity, shim, sink);
       pod = started;
-      const { annotations = {}, netnsPath = "", configuration } = options;
-      const request = {
-        ...{ sandboxId: id, bundlePath: bundle, annotations, netnsPath },
-        ...(configuration && { options: podConfiguration(configuration) }),
-      };
-      await timed(options, "create sandbox", () => shim.call(Sandbox, "CreateSandbox", request, callOptions(options)));
-      await timed(options, "boot", () => shim.call(Sandbox, "StartSandbox", { sandboxId: id }, callOptions(options)));
+      await (options.form === "Task API" ? started.#createTask() : started.#createSandbox());
       return started;
     } catch (error) {
       if (pod === undefined) {
@@ -110,11 +118,34 @@ export class Pod {
     }
   }
 
+  async #createSandbox(): Promise<void> {
+    const { id: sandboxId, annotations = {}, netnsPath = "", configuration } = this.#options;
+    const request = {
+      ...{ sandboxId, bundlePath: this.identity.bundle, annotations, netnsPath },
+      ...(configuration && { options: podConfiguration(configuration) }),
+    };
+    const options = callOptions(this.#options);
+    await this.timed("create sandbox", () => this.shim.call(Sandbox, "CreateSandbox", request, options));
+    await this.timed("boot", () => this.shim.call(Sandbox, "StartSandbox", { sandboxId }, options));
+  }
+
+  async #createTask(): Promise<void> {
+    const { id, rootfs = [], runtimeOptions: value } = this.#options;
+    const request = {
+      ...{ id, bundle: this.identity.bundle, rootfs },
+      ...(value && { options: { type_url: OPTIONS_TYPE, value } }),
+    };
+    const options = callOptions(this.#options);
+    await this.timed("create sandbox", () => this.shim.call(Task, "Create", request, options));
+    await this.timed("boot", () => this.shim.call(Task, "Start", { id }, options));
+  }
+
   /** Creates a container; start it, and delete it when it has ended. */
   async createContainer(options: ContainerOptions): Promise<PodContainer> {
     const { id, rootfs, terminal = false } = options;
     const bundle = join(this.#options.directory, id);
-    const specification = containerSpec({ ...options, hostname: id, cgroup: `/${NAMESPACE}/${id}` });
+    const { id: podId, specs = linuxSpecs } = this.#options;
+    const specification = specs.container({ ...options, podId, hostname: id, cgroup: `/${NAMESPACE}/${id}` });
     makeBundle(bundle, options.change?.(specification) ?? specification);
     this.#bundles.add(bundle);
     const stdio = await makeStdio(bundle, "init", terminal);
@@ -149,6 +180,10 @@ export class Pod {
     this.#bundles.delete(bundle);
   }
 
+  get specs(): PodSpecs {
+    return this.#options.specs ?? linuxSpecs;
+  }
+
   /** The serving process. */
   async shimPid(): Promise<number> {
     return (await this.shim.call(Task, "Connect", { id: this.#options.id })).shimPid;
@@ -156,13 +191,26 @@ export class Pod {
 
   /** Stops the sandbox, lets the shim end, and runs `delete`. */
   async remove(): Promise<void> {
-    const sandboxId = this.#options.id;
-    await this.timed("stop", () => this.shim.call(Sandbox, "StopSandbox", { sandboxId, timeoutSecs: STOP_SECONDS }));
+    const { id, form } = this.#options;
+    await this.timed("stop", () => (form === "Task API" ? this.#killTask() : this.#stopSandbox()));
     await this.timed("end", async () => {
-      await this.shim.call(Sandbox, "ShutdownSandbox", { sandboxId });
+      await (form === "Task API"
+        ? this.shim.call(Task, "Shutdown", { id })
+        : this.shim.call(Sandbox, "ShutdownSandbox", { sandboxId: id }));
       await this.shim.closed;
       await this.abandon();
     });
+  }
+
+  async #stopSandbox(): Promise<void> {
+    await this.shim.call(Sandbox, "StopSandbox", { sandboxId: this.#options.id, timeoutSecs: STOP_SECONDS });
+  }
+
+  async #killTask(): Promise<void> {
+    const { id } = this.#options;
+    await this.shim.call(Task, "Kill", { id, signal: SIGKILL, all: true });
+    await this.shim.call(Task, "Wait", { id });
+    await this.shim.call(Task, "Delete", { id });
   }
 
   /** Runs `delete`, whatever state the sandbox is in. Repeatable. */
@@ -228,7 +276,7 @@ export class PodContainer {
     options: ProcessOptions,
     stdio: { readonly stdin?: string; readonly stdout?: string; readonly stderr?: string },
   ): Promise<void> {
-    const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(processSpec(options))) };
+    const spec = { type_url: PROCESS_TYPE, value: Buffer.from(JSON.stringify(this.#pod.specs.process(options))) };
     const request = { id: this.id, execId, spec, terminal: options.terminal ?? false, ...stdio };
     await this.#pod.shim.call(Task, "Exec", request, this.#options);
   }

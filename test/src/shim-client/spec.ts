@@ -11,7 +11,7 @@ export interface ProcessOptions {
 export interface Specification {
   readonly process: { readonly [field: string]: unknown };
   readonly mounts: readonly object[];
-  readonly linux: { readonly [field: string]: unknown };
+  readonly linux?: { readonly [field: string]: unknown };
   readonly [field: string]: unknown;
 }
 
@@ -64,3 +64,28 @@ export function containerSpec(
 export function sandboxSpec(annotations: { readonly [key: string]: string } = {}): object {
   return { ociVersion: "1.1.0", hostname: "pod", annotations, linux: {} };
 }
+
+/** What a pod of some platform has in its bundles. */
+export interface PodSpecs {
+  process(options: ProcessOptions): object;
+  container(
+    options: ProcessOptions & {
+      readonly hostname: string;
+      readonly podId: string;
+      readonly cgroup: string;
+      readonly networkNamespace?: string;
+    },
+  ): Specification;
+  sandbox(options: {
+    readonly id: string;
+    readonly annotations?: { readonly [key: string]: string };
+    /** GUID of the HCN namespace, where the specification names it. */
+    readonly networkNamespace?: string;
+  }): object;
+}
+
+export const linuxSpecs: PodSpecs = {
+  process: processSpec,
+  container: containerSpec,
+  sandbox: ({ annotations }) => sandboxSpec(annotations),
+};
