@@ -1,6 +1,6 @@
 /** A Windows VM on an emulated host of its own, driven call by call, with no controller or shim around it. */
 import { randomUUID } from "node:crypto";
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -33,6 +33,8 @@ export class LoneWindowsVm {
   /** The layer that the VM has booted from. */
   readonly base: string;
 
+  #isLost = false;
+
   private constructor(parts: Pick<LoneWindowsVm, "directory" | "host" | "system" | "guest" | "base">) {
     this.directory = parts.directory;
     this.host = parts.host;
@@ -44,10 +46,7 @@ export class LoneWindowsVm {
   static async boot(name: string): Promise<LoneWindowsVm> {
     const base = await baseLayer();
     const directory = mkdtempSync(join(tmpdir(), "w-"));
-    const host = await connectEmulatedHost({
-      socketPath: join(directory, "host.sock"),
-      start: { command: process.execPath, args: [hostProgram], env: { [hostVariables.idleMs]: "100" } },
-    });
+    const host = await LoneWindowsVm.connect(directory);
     try {
       const scratch = join(directory, "vm.vhdx");
       copyFileSync(join(base, "UtilityVM", "SystemTemplate.vhdx"), scratch);
@@ -75,16 +74,40 @@ export class LoneWindowsVm {
     }
   }
 
+  /** A client of the host in this directory, which is started if it does not run. */
+  static connect(directory: string): Promise<ComputeHost> {
+    const remember = `echo $$ >${directory}/host.pid; exec "$@"`;
+    return connectEmulatedHost({
+      socketPath: join(directory, "host.sock"),
+      start: {
+        command: "/bin/sh",
+        args: ["-c", remember, "sh", process.execPath, hostProgram],
+        env: { [hostVariables.idleMs]: "100" },
+      },
+    });
+  }
+
+  /** Ends the host as a crash would. */
+  killHost(): void {
+    this.#isLost = true;
+    process.kill(Number(readFileSync(join(this.directory, "host.pid"), "utf8")), "SIGKILL");
+  }
+
   get services(): NonNullable<ComputeHost["windows"]> {
     return servicesOf(this.host);
   }
 
   /** Adds a VSMB share; returns its path in the guest. */
-  async share(name: string, path: string, options: VirtualSmbShareOptions = {}): Promise<string> {
+  async share(
+    name: string,
+    path: string,
+    options: VirtualSmbShareOptions = {},
+    files?: readonly string[],
+  ): Promise<string> {
     await this.system.modify({
       ResourcePath: resourcePaths.virtualSmbShares,
       RequestType: "Add",
-      Settings: { Name: name, Path: path, Options: options },
+      Settings: { Name: name, Path: path, Options: options, ...(files !== undefined && { AllowedFiles: files }) },
     });
     return `${windowsGuestPaths.vsmbShares}\\${name}`;
   }
@@ -111,8 +134,10 @@ export class LoneWindowsVm {
 
   async close(): Promise<void> {
     await this.guest.close();
-    await this.system.terminate();
-    await this.system.close();
+    if (!this.#isLost) {
+      await this.system.terminate();
+      await this.system.close();
+    }
     await this.host.close();
     rmSync(this.directory, { recursive: true });
   }
