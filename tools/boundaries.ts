@@ -47,13 +47,8 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": {
-<<<<<<< HEAD
-    uses: [...controller, "container-common", "sandbox-wcow"],
+    uses: [...controller, "container-common", "sandbox-common", "sandbox-wcow"],
     types: ["controller-process"],
-=======
-    uses: ["container-common", "hcs-schema", "sandbox-common", "sandbox-wcow"],
-    types: ["lifecycle"],
->>>>>>> w-cdoc
   },
   "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },

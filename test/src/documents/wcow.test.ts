@@ -13,16 +13,6 @@ function read(name: string): unknown {
 
 const cases = read("cases.json") as readonly DocumentCase[];
 const golden = read("golden.json") as Readonly<Record<string, Answer>>;
-<<<<<<< HEAD
-const built = cases.filter((asked) => asked.kind === "process" || asked.kind === "sandbox");
-
-/** What is compared; the golden file has more, which no one document decides. */
-function shownOf({ parameters, document }: Answer = {}): readonly unknown[] {
-  return [parameters, document];
-}
-=======
-const built = cases.filter((asked) => asked.kind !== "sandbox");
->>>>>>> w-cdoc
 
 async function agrees(asked: DocumentCase): Promise<boolean> {
   const answer = await answerTo(asked);
@@ -30,11 +20,7 @@ async function agrees(asked: DocumentCase): Promise<boolean> {
   // Of upstream's errors only that one comes is compared: the texts are our own.
   if (expected?.error !== undefined) return answer.error !== undefined;
   try {
-<<<<<<< HEAD
-    deepStrictEqual(shownOf(answer), shownOf(expected));
-=======
     deepStrictEqual(comparable(answer), comparable(expected ?? {}));
->>>>>>> w-cdoc
     return true;
   } catch {
     return false;
@@ -46,7 +32,7 @@ function comparable({ parameters, document, containerId }: Answer): unknown {
 }
 
 describe("documents for Windows against upstream's", () => {
-  it.each(built.map((asked) => ({ name: asked.name, asked })))("$name", async ({ name, asked }) => {
+  it.each(cases.map((asked) => ({ name: asked.name, asked })))("$name", async ({ name, asked }) => {
     const reason = differences[name];
     expect(await agrees(asked), reason === undefined ? "no reason to differ" : `stale reason: ${reason}`).toBe(
       reason === undefined,
@@ -54,7 +40,7 @@ describe("documents for Windows against upstream's", () => {
   });
 
   it("has reasons for known cases only", () => {
-    const names = new Set(built.map((asked) => asked.name));
+    const names = new Set(cases.map((asked) => asked.name));
     expect(Object.keys(differences).filter((name) => !names.has(name))).toEqual([]);
   });
 

@@ -19,6 +19,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
+import { type ContainerNotification, GcsBridgeClient } from "@uvm-shim/gcs-bridge";
 import { WindowsGuest } from "@uvm-shim/guest-wcow";
 import { utcTimeZone, vsockServiceGuid, windowsHvsocketServices } from "@uvm-shim/hcs-schema";
 import { hostServicePath } from "@uvm-shim/host-protocol";
@@ -63,6 +64,7 @@ export class TestMachine {
   readonly folder = mkdtempSync(join(tmpdir(), "windows-machine-"));
   readonly logLines: string[] = [];
   readonly warnings: string[] = [];
+  readonly notifications: ContainerNotification[] = [];
   console = "";
   readonly #options: MachineOptions;
   readonly #groups: readonly string[];
@@ -71,6 +73,7 @@ export class TestMachine {
   #child: ChildProcess | undefined;
   #ended: Promise<unknown> = Promise.resolve();
   #guest: WindowsGuest | undefined;
+  #client: GcsBridgeClient | undefined;
 
   private constructor(options: MachineOptions) {
     this.#options = options;
@@ -95,6 +98,16 @@ export class TestMachine {
   get guest(): WindowsGuest {
     if (this.#guest === undefined) throw new Error("the machine has no bridge");
     return this.#guest;
+  }
+
+  /** A client that says what no guest of the shim says. */
+  async connectPlainly(): Promise<GcsBridgeClient> {
+    const client = new GcsBridgeClient((await this.accept(windowsHvsocketServices.gcs)), {
+      newActivityId: () => "11111111-2222-3333-4444-555555555555",
+      onNotification: (notification) => this.notifications.push(notification),
+    });
+    this.#client = client;
+    return client;
   }
 
   async connect(): Promise<WindowsGuest> {
@@ -159,6 +172,7 @@ export class TestMachine {
   /** Cuts the power, and removes everything of the machine. */
   async powerOff(): Promise<void> {
     await this.#guest?.close();
+    await this.#client?.close();
     const child = this.#child;
     if (child !== undefined) {
       (child.stdio[powerDescriptor] as Duplex).destroy();
