@@ -47,7 +47,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": {
-    uses: [...controller, "container-common", "sandbox-wcow"],
+    uses: [...controller, "container-common", "sandbox-common", "sandbox-wcow"],
     types: ["controller-process"],
   },
   "packages/controller-process": { uses: controller },

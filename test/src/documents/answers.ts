@@ -1,4 +1,6 @@
 import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
+import type { Answer } from "./answer.ts";
+import { type ContainerCase, containerAnswer, type StandaloneCase, standaloneAnswer } from "./container.ts";
 
 export interface ProcessCase {
   readonly name: string;
@@ -13,24 +15,21 @@ export interface ProcessCase {
 /** A case of a kind that production code does not make yet. */
 export interface UnbuiltCase {
   readonly name: string;
-  readonly kind: "sandbox" | "container" | "standalone";
+  readonly kind: "sandbox";
 }
 
-export type DocumentCase = ProcessCase | UnbuiltCase;
-
-export interface Answer {
-  readonly parameters?: unknown;
-  readonly error?: string;
-}
+export type DocumentCase = ProcessCase | ContainerCase | StandaloneCase | UnbuiltCase;
 
 /** What production code makes of a case. */
-export function answerTo(asked: DocumentCase): Answer {
+export async function answerTo(asked: DocumentCase): Promise<Answer> {
   switch (asked.kind) {
     case "process":
       return parametersOrError(asked);
-    case "sandbox":
     case "container":
+      return await containerAnswer(asked);
     case "standalone":
+      return await standaloneAnswer(asked);
+    case "sandbox":
       return { error: `kind: ${asked.kind} has no production code yet; process is expected` };
   }
 }
