@@ -74,7 +74,7 @@ export function addHostFiles({ kinds, texts }: FakeFiles): void {
   texts.set("C:\\data\\one.txt", "one");
 }
 
-const deviceUtil = "C:\\shim\\device-util.exe";
+export const deviceUtil = "C:\\shim\\device-util.exe";
 
 /** A container controller with fakes of host, guest and processes. */
 export class ContainerBench {
