@@ -46,8 +46,11 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
-  "packages/controller-container-wcow": { uses: [], types: ["hcs-schema", "lifecycle"] },
-  "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
+  "packages/controller-container-wcow": {
+    uses: [...controller, "container-common", "sandbox-common", "sandbox-wcow"],
+    types: ["controller-process"],
+  },
+  "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
@@ -58,17 +61,25 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
-  "packages/guest-agent": {
+  "packages/guest-agent-common": {
     uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
-  "packages/guest-agent-windows": { uses: ["child-processes", "gcs-bridge", "hcs-schema"] },
+  "packages/guest-agent": {
+    uses: ["gcs-bridge", "guest-agent-common", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+  },
+  "packages/guest-agent-windows": {
+    uses: ["child-processes", "gcs-bridge", "hcs-schema"],
+  },
   "packages/test-support": { uses: [] },
+  "packages/platform-common": {
+    uses: ["hcs-bindings", "host-protocol", "lifecycle", "shim"],
+    types: ["controller-network", "controller-process", "hcs-schema", "sandbox-common"],
+  },
   "apps/shim-lcow": {
     uses: [
+      "platform-common",
       "shim",
       "lifecycle",
-      "host-protocol",
-      "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",
       "controller-vm",
@@ -80,7 +91,8 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "controller-container",
       "controller-pod",
     ],
-    types: ["hcs-schema"],
+    types: ["hcs-schema", "hcs-bindings"],
+    tests: ["host-protocol", "hcs-bindings"],
   },
   "apps/shim-wcow": { uses: ["shim"] },
 };

@@ -27,6 +27,7 @@ export const keepers: readonly string[] = [
   "oci/oci-devices",
   "oci/oci-linux",
   "oci/oci-resources",
+  "oci/oci-windows",
 ].map((name) => `packages/hcs-schema/src/${name}.ts`);
 
 /** Where checks are declared to copy. */

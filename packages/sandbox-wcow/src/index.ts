@@ -12,6 +12,7 @@ export {
   type RootfsMount,
   type WindowsLayers,
 } from "./layers.ts";
+export { isCommandInterpreter } from "./process/command-line.ts";
 export {
   type ConnectedStreams,
   type ProcessParameters,

@@ -1,4 +1,6 @@
 import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
+import type { Answer } from "./answer.ts";
+import { type ContainerCase, containerAnswer, type StandaloneCase, standaloneAnswer } from "./container.ts";
 import { withoutZeros } from "./facts.ts";
 import { podSandboxOf, type SandboxCase } from "./sandbox.ts";
 
@@ -12,41 +14,32 @@ export interface ProcessCase {
   readonly stderr: boolean;
 }
 
-/** A case of a kind that production code does not make yet. */
-export interface UnbuiltCase {
-  readonly name: string;
-  readonly kind: "container" | "standalone";
-}
-
-export type DocumentCase = ProcessCase | ({ readonly kind: "sandbox" } & SandboxCase) | UnbuiltCase;
-
-export interface Answer {
-  readonly document?: unknown;
-  readonly parameters?: unknown;
-  readonly error?: string;
-}
+export type DocumentCase = ProcessCase | ({ readonly kind: "sandbox" } & SandboxCase) | ContainerCase | StandaloneCase;
 
 /** What production code makes of a case. */
-export function answerTo(asked: DocumentCase): Answer {
+export async function answerTo(asked: DocumentCase): Promise<Answer> {
+  switch (asked.kind) {
+    case "process":
+      return orRefusal(() => parametersOf(asked));
+    case "sandbox":
+      return orRefusal(() => ({ document: withoutZeros(podSandboxOf(asked).document) }));
+    case "container":
+      return await containerAnswer(asked);
+    case "standalone":
+      return await standaloneAnswer(asked);
+  }
+}
+
+function orRefusal(make: () => Answer): Answer {
   try {
-    return answerOrRefuse(asked);
+    return make();
   } catch (error) {
     if (error instanceof SandboxError) return { error: error.message };
     throw error;
   }
 }
 
-function answerOrRefuse(asked: DocumentCase): Answer {
-  switch (asked.kind) {
-    case "process": {
-      const { process, spec, stdin, stdout, stderr } = asked;
-      const annotations = spec?.annotations ?? {};
-      return { parameters: processParameters({ process, annotations, streams: { stdin, stdout, stderr } }) };
-    }
-    case "sandbox":
-      return { document: withoutZeros(podSandboxOf(asked).document) };
-    case "container":
-    case "standalone":
-      return { error: `kind: ${asked.kind} has no production code yet; process and sandbox are expected` };
-  }
+function parametersOf({ process, spec, stdin, stdout, stderr }: ProcessCase): Answer {
+  const annotations = spec?.annotations ?? {};
+  return { parameters: processParameters({ process, annotations, streams: { stdin, stdout, stderr } }) };
 }

@@ -7,4 +7,8 @@ export const differences: Readonly<Record<string, string>> = {
   "confidential-writable-efi-copy-there": "the same of the EFI disk",
   "start-log-sources-not-base64": "upstream starts without logs; here every wrong value is refused",
   "process-console-size-huge": "upstream lets a size above 31 bits become negative; here it is refused",
+  "container-mount-sandbox-up": "upstream lets a sandbox:// path leave C:\\SandboxMounts; here it is refused",
+  "container-storage-wraps": "upstream cuts limits to 32 bits; here larger ones are refused",
+  "container-registry-values": "the annotation is not read yet",
+  "standalone-no-utility-vm": "the virtual machine of a single container is not planned yet",
 };

@@ -1,0 +1,139 @@
+import { isMistyped } from "@uvm-shim/hcs-schema";
+import type { Refuse } from "@uvm-shim/lifecycle";
+import { boolean, int32, integer, type Reader, SandboxError, text } from "@uvm-shim/sandbox-common";
+
+export type Annotations = { readonly [key: string]: string };
+
+const tenThousandths = integer(0, 10_000);
+const megabytes = integer(0, Number.MAX_SAFE_INTEGER);
+
+/** Paths separated by commas; none for the empty text. */
+const paths: Reader<readonly string[]> = (key, list) => (list === "" ? [] : text(key, list).split(","));
+
+/** Read where it counts. */
+const anyText: Reader<string> = (_key, given) => given;
+
+/** DumpType of Windows Error Reporting. */
+const dumpTypes: ReadonlyMap<string, number> = new Map([
+  ["", 2],
+  ["full", 2],
+  ["mini", 1],
+]);
+
+const container = "io.microsoft.container.";
+
+/** The annotations that decide what a container is, by the name that the planner uses: the key, and how it is read. */
+const known = {
+  processorCount: [`${container}processor.count`, int32],
+  processorLimit: [`${container}processor.limit`, tenThousandths],
+  processorWeight: [`${container}processor.weight`, tenThousandths],
+  memoryInMb: [`${container}memory.sizeinmb`, megabytes],
+  bandwidthMaximum: [`${container}storage.qos.bandwidthmaximum`, int32],
+  iopsMaximum: [`${container}storage.qos.iopsmaximum`, int32],
+  processDumpLocation: [`${container}processdumplocation`, text],
+  processDumpType: ["io.microsoft.wcow.processdumptype", text],
+  processDumpCount: ["io.microsoft.wcow.processdumpcount", text],
+  deviceExtensions: [`${container}wcow.deviceextensions`, paths],
+  registryValues: [`${container}wcow.test-registry-annotation`, anyText],
+  disableGmsa: [`${container}wcow.gmsa.disable`, boolean],
+  kernelDrivers: ["io.microsoft.virtualmachine.kerneldrivers", paths],
+  noWritableFileShares: ["io.microsoft.virtualmachine.fileshares.disablewritable", boolean],
+  noDirectMap: ["io.microsoft.virtualmachine.wcow.virtualSMB.nodirectmap", boolean],
+  disableUnsafeOperations: ["io.microsoft.disable-unsafe-operations", boolean],
+  disableHostProcess: ["microsoft.com/disable-hostprocess-container", boolean],
+  hostProcess: ["microsoft.com/hostprocess-container", boolean],
+  hostProcessInheritsUser: ["microsoft.com/hostprocess-inherit-user", boolean],
+  hostProcessRoot: ["microsoft.com/hostprocess-rootfs-location", text],
+  type: ["io.kubernetes.cri.container-type", text],
+  sandboxId: ["io.kubernetes.cri.sandbox-id", text],
+} as const satisfies { readonly [name: string]: readonly [string, Reader<unknown>] };
+
+type Known = typeof known;
+export type AnnotationName = keyof Known;
+export type AnnotationValues = { readonly [Name in AnnotationName]?: ReturnType<Known[Name][1]> };
+
+/** Every annotation that decides what a Windows container is. */
+export const windowsContainerAnnotationKeys: readonly string[] = Object.values(known).map(([key]) => key);
+
+export function keyOf(name: AnnotationName): string {
+  return known[name][0];
+}
+
+/** One annotation that is wrong. Only what looks like a mistyped number or word is shown: others may be secrets. */
+export function wrongAnnotation(name: AnnotationName, given: string, expected: string, refuse: Refuse): Error {
+  const shown = isMistyped(given) ? JSON.stringify(given) : `a text of ${given.length} characters`;
+  return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${shown}, expected ${expected}`);
+}
+
+/** As `wrongAnnotation`, for paths of this machine or the guest, which are no secrets. */
+export function wrongPath(name: AnnotationName, path: string, expected: string, refuse: Refuse): Error {
+  const shown = JSON.stringify(path.slice(0, 300));
+  return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${shown}, expected ${expected}`);
+}
+
+/** Runs a reader of sandbox-common; its error becomes one of this operation. */
+export function refusingAs<T>(subject: string, read: () => T, refuse: Refuse): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SandboxError) throw refuse(error.code, `${subject}${error.message}`, error);
+    throw error;
+  }
+}
+
+export function readAnnotations(annotations: Annotations, refuse: Refuse): AnnotationValues {
+  const values: { [name: string]: unknown } = {};
+  for (const name of Object.keys(known) as AnnotationName[]) {
+    const given = annotations[keyOf(name)];
+    if (given === undefined) continue;
+    const [key, read]: readonly [string, Reader<unknown>] = known[name];
+    values[name] = refusingAs("annotation ", () => read(key, given), refuse);
+  }
+  return values;
+}
+
+/** Whether annotations that were checked elsewhere say yes. */
+export function isTrueIn(annotations: Annotations, name: AnnotationName): boolean {
+  const key = keyOf(name);
+  const given = annotations[key];
+  try {
+    return given !== undefined && boolean(key, given);
+  } catch {
+    return false;
+  }
+}
+
+/** What `disable-unsafe-operations` stands for. */
+const unsafeOperations = ["disableGmsa", "noWritableFileShares", "noDirectMap", "disableHostProcess"] as const;
+
+/** The annotations with those that others stand for. An expansion must not contradict what is written. */
+export function expandedAnnotations(annotations: Annotations, refuse: Refuse): Annotations {
+  const all = annotations[keyOf("disableUnsafeOperations")];
+  if (all === undefined) return annotations;
+  for (const name of unsafeOperations) {
+    const given = annotations[keyOf(name)];
+    if (given === undefined || given === all) continue;
+    const expected = `${JSON.stringify(all.slice(0, 60))}, as ${keyOf("disableUnsafeOperations")} says`;
+    throw wrongAnnotation(name, given, expected, refuse);
+  }
+  return { ...annotations, ...Object.fromEntries(unsafeOperations.map((name) => [keyOf(name), all])) };
+}
+
+/** Whether a pod's annotations, unexpanded, forbid something. */
+export function isForbiddenIn(pod: Annotations, name: (typeof unsafeOperations)[number]): boolean {
+  return isTrueIn(pod, name) || isTrueIn(pod, "disableUnsafeOperations");
+}
+
+export function dumpTypeOf(given: string, refuse: Refuse): number {
+  const type = dumpTypes.get(given);
+  if (type === undefined) throw wrongAnnotation("processDumpType", given, "full or mini", refuse);
+  return type;
+}
+
+const defaultDumpCount = 10;
+const positive = integer(1, 2 ** 31 - 1);
+
+export function dumpCountOf(given: string, refuse: Refuse): number {
+  if (given === "") return defaultDumpCount;
+  return refusingAs("annotation ", () => positive(keyOf("processDumpCount"), given), refuse);
+}
