@@ -43,7 +43,10 @@ const deviceUtilPath = "C:\\shim\\device-util.exe";
 export async function containerAnswer(asked: ContainerCase): Promise<Answer> {
   const vm = new CaseVm(reservedSlots(asked));
   try {
-    for (const earlier of asked.earlier ?? []) await documentOf(earlier, asked, "workload", vm);
+    const earlier = asked.earlier ?? [];
+    for (const request of earlier) await documentOf(request, asked, "workload", vm);
+    // The pod's controller knows its containers.
+    if (earlier.some(({ id }) => id === asked.container.id)) return { error: `${asked.container.id} exists already` };
     return await documentOf(asked.container, asked, "workload", vm);
   } catch (error) {
     if (error instanceof ControllerError) return { error: error.message };

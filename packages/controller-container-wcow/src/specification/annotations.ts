@@ -110,6 +110,7 @@ const unsafeOperations = ["disableGmsa", "noWritableFileShares", "noDirectMap", 
 export function expandedAnnotations(annotations: Annotations, refuse: Refuse): Annotations {
   const all = annotations[keyOf("disableUnsafeOperations")];
   if (all === undefined) return annotations;
+  refusingAs("annotation ", () => boolean(keyOf("disableUnsafeOperations"), all), refuse);
   for (const name of unsafeOperations) {
     const given = annotations[keyOf(name)];
     if (given === undefined || given === all) continue;
