@@ -30,7 +30,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
-  "packages/sandbox-wcow": { uses: ["sandbox-common"], noNode: true },
+  "packages/sandbox-wcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/guest-wcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-common": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
   "packages/sandbox-lcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },

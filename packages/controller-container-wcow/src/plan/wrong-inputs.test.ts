@@ -217,7 +217,7 @@ describe("a mount of the root file system is refused:", () => {
       'rootfs[0].source: got "ctr", expected an absolute path',
     ],
     [{ type: "windows-layer", options: parents, target: "C:\\x" }, "rootfs[0].target: got"],
-    [{ type: "windows-layer", options: parents, source: "C:\\\0" }, "[0].source: expected text without NUL"],
+    [{ type: "windows-layer", options: parents, source: "C:\\\0" }, "rootfs[0]: source: expected text without NUL"],
     [
       { type: "CimFS", options: [...parents, 'parentCimPaths=["C:\\\\a.cim"]'] },
       "virtual machines cannot have forked CIMs",
