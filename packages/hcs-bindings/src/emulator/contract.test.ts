@@ -125,13 +125,10 @@ class RealEmulator implements ContractHost {
 }
 
 describeReal("the contract", () => {
-  describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator(), {
-    guestServices: false,
-  });
+  describeComputeHostContract("emulator driver and emulated host", async () => new RealEmulator());
   describeComputeHostContract(
     "emulator driver and emulated host, answers in swapped case",
     async () => new RealEmulator("swapped"),
-    { guestServices: false },
   );
 });
 
