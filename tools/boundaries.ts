@@ -30,7 +30,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
-  "packages/sandbox-wcow": { uses: ["sandbox-common"], noNode: true },
+  "packages/sandbox-wcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/guest-wcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-common": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
   "packages/sandbox-lcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
@@ -47,7 +47,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": {
-    uses: [...controller, "container-common", "sandbox-wcow"],
+    uses: [...controller, "container-common", "sandbox-common", "sandbox-wcow"],
     types: ["controller-process"],
   },
   "packages/controller-process": { uses: controller },
@@ -71,12 +71,15 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["child-processes", "gcs-bridge", "hcs-schema"],
   },
   "packages/test-support": { uses: [] },
+  "packages/platform-common": {
+    uses: ["hcs-bindings", "host-protocol", "lifecycle", "shim"],
+    types: ["controller-network", "controller-process", "hcs-schema", "sandbox-common"],
+  },
   "apps/shim-lcow": {
     uses: [
+      "platform-common",
       "shim",
       "lifecycle",
-      "host-protocol",
-      "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",
       "controller-vm",
@@ -88,7 +91,8 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "controller-container",
       "controller-pod",
     ],
-    types: ["hcs-schema"],
+    types: ["hcs-schema", "hcs-bindings"],
+    tests: ["host-protocol", "hcs-bindings"],
   },
   "apps/shim-wcow": { uses: ["shim"] },
 };

@@ -4,7 +4,7 @@ import {
   type CredentialGuardInstance,
   checkCredentialGuardInstance,
   checkGuid,
-  checkTimeZoneInformation,
+  checkHostTimeZone,
   closedObject,
   filledText,
   integer,
@@ -83,5 +83,5 @@ export const guestServiceResultChecks: {
   createScratchLayer: nothing,
   setDiskIdentifier: nothing,
   grantVmGroupAccess: nothing,
-  timeZone: checkTimeZoneInformation,
+  timeZone: checkHostTimeZone,
 };

@@ -1,5 +1,5 @@
 /** What a Windows guest is told about its VM when it starts. */
-import { type Check, closedObject, integer, oneOf, optional, text } from "../check.ts";
+import { answerObject, type Check, closedObject, type FieldChecks, integer, oneOf, optional, text } from "../check.ts";
 
 /** A time of the year; all fields are absent in a zone without daylight saving time. */
 export interface SystemTime {
@@ -39,7 +39,7 @@ export interface WindowsUvmConfig {
 }
 
 const most = 0xffff;
-const systemTime = closedObject<SystemTime>({
+const systemTimeFields: FieldChecks<SystemTime> = {
   Year: optional(integer(0, most)),
   Month: optional(integer(0, 12)),
   DayOfWeek: optional(integer(0, 6)),
@@ -48,18 +48,27 @@ const systemTime = closedObject<SystemTime>({
   Minute: optional(integer(0, 59)),
   Second: optional(integer(0, 59)),
   Milliseconds: optional(integer(0, 999)),
-});
+};
 const minutes = optional(integer(-1440, 1440));
 
-export const checkTimeZoneInformation: Check<TimeZoneInformation> = closedObject<TimeZoneInformation>({
+const timeZoneFields = (date: Check<SystemTime>): FieldChecks<TimeZoneInformation> => ({
   Bias: minutes,
   StandardName: optional(text),
-  StandardDate: systemTime,
+  StandardDate: date,
   StandardBias: minutes,
   DaylightName: optional(text),
-  DaylightDate: systemTime,
+  DaylightDate: date,
   DaylightBias: minutes,
 });
+
+const checkTimeZoneInformation = closedObject<TimeZoneInformation>(
+  timeZoneFields(closedObject<SystemTime>(systemTimeFields)),
+);
+
+/** The zone that a host answers. */
+export const checkHostTimeZone = answerObject<TimeZoneInformation>(
+  timeZoneFields(answerObject<SystemTime>(systemTimeFields)),
+);
 
 export const checkWindowsUvmConfig: Check<WindowsUvmConfig> = closedObject<WindowsUvmConfig>({
   SystemType: oneOf("Container"),

@@ -3,7 +3,7 @@ import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism, release, totalmem } from "node:os";
 import { type Clock, systemClock } from "@uvm-shim/lifecycle";
-import type { HostFacts } from "@uvm-shim/sandbox-lcow";
+import type { HostFacts } from "@uvm-shim/sandbox-common";
 import { callFileSystem } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
 
