@@ -4,6 +4,7 @@
  * which Wine has no device; all other functions are forwarded. The names of its functions have a prefix, since the
  * system's own are called here too.
  */
+#include <winsock2.h>
 #include "testhost.h"
 #include <hvsocket.h>
 #include <objbase.h>
