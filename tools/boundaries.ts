@@ -43,7 +43,9 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-vpci": { uses: controller },
   "packages/controller-vsmb": { uses: controller },
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
-  "packages/controller-container": { uses: controller, types: ["controller-process"] },
+  "packages/container-common": { uses: controller, types: ["controller-process"] },
+  "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
+  "packages/controller-container-wcow": { uses: [], types: ["hcs-schema", "lifecycle"] },
   "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {

@@ -1,37 +1,22 @@
+import { ContainerCore, type ContainerProcess, type ExitStatuses } from "@uvm-shim/container-common";
 import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
-import {
-  Acquisitions,
-  abortable,
-  type Exit,
-  Lifecycle,
-  OperationQueue,
-  type Refuse,
-  refusing,
-  type Step,
-  wrapError,
-} from "@uvm-shim/lifecycle";
+import { abortable, type Exit, Lifecycle, type Refuse, wrapError } from "@uvm-shim/lifecycle";
 import { type ContainerOperation, type ContainerState, type ContainerStateKind, containerTable } from "./lifecycle.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
 import { planContainer } from "./plan/plan.ts";
 import type { GuestContainerSteps } from "./resources/guest-container.ts";
-import { vmBound } from "./resources/steps.ts";
 import type { ContainerRole } from "./specification/membership.ts";
 import { checkedProcess, checkedResources, guestProcess } from "./specification/specification.ts";
-import type { ContainerProcess, GuestContainer } from "./types.ts";
+import type { GuestContainer } from "./types.ts";
 
-const initId = "";
 const killed = 128 + 9;
-/** Exit status of a process that is deleted before its start: nothing failed. */
-const neverRan = 0;
+const statuses: ExitStatuses = { killed, neverRan: 0, unknown: 255 };
 /** Statistics before the start, in the form of cgroup v1, as guests report them. */
 const noUsage: CgroupMetrics = {
   version: 1,
   metrics: { pids: { current: 0 }, cpu: { usage: { total: 0 } }, memory: { usage: { usage: 0 } } },
 };
-/** The form of ids in containerd; they become directory names in the guest. */
-const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
-
 /**
  * One Linux container in a utility VM. Resources of host and guest are recorded when they are acquired, and released in
  * reverse order after any failure. Errors are ControllerErrors; errors in config.json are InvalidArgument and name the
@@ -42,20 +27,14 @@ export class LinuxContainerController {
   readonly bundle: string;
   readonly #options: LinuxContainerOptions;
   readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
-  readonly #operations = new OperationQueue();
-  readonly #held = new Acquisitions();
-  readonly #processes = new Map<string, ContainerProcess>();
-  /** Aborts what is under way when the container must end. */
-  readonly #ending = new AbortController();
-  readonly #vmGone = new AbortController();
+  readonly #core: ContainerCore;
   #role: ContainerRole | undefined;
-  /** Resolves when the start of the init process has succeeded or failed. */
-  #starting: Promise<unknown> = Promise.resolve();
 
   constructor(options: LinuxContainerOptions) {
     this.id = options.id;
     this.bundle = options.bundle;
     this.#options = options;
+    this.#core = new ContainerCore({ id: options.id, statuses, clock: options.clock });
     this.#life = new Lifecycle(containerTable, options.id, { kind: "NotCreated" });
   }
 
@@ -65,28 +44,22 @@ export class LinuxContainerController {
 
   /** The init process. FailedPrecondition before it has been created. */
   get init(): ContainerProcess {
-    const init = this.#processes.get(initId);
-    if (init === undefined)
-      throw this.#refusing("look up init process of container")(
-        "FailedPrecondition",
-        "the container has not been created",
-      );
-    return init;
+    return this.#core.processes.init;
   }
 
   /** This container as the anchor of the pod's later containers. */
   get anchor(): PodAnchor {
-    const init = this.#processes.get(initId);
+    const init = this.#core.processes.knownInit;
     return { isSandbox: this.#role === "sandbox", pid: init?.state === "running" ? init.pid : undefined };
   }
 
   /** The init process for the empty id, else an exec. */
   process(execId: string): ContainerProcess | undefined {
-    return this.#processes.get(execId);
+    return this.#core.processes.get(execId);
   }
 
   processes(): readonly ContainerProcess[] {
-    return [...this.#processes.values()];
+    return this.#core.processes.all();
   }
 
   /**
@@ -94,10 +67,10 @@ export class LinuxContainerController {
    * failure nothing is left, and the container is Invalid.
    */
   create(request: CreateContainer, signal?: AbortSignal): Promise<void> {
-    return this.#operations.run(async () => {
+    return this.#core.run(async () => {
       this.#life.require("create");
       try {
-        const guest = await this.#acquire(request, this.#until(signal));
+        const guest = await this.#acquire(request, this.#core.until(signal));
         this.#life.succeed("create", { kind: "Created", guest });
       } catch (error) {
         this.#life.fail("create", { kind: "Invalid", cause: error });
@@ -108,44 +81,24 @@ export class LinuxContainerController {
   }
 
   async #acquire(request: CreateContainer, signal: AbortSignal): Promise<GuestContainer> {
-    const refuse = this.#refusing("create container");
-    if (!idPattern.test(this.id)) {
-      throw refuse(
-        "InvalidArgument",
-        `the id must start with a letter or digit, followed by at most 127 letters, digits, "_", "." or "-"`,
-      );
-    }
+    const refuse = this.#core.refusing("create container");
+    this.#core.checkId(refuse);
     const plan = await abortable(planContainer(request, this.#options, refuse), signal);
     const { host, inVm, container } = plan;
     this.#role = plan.role;
-    await this.#held.acquireAll(
-      [...host, ...inVm.map((step) => vmBound(step, this.#vmGone.signal)), this.#initStep(request.stdio, container)],
-      signal,
+    const init = this.#core.initStep(
+      { stdio: request.stdio },
+      () =>
+        this.#options.createProcess({
+          containerId: this.id,
+          execId: "",
+          guest: { execute: (parameters, abort) => this.#startInit(container, parameters, abort) },
+        }),
+      (until) => this.#pidOfWaiting(container.get(), until),
     );
+    await this.#core.acquire({ host, inVm, init }, signal);
     container.get().onOutOfMemory(() => request.onOutOfMemory?.());
     return container.get();
-  }
-
-  #initStep(stdio: StdioPaths, container: GuestContainerSteps): Step {
-    return {
-      name: "init process",
-      acquire: async (signal = this.#ending.signal) => {
-        const init = this.#options.createProcess({
-          containerId: this.id,
-          execId: initId,
-          guest: { execute: (parameters, abort) => this.#startInit(container, parameters, abort) },
-        });
-        this.#processes.set(initId, init);
-        await init.create({ stdio }, signal);
-        init.expectPid(await this.#pidOfWaiting(container.get(), signal));
-      },
-      release: async () => {
-        const init = this.#processes.get(initId);
-        await init?.abandon(killed);
-        // A process that could not be created never gets an exit, so it must not be waited for.
-        if (init?.exit === undefined) this.#processes.delete(initId);
-      },
-    };
   }
 
   /**
@@ -169,9 +122,7 @@ export class LinuxContainerController {
     signal: AbortSignal | undefined,
   ): Promise<GuestProcess> {
     this.#life.require("start");
-    const starting = this.#startIn(container, parameters, this.#until(signal));
-    this.#starting = starting.catch(() => {});
-    return starting;
+    return this.#core.starting((until) => this.#startIn(container, parameters, until), signal);
   }
 
   async #startIn(
@@ -197,10 +148,7 @@ export class LinuxContainerController {
   /** Execs die with init, whose pid namespace they share; the kill covers guests that do not report it. */
   #initExited(exit: Exit): void {
     this.#life.happen("exited", { kind: "Stopped", exit });
-    for (const process of this.#processes.values()) {
-      if (process.state === "running") process.kill(9).catch(() => {});
-      else void process.abandon(killed);
-    }
+    this.#core.processes.endAll();
   }
 
   /** Creates an exec; `spec` is the OCI process as parsed JSON, unchecked. */
@@ -209,62 +157,34 @@ export class LinuxContainerController {
     signal?: AbortSignal,
   ): Promise<ContainerProcess> {
     const { execId, stdio } = request;
-    const refuse = this.#refusing(`create process ${execId} in container`);
-    const container = this.#running(refuse);
-    if (!idPattern.test(execId))
-      throw refuse(
-        "InvalidArgument",
-        `the process id must start with a letter or digit, followed by at most 127 letters, digits, "_", "." or "-"`,
-      );
-    if (this.#processes.has(execId)) throw refuse("AlreadyExists", "a process with this id exists already");
+    const refuse = this.#core.refusing(`create process ${execId} in container`);
+    const guest = this.#running(refuse);
+    this.#core.processes.checkNew(execId);
     const process = guestProcess(checkedProcess(request.spec, refuse), stdio.terminal);
-    const exec = this.#options.createProcess({ containerId: this.id, execId, guest: container });
-    this.#processes.set(execId, exec);
-    try {
-      await exec.create({ stdio, process }, this.#until(signal));
-      this.#running(refuse);
-    } catch (error) {
-      this.#processes.delete(execId);
-      await exec.abandon(killed);
-      throw error;
-    }
-    return exec;
+    const exec = this.#options.createProcess({ containerId: this.id, execId, guest });
+    const stillTaken = () => void this.#running(refuse);
+    return await this.#core.processes.create(exec, { execId, stdio, process }, stillTaken, this.#core.until(signal));
   }
 
   /** Removes an exec that has exited or was never started, and returns its exit. */
-  async deleteProcess(execId: string): Promise<Exit> {
-    const refuse = this.#refusing(`delete process ${JSON.stringify(execId)} of container`);
-    if (execId === initId) throw refuse("FailedPrecondition", "the init process is deleted with its container");
-    const exec = this.#processes.get(execId);
-    if (exec === undefined) throw refuse("NotFound", "no process has this id");
-    await exec.abandon(neverRan);
-    if (exec.exit === undefined) throw refuse("FailedPrecondition", "the process is running: kill it first");
-    this.#processes.delete(execId);
-    return exec.exit;
+  deleteProcess(execId: string): Promise<Exit> {
+    return this.#core.processes.delete(execId);
   }
 
   /** Pids in the guest, with the exec id for processes of execs. */
   async pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]> {
     const operation = "list processes of container";
     const state = this.#life.state;
-    const pids =
-      state.kind === "Created"
-        ? await this.#listCreated(state.guest, operation, signal)
-        : await this.#ask(operation, (container) => container.processIds(signal), signal);
-    const execs = new Map(this.processes().map(({ pid, execId }) => [pid, execId]));
+    // Before the start the guest lists the init process, which waits for it.
+    const pids = await this.#core.ask(
+      operation,
+      (refuse) => (state.kind === "Created" ? state.guest : this.#alive(refuse)).processIds(signal),
+      signal,
+    );
     return pids.map((pid) => {
-      const execId = execs.get(pid);
-      return execId === undefined || execId === initId ? { pid } : { pid, execId };
+      const execId = this.#core.processes.execOf(pid);
+      return execId === undefined ? { pid } : { pid, execId };
     });
-  }
-
-  /** Before the start the guest lists the init process, which waits for it. */
-  async #listCreated(guest: GuestContainer, operation: string, signal?: AbortSignal): Promise<readonly number[]> {
-    try {
-      return await abortable(guest.processIds(signal), signal);
-    } catch (error) {
-      throw wrapError(error, operation, this.id);
-    }
   }
 
   /** Statistics of the guest's kernel; zeros before the start. */
@@ -289,28 +209,22 @@ export class LinuxContainerController {
   resume = (signal?: AbortSignal): Promise<void> => this.#freeze("resume", "Running", signal);
 
   #freeze(operation: "pause" | "resume", kind: "Paused" | "Running", signal?: AbortSignal): Promise<void> {
-    return this.#operations.run(async () => {
+    return this.#core.run(async () => {
       this.#life.require(operation);
-      const until = this.#until(signal);
-      const guest = this.#alive(this.#refusing(`${operation} container`));
+      const until = this.#core.until(signal);
+      const guest = this.#alive(this.#core.refusing(`${operation} container`));
       await this.#ask(`${operation} container`, () => guest[operation](until), until);
       // The container may have ended meanwhile.
       if (this.#life.allows(operation)) this.#life.succeed(operation, { kind, guest });
     }, signal);
   }
 
-  async #ask<T>(
+  #ask<T>(
     operation: string,
     ask: (container: GuestContainer, refuse: Refuse) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const refuse = this.#refusing(operation);
-    const container = this.#alive(refuse);
-    try {
-      return await abortable(ask(container, refuse), signal);
-    } catch (error) {
-      throw wrapError(error, operation, this.id);
-    }
+    return this.#core.ask(operation, (refuse) => ask(this.#alive(refuse), refuse), signal);
   }
 
   /** Signals all processes of the container; before its start, the init process. */
@@ -328,12 +242,12 @@ export class LinuxContainerController {
 
   /** Kills all processes, and aborts a create or start that is under way. Idempotent, in every state. */
   async terminate(signal?: AbortSignal): Promise<void> {
-    this.#ending.abort(this.#refusing("use container")("Cancelled", "the container is being terminated"));
-    await this.#operations.run(() => this.#endProcesses(signal), signal);
+    this.#core.end("the container is being terminated");
+    await this.#core.run(() => this.#endProcesses(signal), signal);
   }
 
   async #endProcesses(signal?: AbortSignal): Promise<void> {
-    await abortable(this.#starting, signal);
+    await this.#core.started(signal);
     const state = this.#life.state;
     switch (state.kind) {
       case "NotCreated":
@@ -358,19 +272,15 @@ export class LinuxContainerController {
    * released. The work goes on when the caller stops waiting.
    */
   delete(signal?: AbortSignal): Promise<Exit> {
-    const deleting = this.#operations.run(async () => {
+    const deleting = this.#core.run(async () => {
       this.#life.require("delete");
       try {
-        if (this.#life.state.kind === "Created") {
-          this.#ending.abort(this.#refusing("use container")("Cancelled", "the container is being deleted"));
-          await this.#starting;
-          await this.init.abandon(neverRan);
-        }
-        await this.#held.releaseAll();
+        if (this.#life.state.kind === "Created") await this.#core.endUnstarted();
+        await this.#core.release();
       } catch (error) {
         throw wrapError(error, "delete container", this.id);
       }
-      const exit = this.#processes.get(initId)?.exit ?? { status: 255, exitedAt: this.#options.clock.now() };
+      const { exit } = this.#core;
       this.#life.succeed("delete", { kind: "Stopped", exit });
       return exit;
     });
@@ -379,10 +289,7 @@ export class LinuxContainerController {
 
   /** Called when the VM has exited: gives every process an exit and forgets what the VM held. */
   vmExited(exit: { readonly reason: string }): void {
-    const error = this.#refusing("use container")("Unavailable", `the VM has exited: ${exit.reason}`);
-    this.#vmGone.abort(error);
-    this.#ending.abort(error);
-    for (const process of this.#processes.values()) process.vmExited(exit);
+    this.#core.vmExited(exit);
   }
 
   #running(refuse: Refuse): GuestContainer {
@@ -394,13 +301,5 @@ export class LinuxContainerController {
   #alive(refuse: Refuse): GuestContainer {
     const state = this.#life.state;
     return state.kind === "Paused" ? state.guest : this.#running(refuse);
-  }
-
-  #until(signal: AbortSignal | undefined): AbortSignal {
-    return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
-  }
-
-  #refusing(operation: string): Refuse {
-    return refusing(operation, this.id);
   }
 }

@@ -1,15 +1,14 @@
 /** What the container controller needs of the VM's devices, of the guest and of the host. */
 
-import type { GuestProcess, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
+import type { ProcessFactory as CommonProcessFactory, ContainerProcess, RootfsMount } from "@uvm-shim/container-common";
+import type { GuestProcess, ProcessGuest } from "@uvm-shim/controller-process";
 import type {
   CgroupMetrics,
   LinuxCombinedLayers,
   LinuxHostedContainerSettings,
   LinuxProcessParameters,
   OciLinuxResources,
-  OciProcess,
 } from "@uvm-shim/hcs-schema";
-import type { Exit } from "@uvm-shim/lifecycle";
 
 export interface ContainerGuest {
   addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
@@ -132,14 +131,6 @@ export interface DeviceConfig {
   readonly propagateNumaAffinity?: boolean;
 }
 
-/** One mount of the root file system, as containerd sends it. */
-export interface RootfsMount {
-  readonly type: string;
-  readonly source: string;
-  readonly target?: string;
-  readonly options: readonly string[];
-}
-
 /** A block device of the host. */
 export interface HostBlockDevice {
   /** The same for every name of the device. */
@@ -182,31 +173,7 @@ export type PathLookup = Pick<
   "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts" | "mountFlags"
 >;
 
-/** One process, init or exec; satisfied by controller-process. */
-export interface ContainerProcess {
-  readonly execId: string;
-  readonly pid: number;
-  readonly stdio: StdioPaths;
-  readonly state: "created" | "running" | "stopped";
-  readonly exit: Exit | undefined;
-  /** Whether it has ended, even if its exit is not published yet because its output is still being drained. */
-  readonly hasEnded: boolean;
-  create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
-  /** Sets the pid that the process is going to have. No effect once it has started. */
-  expectPid(pid: number): void;
-  start(signal?: AbortSignal): Promise<number>;
-  kill(signalNumber: number, signal?: AbortSignal): Promise<void>;
-  resize(width: number, height: number, signal?: AbortSignal): Promise<void>;
-  closeStdin(signal?: AbortSignal): Promise<void>;
-  wait(signal?: AbortSignal): Promise<Exit>;
-  /** Ends a process that has not been started, with this status. No effect on any other. */
-  abandon(status: number): Promise<void>;
-  vmExited(exit: { readonly reason: string }): void;
-}
+export type { ContainerProcess, RootfsMount };
 
 /** Makes the controller of a process that is run by `guest`. */
-export type ProcessFactory = (options: {
-  readonly containerId: string;
-  readonly execId: string;
-  readonly guest: ProcessGuest;
-}) => ContainerProcess;
+export type ProcessFactory = CommonProcessFactory<ProcessGuest>;

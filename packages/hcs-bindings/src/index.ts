@@ -4,4 +4,11 @@ export type { ConnectOptions, StartCommand } from "./emulator/start-host.ts";
 export { HostError, type HostErrorDetails } from "./host-error.ts";
 export { createPosixHostFiles, type PosixHostFiles, type PosixHostFilesOptions } from "./host-files/posix.ts";
 export { createWindowsHostFiles, type WindowsHostFiles, type WindowsHostFilesOptions } from "./host-files/windows.ts";
-export type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener } from "./types.ts";
+export type {
+  ComputeHost,
+  ComputeSystem,
+  HostNetworks,
+  HvsocketListener,
+  HvsocketRedirection,
+  WindowsGuestServices,
+} from "./types.ts";

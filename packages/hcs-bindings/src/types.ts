@@ -8,6 +8,7 @@ import type {
   ComputeSystemDocument,
   ComputeSystemProperties,
   CrashReport,
+  CredentialGuardInstance,
   HcnEndpoint,
   HcnEndpointSettings,
   HcnNamespace,
@@ -17,10 +18,13 @@ import type {
   ModifySettingRequest,
   SystemExitStatus,
   SystemPropertyType,
+  TimeZoneInformation,
 } from "@uvm-shim/hcs-schema";
 
 export interface ComputeHost {
   readonly networks: HostNetworks;
+  /** What Windows guests need beside their VMs. Absent on a host that serves Linux guests only. */
+  readonly windows?: WindowsGuestServices;
   /** Creates a compute system without starting it. */
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem>;
   openComputeSystem(id: string, signal?: AbortSignal): Promise<ComputeSystem>;
@@ -65,6 +69,41 @@ export interface HostNetworks {
   deleteNamespace(id: string, signal?: AbortSignal): Promise<void>;
   addNamespaceEndpoint(namespaceId: string, endpointId: string, signal?: AbortSignal): Promise<void>;
   removeNamespaceEndpoint(namespaceId: string, endpointId: string, signal?: AbortSignal): Promise<void>;
+}
+
+/** What the host does for Windows guests and their containers. */
+export interface WindowsGuestServices {
+  /**
+   * Creates a container's credential guard, which a VM reaches by hvsocket. It exists until it is removed or the compute
+   * service ends, whoever created it. AlreadyExists if the container has one. No error repeats the specification.
+   */
+  addCredentialGuard(
+    containerId: string,
+    credentialSpecification: string,
+    signal?: AbortSignal,
+  ): Promise<CredentialGuardInstance>;
+  credentialGuards(signal?: AbortSignal): Promise<readonly CredentialGuardInstance[]>;
+  /** NotFound, with `gone`, if the container has none. */
+  removeCredentialGuard(containerId: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Leads hvsockets that are addressed to a container's SystemGUID into its VM, until the redirection is closed or the
+   * caller's process ends. AlreadyExists while the GUID is redirected.
+   */
+  redirectHvsockets(systemId: string, vmId: string, signal?: AbortSignal): Promise<HvsocketRedirection>;
+  /** GUID, in lower case, that the host gives to a layer by this name: the last component of its path. */
+  layerId(name: string, signal?: AbortSignal): Promise<string>;
+  /**
+   * Creates `sandbox.vhdx`, the scratch disk of a container, in a folder, which is made if it does not exist.
+   * AlreadyExists if the disk exists. Parents are paths, the topmost first; each must exist (NotFound).
+   */
+  createScratchLayer(path: string, parents: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** The host's time zone now. */
+  timeZone(signal?: AbortSignal): Promise<TimeZoneInformation>;
+}
+
+export interface HvsocketRedirection {
+  /** Idempotent. */
+  close(): Promise<void>;
 }
 
 export interface ComputeSystem {

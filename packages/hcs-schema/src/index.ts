@@ -20,6 +20,7 @@ export {
 } from "./check.ts";
 export * from "./document/answer-checks.ts";
 export * from "./document/checks.ts";
+export * from "./document/credential-guard.ts";
 export * from "./document/document.ts";
 export * from "./document/resource-checks.ts";
 export * from "./document/resources.ts";

@@ -1,6 +1,7 @@
+import { checkWholeTexts } from "@uvm-shim/container-common";
 import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice } from "@uvm-shim/hcs-schema";
 import type { Refuse, Step } from "@uvm-shim/lifecycle";
-import { checkWholeTexts, namingPaths } from "../checks.ts";
+import { namingPaths } from "../checks.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "../resources/guest-container.ts";
 import { filesAtRisk, vmSteps } from "../resources/release-order.ts";
 import {

@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { inStrictOrder } from "@uvm-shim/container-common";
 import { type Step, unlessGone } from "@uvm-shim/lifecycle";
 import type { MountPlan } from "../plan/mount-plan.ts";
 import type { RootPlan } from "../plan/root.ts";
@@ -76,25 +77,6 @@ function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest,
       }
     },
   };
-}
-
-/** The same steps; while one fails to release, the steps before it fail with its error and stay as they are. */
-function inStrictOrder(steps: readonly Step[]): readonly Step[] {
-  const failures = new Map<number, unknown>();
-  return steps.map((step, index) => ({
-    name: step.name,
-    acquire: (signal) => step.acquire(signal),
-    async release(signal) {
-      for (const [later, error] of failures) if (later > index) throw error;
-      try {
-        await unlessGone(() => step.release(signal));
-        failures.delete(index);
-      } catch (error) {
-        failures.set(index, error);
-        throw error;
-      }
-    },
-  }));
 }
 
 /** Warnings about files of the host that the guest deletes when it fails to create the container. */

@@ -1,6 +1,7 @@
 import { posix } from "node:path";
+import { reservedStep } from "@uvm-shim/container-common";
 import { type LinuxCombinedLayers, linuxGuestPaths, type OciMount, type OciWindowsDevice } from "@uvm-shim/hcs-schema";
-import { abortable, type Step } from "@uvm-shim/lifecycle";
+import type { Step } from "@uvm-shim/lifecycle";
 import type { DevicePlan } from "../plan/devices.ts";
 import { attachedMount } from "../plan/disk-mounts.ts";
 import type { MountPlan } from "../plan/mount-plan.ts";
@@ -339,41 +340,4 @@ export function deviceSteps(
       },
     ),
   );
-}
-
-function reservedStep(
-  name: string,
-  device: Pick<ContainerDisks, "mapToGuest" | "unmapFromGuest">,
-  reserve: (signal?: AbortSignal) => Promise<string>,
-  onMapped: (nameInGuest: string) => void,
-): Step {
-  let reservation: string | undefined;
-  return {
-    name,
-    async acquire(signal) {
-      reservation = await reserve(signal);
-      onMapped(await device.mapToGuest(reservation, signal));
-    },
-    async release(signal) {
-      if (reservation === undefined) return;
-      await device.unmapFromGuest(reservation, signal);
-      reservation = undefined;
-    },
-  };
-}
-
-/** A resource that ends with the VM: once the VM is gone it counts as released, and a waiting release stops waiting. */
-export function vmBound(step: Step, vmGone: AbortSignal): Step {
-  return {
-    name: step.name,
-    acquire: (signal) => step.acquire(signal),
-    release: async (signal) => {
-      if (vmGone.aborted) return;
-      try {
-        await abortable(step.release(signal), vmGone);
-      } catch (error) {
-        if (!vmGone.aborted) throw error;
-      }
-    },
-  };
 }

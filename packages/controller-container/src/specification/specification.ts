@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { checked, checkWholeTexts } from "@uvm-shim/container-common";
 import {
   allowsAllDevices,
   checkOciDeviceRules,
@@ -14,7 +15,6 @@ import {
   type OciWindowsDevice,
 } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
-import { checked, checkWholeTexts } from "../checks.ts";
 import { type ContainerAnnotations, containerTypeKey, readAnnotations } from "../plan/annotations.ts";
 import { linuxFields, mountFields, processFields, resourceFields, selectFields } from "./guest-fields.ts";
 import { partsWithoutEffect } from "./without-effect.ts";

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import type { GuestProcess } from "@uvm-shim/controller-process";
+import { FakeGuestProcess } from "@uvm-shim/container-common/testing";
 import type {
   CgroupMetrics,
   LinuxCombinedLayers,
@@ -9,40 +9,6 @@ import type {
 } from "@uvm-shim/hcs-schema";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { ContainerGuest, GuestContainer } from "../types.ts";
-
-/** A process without stdio. */
-export class FakeGuestProcess implements GuestProcess {
-  readonly pid: number;
-  readonly signals: number[] = [];
-  readonly #exit = Promise.withResolvers<number>();
-  #hasExited = false;
-
-  constructor(pid: number) {
-    this.pid = pid;
-  }
-
-  wait(): Promise<number> {
-    return this.#exit.promise;
-  }
-
-  exit(code: number): void {
-    this.#hasExited = true;
-    this.#exit.resolve(code);
-  }
-
-  async exists(): Promise<boolean> {
-    return !this.#hasExited;
-  }
-
-  async signal(signal: number): Promise<void> {
-    this.signals.push(signal);
-    if (signal === 9) this.exit(137);
-  }
-
-  async resize(): Promise<void> {}
-
-  async close(): Promise<void> {}
-}
 
 /** A container of the guest, which itself ends a process whose start was not answered. */
 export class FakeGuestContainer implements GuestContainer {

@@ -1,13 +1,14 @@
+import { type FakeGuestProcess, FakeProcess, type StdioCount } from "@uvm-shim/container-common/testing";
 import type { StdioPaths } from "@uvm-shim/controller-process";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
 import type { LinuxContainerOptions } from "../plan/options.ts";
 import type { ContainerLayout, RootfsMount } from "../types.ts";
-import { FakeGuest, type FakeGuestContainer, type FakeGuestProcess } from "./guest.ts";
+import { FakeGuest, type FakeGuestContainer } from "./guest.ts";
 import { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
-import { FakeProcess, type StdioCount } from "./process.ts";
 
-export { FakeGuest, FakeGuestContainer, FakeGuestProcess } from "./guest.ts";
+export { FakeGuestProcess } from "@uvm-shim/container-common/testing";
+export { FakeGuest, FakeGuestContainer } from "./guest.ts";
 export { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
 
 export const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };

@@ -66,6 +66,26 @@ describe("checkComputeSystemDocument", () => {
     expect(checkComputeSystemDocument(document)).toEqual(document);
   });
 
+  it("accepts what the document of a Windows guest has beside that", () => {
+    const windows = structuredClone(document) as unknown as { VirtualMachine: Record<string, Record<string, unknown>> };
+    Object.assign(windows.VirtualMachine, {
+      Version: { Major: 12 },
+      RegistryChanges: {
+        AddValues: [{ Key: { Hive: "System", Name: "A\\B" }, Name: "C", Type: "DWord", DWordValue: 1 }],
+      },
+      DebugOptions: { BugcheckSavedStateFileName: "C:\\dumps\\a.vmrs" },
+    });
+    Object.assign(windows.VirtualMachine.Chipset ?? {}, { FirmwareFile: { Parameters: "AQ==" } });
+    Object.assign(windows.VirtualMachine.ComputeTopology?.Memory ?? {}, { EnableHotHint: true });
+    Object.assign(windows.VirtualMachine.Devices ?? {}, {
+      GuestCrashReporting: { WindowsCrashSettings: { DumpFileName: "C:\\dumps\\a", DumpType: "Full" } },
+      Keyboard: {},
+      EnhancedModeVideo: {},
+      VideoMonitor: {},
+    });
+    expect(checkComputeSystemDocument(windows)).toEqual(windows);
+  });
+
   it("reads null as absent", () => {
     const checked = checkComputeSystemDocument(documentWith(["VirtualMachine", "Devices"], null));
     expect(checked.VirtualMachine).not.toHaveProperty("Devices");

@@ -159,11 +159,20 @@ export const checkNetworkAdapter: Check<NetworkAdapter> = closedObject<NetworkAd
   MacAddress: optional(text),
 });
 
+/** An entry of the service table, in a document and as settings of `resourcePaths.hvSocketService`. */
+export const checkHvSocketServiceConfig: Check<HvSocketServiceConfig> = closedObject<HvSocketServiceConfig>({
+  BindSecurityDescriptor: optional(text),
+  ConnectSecurityDescriptor: optional(text),
+  AllowWildcardBinds: optional(truth),
+  Disabled: optional(truth),
+});
+
 export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedObject<ComputeSystemDocument>({
   Owner: text,
   SchemaVersion: checkSchemaVersion,
   ShouldTerminateOnLastHandleClosed: optional(truth),
   VirtualMachine: closedObject<VirtualMachine>({
+    Version: optional(virtualMachineCheck("Version")),
     StopOnReset: optional(truth),
     Chipset: closedObject<Chipset>({
       UseUtc: optional(truth),
@@ -175,12 +184,14 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
         }),
       ),
       Uefi: optional(virtualMachineCheck("Uefi")),
+      FirmwareFile: optional(virtualMachineCheck("FirmwareFile")),
     }),
     ComputeTopology: closedObject<ComputeTopology>({
       Memory: closedObject<VirtualMachineMemory>({
         SizeInMB: integer(1),
         AllowOvercommit: optional(truth),
         EnableDeferredCommit: optional(truth),
+        EnableHotHint: optional(truth),
         EnableColdDiscardHint: optional(truth),
         LowMmioGapInMB: optional(unsigned64),
         HighMmioBaseInMB: optional(unsigned64),
@@ -210,17 +221,7 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
               closedObject<NonNullable<HvSocketDevice["HvSocketConfig"]>>({
                 DefaultBindSecurityDescriptor: optional(text),
                 DefaultConnectSecurityDescriptor: optional(text),
-                ServiceTable: optional(
-                  record(
-                    closedObject<HvSocketServiceConfig>({
-                      BindSecurityDescriptor: optional(text),
-                      ConnectSecurityDescriptor: optional(text),
-                      AllowWildcardBinds: optional(truth),
-                      Disabled: optional(truth),
-                    }),
-                    checkGuid,
-                  ),
-                ),
+                ServiceTable: optional(record(checkHvSocketServiceConfig, checkGuid)),
               }),
             ),
           }),
@@ -234,12 +235,18 @@ export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedOb
           }),
         ),
         ComPorts: optional(record(closedObject<{ readonly NamedPipe: string }>({ NamedPipe: filledText }))),
+        GuestCrashReporting: optional(virtualMachineCheck("GuestCrashReporting")),
+        Keyboard: optional(virtualMachineCheck("Keyboard")),
+        EnhancedModeVideo: optional(virtualMachineCheck("EnhancedModeVideo")),
+        VideoMonitor: optional(virtualMachineCheck("VideoMonitor")),
       }),
     ),
     StorageQoS: optional(
       closedObject<StorageQoS>({ IopsMaximum: optional(unsigned64), BandwidthMaximum: optional(unsigned64) }),
     ),
     GuestState: optional(virtualMachineCheck("GuestState")),
+    RegistryChanges: optional(virtualMachineCheck("RegistryChanges")),
+    DebugOptions: optional(virtualMachineCheck("DebugOptions")),
     SecuritySettings: optional(virtualMachineCheck("SecuritySettings")),
     ResourcePartitionId: optional(checkGuid),
   }),

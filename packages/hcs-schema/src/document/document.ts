@@ -16,12 +16,15 @@ export interface ComputeSystemDocument {
 }
 
 export interface VirtualMachine {
+  readonly Version?: VirtualMachineType<"Version">;
   readonly StopOnReset?: boolean;
   readonly Chipset: Chipset;
   readonly ComputeTopology: ComputeTopology;
   readonly Devices?: Devices;
   readonly StorageQoS?: StorageQoS;
   readonly GuestState?: VirtualMachineType<"GuestState">;
+  readonly RegistryChanges?: VirtualMachineType<"RegistryChanges">;
+  readonly DebugOptions?: VirtualMachineType<"DebugOptions">;
   readonly SecuritySettings?: VirtualMachineType<"SecuritySettings">;
   readonly ResourcePartitionId?: string;
 }
@@ -35,6 +38,7 @@ export interface Chipset {
   readonly UseUtc?: boolean;
   readonly LinuxKernelDirect?: LinuxKernelDirect;
   readonly Uefi?: VirtualMachineType<"Uefi">;
+  readonly FirmwareFile?: VirtualMachineType<"FirmwareFile">;
 }
 
 export interface LinuxKernelDirect {
@@ -53,6 +57,7 @@ export interface VirtualMachineMemory {
   readonly SizeInMB: number;
   readonly AllowOvercommit?: boolean;
   readonly EnableDeferredCommit?: boolean;
+  readonly EnableHotHint?: boolean;
   readonly EnableColdDiscardHint?: boolean;
   readonly LowMmioGapInMB?: number;
   readonly HighMmioBaseInMB?: number;
@@ -75,6 +80,10 @@ export interface Devices {
   readonly VirtualSmb?: VirtualSmbDevice;
   readonly VirtualPci?: { readonly [vmBusGuid: string]: VirtualPciDevice };
   readonly ComPorts?: { readonly [port: string]: { readonly NamedPipe: string } };
+  readonly GuestCrashReporting?: VirtualMachineType<"GuestCrashReporting">;
+  readonly Keyboard?: VirtualMachineType<"Keyboard">;
+  readonly EnhancedModeVideo?: VirtualMachineType<"EnhancedModeVideo">;
+  readonly VideoMonitor?: VirtualMachineType<"VideoMonitor">;
 }
 
 export interface ScsiController {
@@ -189,6 +198,12 @@ export const resourcePaths = {
   virtualSmbShares: "VirtualMachine/Devices/VirtualSmb/Shares",
   /** No settings. A named pipe of the host, which a Windows guest opens in the VSMB share IPC$. */
   mappedPipe: (hostPipePath: string): string => `VirtualMachine/Devices/MappedPipes/${hostPipePath}`,
+  /**
+   * Settings: HvSocketServiceConfig to update the entry of a service, which need not exist yet; none to remove it. The
+   * table belongs to a running VM.
+   */
+  hvSocketService: (serviceGuid: string): string =>
+    `VirtualMachine/Devices/HvSocket/HvSocketConfig/ServiceTable/${serviceGuid}`,
   /** Settings: VirtualPciDevice. */
   virtualPci: (vmBusGuid: string): string => `VirtualMachine/Devices/VirtualPci/${vmBusGuid}`,
   /** Settings: NetworkAdapter. The caller chooses the NIC's GUID, by which the guest finds it. */

@@ -1,8 +1,44 @@
-import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
+import type { GuestProcess, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
 import type { OciProcess } from "@uvm-shim/hcs-schema";
 import type { Exit } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { ContainerProcess, ProcessFactory } from "../types.ts";
+
+type Options = Parameters<ProcessFactory<ProcessGuest>>[0];
+
+/** A process without stdio. */
+export class FakeGuestProcess implements GuestProcess {
+  readonly pid: number;
+  readonly signals: number[] = [];
+  readonly #exit = Promise.withResolvers<number>();
+  #hasExited = false;
+
+  constructor(pid: number) {
+    this.pid = pid;
+  }
+
+  wait(): Promise<number> {
+    return this.#exit.promise;
+  }
+
+  exit(code: number): void {
+    this.#hasExited = true;
+    this.#exit.resolve(code);
+  }
+
+  async exists(): Promise<boolean> {
+    return !this.#hasExited;
+  }
+
+  async signal(signal: number): Promise<void> {
+    this.signals.push(signal);
+    if (signal === 9) this.exit(137);
+  }
+
+  async resize(): Promise<void> {}
+
+  async close(): Promise<void> {}
+}
 
 /** The number of open ends of stdio of all processes. */
 export interface StdioCount {
@@ -16,7 +52,7 @@ export class FakeProcess implements ContainerProcess {
   pid = 0;
   state: "created" | "running" | "stopped" = "created";
   exit: Exit | undefined;
-  readonly #guest: Parameters<ProcessFactory>[0]["guest"];
+  readonly #guest: ProcessGuest;
   readonly #script: ScriptedCalls;
   readonly #count: StdioCount;
   readonly #exited = Promise.withResolvers<Exit>();
@@ -24,7 +60,7 @@ export class FakeProcess implements ContainerProcess {
   #process: OciProcess | undefined;
   #guestProcess: GuestProcess | undefined;
 
-  constructor(options: Parameters<ProcessFactory>[0], script: ScriptedCalls, count: StdioCount) {
+  constructor(options: Options, script: ScriptedCalls, count: StdioCount) {
     this.execId = options.execId;
     this.#guest = options.guest;
     this.#script = script;

@@ -1,0 +1,165 @@
+import type { StdioPaths } from "@uvm-shim/controller-process";
+import type { OciProcess } from "@uvm-shim/hcs-schema";
+import {
+  Acquisitions,
+  abortable,
+  type Exit,
+  OperationQueue,
+  type Refuse,
+  refusing,
+  type Step,
+  wrapError,
+} from "@uvm-shim/lifecycle";
+import { checkId } from "./checks.ts";
+import { ContainerProcesses, type ExitStatuses } from "./processes.ts";
+import { vmBound } from "./steps.ts";
+import type { ContainerProcess } from "./types.ts";
+
+export interface ContainerCoreOptions {
+  readonly id: string;
+  readonly statuses: ExitStatuses;
+  readonly clock: { now(): Date };
+}
+
+/** What a container holds on the host, in the order of acquisition, and what ends with its VM. */
+export interface ContainerSteps {
+  readonly host: readonly Step[];
+  readonly inVm: readonly Step[];
+  /** The init process: last, and beyond the VM's end. */
+  readonly init: Step;
+}
+
+/**
+ * What controllers of containers have in common, whatever the guest: processes, resources, one operation at a time, and
+ * the end that interrupts them. The states are the controller's own.
+ */
+export class ContainerCore {
+  readonly id: string;
+  readonly processes: ContainerProcesses;
+  readonly #statuses: ExitStatuses;
+  readonly #clock: { now(): Date };
+  readonly #operations = new OperationQueue();
+  readonly #held = new Acquisitions();
+  /** Aborts what is under way when the container must end. */
+  readonly #ending = new AbortController();
+  readonly #vmGone = new AbortController();
+  /** Resolves when the start of the init process has succeeded or failed. */
+  #starting: Promise<unknown> = Promise.resolve();
+
+  constructor({ id, statuses, clock }: ContainerCoreOptions) {
+    this.id = id;
+    this.#statuses = statuses;
+    this.#clock = clock;
+    this.processes = new ContainerProcesses(id, statuses);
+  }
+
+  /** Runs after all earlier operations. */
+  run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#operations.run(operation, signal);
+  }
+
+  /** Aborts with the signal, and when the container must end. */
+  until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#ending.signal : AbortSignal.any([signal, this.#ending.signal]);
+  }
+
+  /** Aborts when the VM has exited. */
+  get vmGone(): AbortSignal {
+    return this.#vmGone.signal;
+  }
+
+  refusing(operation: string): Refuse {
+    return refusing(operation, this.id);
+  }
+
+  checkId(refuse: Refuse): void {
+    checkId(this.id, "the id", refuse);
+  }
+
+  /** After a failure nothing is left. */
+  async acquire({ host, inVm, init }: ContainerSteps, signal: AbortSignal): Promise<void> {
+    await this.#held.acquireAll([...host, ...inVm.map((step) => vmBound(step, this.#vmGone.signal)), init], signal);
+  }
+
+  /** Acquires one more resource in the VM. After a failure only what was held before is left. */
+  async acquireMore(step: Step, signal: AbortSignal): Promise<void> {
+    const bound = vmBound(step, this.#vmGone.signal);
+    this.#held.add(bound);
+    try {
+      await step.acquire(signal);
+    } catch (error) {
+      await bound.release();
+      this.#held.forget(bound);
+      throw error;
+    }
+  }
+
+  /** Releases all that is held; what cannot be released is kept. */
+  release(): Promise<void> {
+    return this.#held.releaseAll();
+  }
+
+  /** Creates the init process, with the client's stdio. */
+  initStep(
+    request: { readonly stdio: StdioPaths; readonly process?: OciProcess },
+    make: () => ContainerProcess,
+    expectedPid: (signal: AbortSignal) => Promise<number>,
+  ): Step {
+    return {
+      name: "init process",
+      acquire: async (signal = this.#ending.signal) => {
+        const init = make();
+        this.processes.setInit(init);
+        await init.create(request, signal);
+        init.expectPid(await expectedPid(signal));
+      },
+      release: () => this.processes.abandonInit(),
+    };
+  }
+
+  /** Runs the start of the init process, which ends of the container wait for. */
+  starting<T>(start: (until: AbortSignal) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const starting = start(this.until(signal));
+    this.#starting = starting.catch(() => {});
+    return starting;
+  }
+
+  /** Resolves when no start of the init process is under way. */
+  async started(signal?: AbortSignal): Promise<void> {
+    await abortable(this.#starting, signal);
+  }
+
+  /** Interrupts operations that are under way, and those to come. */
+  end(why: string): void {
+    this.#ending.abort(this.refusing("use container")("Cancelled", why));
+  }
+
+  /** Asks the guest for something. */
+  async ask<T>(operation: string, ask: (refuse: Refuse) => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    try {
+      return await abortable(ask(this.refusing(operation)), signal);
+    } catch (error) {
+      throw wrapError(error, operation, this.id);
+    }
+  }
+
+  /** Ends an init process that has not been started. */
+  async endUnstarted(): Promise<void> {
+    this.end("the container is being deleted");
+    await this.#starting;
+    await this.processes.init.abandon(this.#statuses.neverRan);
+  }
+
+  /** The exit of the init process, or that of one that never was. */
+  get exit(): Exit {
+    return this.processes.knownInit?.exit ?? { status: this.#statuses.unknown, exitedAt: this.#clock.now() };
+  }
+
+  /** The VM has exited: every process gets an exit, and what the VM held counts as released. */
+  vmExited(exit: { readonly reason: string }): void {
+    const error = this.refusing("use container")("Unavailable", `the VM has exited: ${exit.reason}`);
+    this.#vmGone.abort(error);
+    this.#ending.abort(error);
+    this.processes.vmExited(exit);
+  }
+}

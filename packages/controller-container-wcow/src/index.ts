@@ -1,0 +1,24 @@
+export type {
+  ConfidentialHostedSystem,
+  CredentialGuardState,
+  HostedSystem,
+  WindowsContainerDocument,
+} from "./document/container-document.ts";
+export type { ResolvedContainer } from "./document/resolved.ts";
+export type {
+  DiskMount,
+  GuestFolderMount,
+  GuestPipeMount,
+  HostPipeMount,
+  MountPlan,
+  ShareMount,
+} from "./plan/mount-plan.ts";
+export type {
+  RootfsMount,
+  WindowsPlanFiles,
+  WindowsPlanOptions,
+  WindowsPlanRequest,
+  WindowsVmFacts,
+} from "./plan/options.ts";
+export { type DevicePlan, type NetworkPlan, planWindowsContainer, type WindowsContainerPlan } from "./plan/plan.ts";
+export type { BlockCimPlan, BlockCimRoot, FolderRoot, MountedRoot, RootPlan, ScratchPlan } from "./plan/root-plan.ts";

@@ -1,0 +1,59 @@
+import type { HostPaths } from "@uvm-shim/lifecycle";
+
+/** One mount of the root file system, as containerd sends it. */
+export interface RootfsMount {
+  readonly type: string;
+  readonly source: string;
+  readonly target?: string;
+  readonly options: readonly string[];
+}
+
+export interface WindowsPlanRequest {
+  /** The parsed config.json, unchecked. */
+  readonly spec: unknown;
+  readonly rootfs: readonly RootfsMount[];
+}
+
+/** Facts about the pod and its VM that decide how a container is planned. */
+export interface WindowsPlanOptions {
+  readonly id: string;
+  /** The id of the pod's sandbox; the container's own for a single container. */
+  readonly podId: string;
+  /** "workload" joins a pod, "standalone" is the only container of its VM. */
+  readonly role: "workload" | "standalone";
+  /** Annotations of the pod's sandbox, with those that the sandbox's runtime options set. */
+  readonly podAnnotations: { readonly [key: string]: string };
+  /** Annotations that hold unless the container says otherwise. */
+  readonly defaultAnnotations?: { readonly [key: string]: string };
+  readonly vm: WindowsVmFacts;
+  /** Of the host. */
+  readonly processors: number;
+  /** The runtime option of the container's own request. */
+  readonly scaleCpuLimitsToSandbox?: boolean;
+  /** The build of the host; absent where the host has every feature. */
+  readonly build?: number;
+  /** Path rules of the host: those of Linux on its Linux build. */
+  readonly paths: HostPaths;
+  readonly files: WindowsPlanFiles;
+  /** Where device-util.exe is: beside the shim. */
+  readonly deviceUtilPath: string;
+  readonly warn: (sentence: string) => void;
+}
+
+export interface WindowsVmFacts {
+  readonly processors: number;
+  /** Whether its guest has a security policy. */
+  readonly isConfidential: boolean;
+  /** Where processes of its containers leave dumps, unless a container says otherwise. */
+  readonly processDumpLocation?: string | undefined;
+  readonly supportsHostProcesses: boolean;
+  readonly noWritableFileShares: boolean;
+}
+
+/** Lookups that run before anything is acquired. */
+export interface WindowsPlanFiles {
+  /** The kind of file; undefined if it does not exist. Links are followed. */
+  kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
+  /** The text of a small file; rejects if it cannot be read. */
+  readText(path: string): Promise<string>;
+}
