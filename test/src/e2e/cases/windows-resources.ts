@@ -193,9 +193,9 @@ async function hostProcesses(context: WindowsCaseContext): Promise<void> {
 
 async function wrongSpecifications(context: WindowsCaseContext): Promise<void> {
   await withWindowsPod(context, async (pod) => {
-    const windows = (fields: object): object => ({ windows: fields });
-    const mount = (fields: object): object => ({ mounts: [fields] });
-    const wrong: readonly (readonly [specification: object, ...words: string[]])[] = [
+    const windows = (fields: object) => ({ windows: fields });
+    const mount = (fields: object) => ({ mounts: [fields] });
+    const wrong: readonly (readonly [specification: object & { readonly windows?: object }, ...words: string[]])[] = [
       [windows({ resources: { memory: { limit: "1" } } }), "windows.resources.memory.limit"],
       [windows({ resources: { cpu: { count: 1, maximum: 1 } } }), "windows.resources.cpu"],
       [windows({ network: { networkNamespace: "pod" } }), "windows.network.networkNamespace"],
