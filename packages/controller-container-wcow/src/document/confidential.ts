@@ -20,7 +20,9 @@ export function confidentialHostedSystem(
   const assigned = devices.flat().map((path) => ({ id: path, idType: "vpci-location-path" }));
   const inGuest = {
     ...spec,
-    ...(process !== undefined && { process: isHostProcess ? asHostProcess(process, annotations) : process }),
+    ...(process !== undefined && {
+      process: { user: {}, ...(isHostProcess ? asHostProcess(process, annotations) : process) },
+    }),
     root: { path: root.path },
     annotations,
     windows: { ...windows, hyperv: windows.hyperv ?? {}, ...(assigned.length > 0 && { devices: assigned }) },
