@@ -47,10 +47,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
   "packages/controller-container-wcow": {
-    uses: ["container-common", "hcs-schema", "sandbox-common", "sandbox-wcow"],
-    types: ["lifecycle"],
+    uses: [...controller, "container-common", "sandbox-common", "sandbox-wcow"],
+    types: ["controller-process"],
   },
-  "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
+  "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
@@ -61,17 +61,34 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
-  "packages/guest-agent": {
+  "packages/guest-agent-common": {
     uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
-  "packages/guest-agent-windows": { uses: ["child-processes", "gcs-bridge", "hcs-schema"] },
+  "packages/guest-agent": {
+    uses: ["gcs-bridge", "guest-agent-common", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+  },
+  "packages/guest-agent-windows": {
+    uses: [
+      "child-processes",
+      "gcs-bridge",
+      "guest-agent-common",
+      "hcs-schema",
+      "host-protocol",
+      "lifecycle",
+      "linux-calls",
+    ],
+    tests: ["guest-wcow"],
+  },
   "packages/test-support": { uses: [] },
+  "packages/platform-common": {
+    uses: ["hcs-bindings", "host-protocol", "lifecycle", "shim"],
+    types: ["controller-network", "controller-process", "hcs-schema", "sandbox-common"],
+  },
   "apps/shim-lcow": {
     uses: [
+      "platform-common",
       "shim",
       "lifecycle",
-      "host-protocol",
-      "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",
       "controller-vm",
@@ -83,9 +100,28 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "controller-container",
       "controller-pod",
     ],
-    types: ["hcs-schema"],
+    types: ["hcs-schema", "hcs-bindings"],
+    tests: ["host-protocol", "hcs-bindings"],
   },
-  "apps/shim-wcow": { uses: ["shim"] },
+  "apps/shim-wcow": {
+    uses: [
+      "platform-common",
+      "shim",
+      "lifecycle",
+      "hcs-schema",
+      "guest-wcow",
+      "sandbox-wcow",
+      "controller-vm",
+      "controller-network",
+      "controller-scsi",
+      "controller-vsmb",
+      "controller-vpci",
+      "controller-process",
+      "controller-container-wcow",
+      "controller-pod",
+    ],
+    types: ["hcs-bindings"],
+  },
 };
 
 /** Libraries that tests of any package may import. */

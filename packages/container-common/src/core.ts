@@ -1,5 +1,4 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
 import {
   Acquisitions,
   abortable,
@@ -8,6 +7,7 @@ import {
   type Refuse,
   refusing,
   type Step,
+  unlessGone,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { checkId } from "./checks.ts";
@@ -21,21 +21,13 @@ export interface ContainerCoreOptions {
   readonly clock: { now(): Date };
 }
 
-/** What a container holds on the host, in the order of acquisition, and what ends with its VM. */
-export interface ContainerSteps {
-  readonly host: readonly Step[];
-  readonly inVm: readonly Step[];
-  /** The init process: last, and beyond the VM's end. */
-  readonly init: Step;
-}
-
 /**
  * What controllers of containers have in common, whatever the guest: processes, resources, one operation at a time, and
  * the end that interrupts them. The states are the controller's own.
  */
-export class ContainerCore {
+export class ContainerCore<Description> {
   readonly id: string;
-  readonly processes: ContainerProcesses;
+  readonly processes: ContainerProcesses<Description>;
   readonly #statuses: ExitStatuses;
   readonly #clock: { now(): Date };
   readonly #operations = new OperationQueue();
@@ -76,20 +68,26 @@ export class ContainerCore {
     checkId(this.id, "the id", refuse);
   }
 
-  /** After a failure nothing is left. */
-  async acquire({ host, inVm, init }: ContainerSteps, signal: AbortSignal): Promise<void> {
-    await this.#held.acquireAll([...host, ...inVm.map((step) => vmBound(step, this.#vmGone.signal)), init], signal);
+  /** The same step, which counts as released once the VM is gone. */
+  inVm = (step: Step): Step => vmBound(step, this.#vmGone.signal);
+
+  /** Acquires the steps in order. After a failure nothing is left. */
+  acquire(steps: readonly Step[], signal: AbortSignal): Promise<void> {
+    return this.#held.acquireAll(steps, signal);
   }
 
-  /** Acquires one more resource in the VM. After a failure only what was held before is left. */
-  async acquireMore(step: Step, signal: AbortSignal): Promise<void> {
-    const bound = vmBound(step, this.#vmGone.signal);
-    this.#held.add(bound);
+  /**
+   * Acquires one more while others are held. `check` throws once the container takes no more. After a failure what this
+   * step could not release is kept, as everything else is.
+   */
+  async acquireMore(step: Step, check: () => void, signal: AbortSignal): Promise<void> {
+    this.#held.add(step);
     try {
       await step.acquire(signal);
+      check();
     } catch (error) {
-      await bound.release();
-      this.#held.forget(bound);
+      await unlessGone(() => step.release());
+      this.#held.forget(step);
       throw error;
     }
   }
@@ -101,8 +99,8 @@ export class ContainerCore {
 
   /** Creates the init process, with the client's stdio. */
   initStep(
-    request: { readonly stdio: StdioPaths; readonly process?: OciProcess },
-    make: () => ContainerProcess,
+    request: { readonly stdio: StdioPaths; readonly process?: Description },
+    make: () => ContainerProcess<Description>,
     expectedPid: (signal: AbortSignal) => Promise<number>,
   ): Step {
     return {

@@ -1,4 +1,5 @@
-export { type HostFacts, type RuntimeOptions, SandboxError } from "@uvm-shim/sandbox-common";
+export { type ContainerLimits, type HostFacts, type RuntimeOptions, SandboxError } from "@uvm-shim/sandbox-common";
+export { annotationsOf } from "./options.ts";
 export { containerAnnotationKeys } from "./annotations/annotations.ts";
 export { registryValues } from "./annotations/registry-values.ts";
 export { buildWindowsSandbox, type WindowsSandbox, type WindowsSandboxRequest } from "./document/build.ts";
