@@ -44,6 +44,13 @@ it("it is written as policies are: without zeros, but with pointers to them", as
   });
 });
 
+it("it says nothing of a VM that only the pod's specification names", async () => {
+  const bench = new PlanBench().with({ vm: { isConfidential: true }, runtimeOptions: {} });
+  const plan = await bench.plan({ windows: { hyperv: undefined } });
+  expect(plan.document(resolved(plan))).toMatchObject({ Spec: { windows: { layerFolders: windows.layerFolders } } });
+  expect(plan.document(resolved(plan))).not.toHaveProperty("Spec.windows.hyperv");
+});
+
 it("it names assigned devices as the guest knows them", async () => {
   const devices = [{ id: "PCIP\\A", idType: "gpu" }];
   expect(await specificationOf({ windows: { devices } })).toMatchObject({
