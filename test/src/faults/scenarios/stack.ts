@@ -112,7 +112,8 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
           shares: vm.plan9,
           devices: vm.vpci,
           warn: () => {},
-          createProcess: (process) => new ProcessController({ ...process, flavour: linuxProcesses, upstream: opener, clock }),
+          createProcess: (process) =>
+            new ProcessController({ ...process, flavour: linuxProcesses, upstream: opener, clock }),
         }),
     });
     return pod;
