@@ -30,7 +30,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
-  "packages/sandbox-wcow": { uses: ["sandbox-common"], noNode: true },
+  "packages/sandbox-wcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/guest-wcow": { uses: ["gcs-bridge", "hcs-schema"] },
   "packages/sandbox-common": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
   "packages/sandbox-lcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
@@ -61,17 +61,34 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
-  "packages/guest-agent": {
+  "packages/guest-agent-common": {
     uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
-  "packages/guest-agent-windows": { uses: ["child-processes", "gcs-bridge", "hcs-schema"] },
+  "packages/guest-agent": {
+    uses: ["gcs-bridge", "guest-agent-common", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+  },
+  "packages/guest-agent-windows": {
+    uses: [
+      "child-processes",
+      "gcs-bridge",
+      "guest-agent-common",
+      "hcs-schema",
+      "host-protocol",
+      "lifecycle",
+      "linux-calls",
+    ],
+    tests: ["guest-wcow"],
+  },
   "packages/test-support": { uses: [] },
+  "packages/platform-common": {
+    uses: ["hcs-bindings", "host-protocol", "lifecycle", "shim"],
+    types: ["controller-network", "controller-process", "hcs-schema", "sandbox-common"],
+  },
   "apps/shim-lcow": {
     uses: [
+      "platform-common",
       "shim",
       "lifecycle",
-      "host-protocol",
-      "hcs-bindings",
       "guest-lcow",
       "sandbox-lcow",
       "controller-vm",
@@ -83,9 +100,28 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "controller-container",
       "controller-pod",
     ],
-    types: ["hcs-schema"],
+    types: ["hcs-schema", "hcs-bindings"],
+    tests: ["host-protocol", "hcs-bindings"],
   },
-  "apps/shim-wcow": { uses: ["shim"] },
+  "apps/shim-wcow": {
+    uses: [
+      "platform-common",
+      "shim",
+      "lifecycle",
+      "hcs-schema",
+      "guest-wcow",
+      "sandbox-wcow",
+      "controller-vm",
+      "controller-network",
+      "controller-scsi",
+      "controller-vsmb",
+      "controller-vpci",
+      "controller-process",
+      "controller-container-wcow",
+      "controller-pod",
+    ],
+    types: ["hcs-bindings"],
+  },
 };
 
 /** Libraries that tests of any package may import. */

@@ -16,7 +16,15 @@ import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
 import { checkedConsoleSize, lostStatus } from "./status.ts";
 import { closeClient, Supervision, type UnreportedExit } from "./supervision.ts";
-import type { GuestProcess, OpenStdio, ProcessFlavour, ProcessGuest, SignalEffect, StdioPaths, UpstreamStdio } from "./types.ts";
+import type {
+  GuestProcess,
+  OpenStdio,
+  ProcessFlavour,
+  ProcessGuest,
+  SignalEffect,
+  StdioPaths,
+  UpstreamStdio,
+} from "./types.ts";
 
 export interface ProcessControllerOptions<
   Description = OciProcess,

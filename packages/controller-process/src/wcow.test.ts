@@ -68,7 +68,9 @@ describe("a Windows process", () => {
     const { controller } = bench();
     const refusal = {
       code: "InvalidArgument",
-      message: expect.stringContaining(`invalid signal ${JSON.stringify(signal)} for a Windows process: expected 0 (CtrlC`),
+      message: expect.stringContaining(
+        `invalid signal ${JSON.stringify(signal)} for a Windows process: expected 0 (CtrlC`,
+      ),
     };
     await controller.create({ stdio: pipes, process: description });
     await expect(controller.kill(signal)).rejects.toMatchObject(refusal);

@@ -1,8 +1,4 @@
-import {
-  type WindowsProcessParameters,
-  windowsSignalEffect,
-  windowsSignalsExpected,
-} from "@uvm-shim/hcs-schema";
+import { type WindowsProcessParameters, windowsSignalEffect, windowsSignalsExpected } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
 import { lostStatus } from "./status.ts";
 import type { ProcessFlavour } from "./types.ts";

@@ -9,6 +9,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
+import { describeGuestServicesContract } from "./guest-services-contract.ts";
 import { describeResourceContract, type ResourceContractHost } from "./resource-contract.ts";
 import { describeVsmbContract } from "./vsmb-contract.ts";
 
@@ -247,6 +248,11 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
 
     describeResourceContract(() => on, create);
     describeVsmbContract(() => on, create);
+    describeGuestServicesContract(
+      () => on,
+      () => host,
+      create,
+    );
 
     describe("modify", () => {
       it("attaches disks to free LUNs", async () => {
