@@ -103,7 +103,25 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     types: ["hcs-schema", "hcs-bindings"],
     tests: ["host-protocol", "hcs-bindings"],
   },
-  "apps/shim-wcow": { uses: ["shim"] },
+  "apps/shim-wcow": {
+    uses: [
+      "platform-common",
+      "shim",
+      "lifecycle",
+      "hcs-schema",
+      "guest-wcow",
+      "sandbox-wcow",
+      "controller-vm",
+      "controller-network",
+      "controller-scsi",
+      "controller-vsmb",
+      "controller-vpci",
+      "controller-process",
+      "controller-container-wcow",
+      "controller-pod",
+    ],
+    types: ["hcs-bindings"],
+  },
 };
 
 /** Libraries that tests of any package may import. */

@@ -65,7 +65,13 @@ async function statOf(file: string): Promise<Stats | undefined> {
   }
 }
 
-function windowsFacts({ ProgramFiles: programFiles }: NodeJS.ProcessEnv): Partial<HostFacts> {
+/** Build number of a Windows host; undefined on any other, which has every feature. */
+export function hostBuild(): number | undefined {
   // Windows' release has the form major.minor.build.
-  return { ...(programFiles !== undefined && { programFiles }), build: Number(release().split(".")[2]) };
+  return process.platform === "win32" ? Number(release().split(".")[2]) : undefined;
+}
+
+function windowsFacts({ ProgramFiles: programFiles }: NodeJS.ProcessEnv): Partial<HostFacts> {
+  const build = hostBuild();
+  return { ...(programFiles !== undefined && { programFiles }), ...(build !== undefined && { build }) };
 }

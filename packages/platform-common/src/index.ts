@@ -3,7 +3,7 @@ export { HostConnection } from "./connection.ts";
 export { controlGroupOf, joinControlGroup } from "./control-group.ts";
 export { type GuestConnectionParts, guestConnectionOptions } from "./guest-connection.ts";
 export { createHostFiles, hostPathGrammar, hostPaths } from "./host.ts";
-export { withHostFacts } from "./host-facts.ts";
+export { hostBuild, withHostFacts } from "./host-facts.ts";
 export { withBoundedLookups } from "./host-files.ts";
 export { joinNetwork, type SandboxNetwork } from "./joined-network.ts";
 export { applyLogLevel } from "./log-level.ts";

@@ -291,11 +291,11 @@ __declspec(dllexport) HRESULT WINAPI UvmShimTestHostCounts(PWSTR *document) {
            L"{\"operations\":%ld,\"systems\":%ld,\"processes\":%ld,\"networks\":%ld,\"endpoints\":%ld,"
            L"\"namespaces\":%ld,\"loadBalancers\":%ld,\"guestNetworkServices\":%ld,\"serviceCallbacks\":%ld,"
            L"\"strings\":%ld,\"callbacks\":%ld,\"virtualDisks\":%ld,\"standardStreams\":%ld,\"vmmemHandles\":%ld,"
-           L"\"sockets\":%ld,\"doubleFrees\":%ld,\"misuses\":%ld,\"lastMisuse\":\"%hs\"}",
+           L"\"sockets\":%ld,\"addressEntries\":%ld,\"doubleFrees\":%ld,\"misuses\":%ld,\"lastMisuse\":\"%hs\"}",
            live[OPERATIONS], live[SYSTEMS], live[PROCESSES], live[NETWORKS], live[ENDPOINTS], live[NAMESPACES],
            live[LOAD_BALANCERS], live[GUEST_NETWORK_SERVICES], live[SERVICE_CALLBACKS], strings, callbacks,
            count_tracked(VIRTUAL_DISKS), count_tracked(STANDARD_STREAMS), count_tracked(VMMEM_HANDLES),
-           count_tracked(SOCKETS), double_frees, misuses, last_misuse);
+           count_tracked(SOCKETS), count_tracked(ADDRESS_ENTRIES), double_frees, misuses, last_misuse);
   *document = result_string(text, LOCAL);
   return S_OK;
 }

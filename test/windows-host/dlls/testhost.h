@@ -21,7 +21,7 @@ enum handle_kind {
 };
 
 /* Handles of the system that stand for something here; they are closed by a front. */
-enum tracked_kind { VIRTUAL_DISKS, STANDARD_STREAMS, VMMEM_HANDLES, SOCKETS, TRACKED_KINDS };
+enum tracked_kind { VIRTUAL_DISKS, STANDARD_STREAMS, VMMEM_HANDLES, SOCKETS, ADDRESS_ENTRIES, TRACKED_KINDS };
 
 /* LocalFree frees the strings of the compute service, CoTaskMemFree those of networks. */
 enum allocator { LOCAL, CO_TASK };

@@ -2,6 +2,7 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { ComputeSystemProperties, SystemPropertyType } from "@uvm-shim/hcs-schema";
 import type { EmulatedHostCalls } from "@uvm-shim/host-protocol";
+import { credentialGuards, modifyCredentialGuards } from "./guest-calls.ts";
 import { Refusal } from "./refusal.ts";
 import type { Handler, Session } from "./session.ts";
 import { localDocument, localPath } from "./windows-paths.ts";
@@ -52,7 +53,8 @@ async function close(session: Session, number = ""): Promise<undefined> {
   return undefined;
 }
 
-const serviceProperties: { readonly [type: string]: () => object } = {
+const serviceProperties: { readonly [type: string]: (session: Session) => object | Promise<object> } = {
+  ContainerCredentialGuard: credentialGuards,
   Basic: () => ({ SupportedSchemaVersions: [{ Major: 2, Minor: 1 }] }),
   ProcessorTopology: () => ({ LogicalProcessorCount: availableParallelism() }),
 };
@@ -102,14 +104,23 @@ export const computeCalls: { readonly [name: string]: Handler } = {
     return undefined;
   },
 
-  HcsGetServiceProperties: async (_session, query) => {
+  HcsGetServiceProperties: async (session, query) => {
     const { PropertyTypes: types = [] } = JSON.parse(query || "{}") as { PropertyTypes?: readonly string[] };
     const Properties = types.map((type) => {
       const properties = serviceProperties[type];
       if (properties === undefined) throw new Refusal("E_INVALIDARG", `PropertyTypes: ${type} is not emulated`);
-      return properties();
+      return properties(session);
     });
-    return JSON.stringify({ Properties });
+    return JSON.stringify({ Properties: await Promise.all(Properties) });
+  },
+
+  HcsModifyServiceSettings: async (session, settings) => {
+    const { PropertyType, Settings } = JSON.parse(settings || "{}") as { PropertyType?: string; Settings?: unknown };
+    if (PropertyType !== "ContainerCredentialGuard") {
+      throw new Refusal("E_NOTIMPL", `PropertyType: ${PropertyType} is not emulated`);
+    }
+    await modifyCredentialGuards(session, Settings);
+    return undefined;
   },
 
   HcsGrantVmAccess: async (session, system = "", path) => {

@@ -10,7 +10,7 @@ import type { Spelling } from "../../../packages/hcs-bindings/src/testing/respel
 import { handlers } from "./calls.ts";
 import { HostClient, type HostEvents } from "./host-client.ts";
 import { Refusal } from "./refusal.ts";
-import { Session, type SessionOwner } from "./session.ts";
+import { type AddressEntry, Session, type SessionOwner } from "./session.ts";
 
 export interface RelayOptions {
   /** Where the emulated host is, and how it is started. */
@@ -29,6 +29,8 @@ export class Relay implements AsyncDisposable, SessionOwner {
   readonly services = new Map<string, number>();
   /** Pids of vmmem processes, by the GUID of their VM. */
   readonly pids = new Map<string, number>();
+  /** Entries of the hvsocket provider, by the numbers that the DLLs know them by. */
+  readonly addressEntries = new Map<number, AddressEntry>();
   /** Ids of what was made through this relay; the host has no call that lists them. */
   readonly networkObjects: { readonly [Kind in HcnObjectKind]: Set<string> } = {
     network: new Set(),

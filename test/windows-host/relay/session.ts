@@ -23,6 +23,8 @@ export interface SessionOwner extends SharedHvsockets {
   readonly sessions: ReadonlySet<Session>;
   /** Pids of vmmem processes, by the GUID of their VM. */
   readonly pids: Map<string, number>;
+  /** Entries of the hvsocket provider, by the numbers that the DLLs know them by. */
+  readonly addressEntries: Map<number, AddressEntry>;
   /** Ids of what was made through the relay; the host has no call that lists them. */
   readonly networkObjects: { readonly [Kind in HcnObjectKind]: Set<string> };
   /** The case of the names in all documents, where no setting says another; absent: as the host has them. */
@@ -44,6 +46,13 @@ export const hcsEvents = {
   processExited: 0x00010000,
   serviceDisconnect: 0x02000000,
 } as const;
+
+/** An entry of the hvsocket provider, which a process has open. */
+export interface AddressEntry {
+  readonly systemId: string;
+  readonly owner: Session;
+  redirection?: { readonly client: HostClient; readonly handle: number };
+}
 
 /** A compute system as one process has it open. */
 export interface OpenSystem {
@@ -182,6 +191,9 @@ export class Session {
 
   #end(): void {
     this.relay.forget(this);
+    for (const [number, { owner }] of this.relay.addressEntries) {
+      if (owner === this) this.relay.addressEntries.delete(number);
+    }
     this.hvsockets.close();
     void this.#client?.then(
       (client) => client.close(),
