@@ -68,7 +68,16 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["gcs-bridge", "guest-agent-common", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
   "packages/guest-agent-windows": {
-    uses: ["child-processes", "gcs-bridge", "hcs-schema"],
+    uses: [
+      "child-processes",
+      "gcs-bridge",
+      "guest-agent-common",
+      "hcs-schema",
+      "host-protocol",
+      "lifecycle",
+      "linux-calls",
+    ],
+    tests: ["guest-wcow"],
   },
   "packages/test-support": { uses: [] },
   "packages/platform-common": {

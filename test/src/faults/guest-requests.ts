@@ -11,6 +11,8 @@ const guestRequests: { readonly [controller: string]: RegExp } = {
   "controller-vpci": /^waitForDevice /,
   "controller-container":
     /^(combine|uncombine|createContainer|start|execute|update|metrics|pause|resume|terminate|deleteState|mountDisk|unmountDisk|ejectDisk|mountShare|unmountShare|waitForDevice) /,
+  "controller-container-wcow":
+    /^(combine|uncombine|run|createContainer|systemGuid|start|execute|processes|statistics|modify|shutdown|terminate|deleteState|mountDisk|unmountDisk) /,
   "controller-process": /^(execute|resize|signal) /,
   "the whole stack":
     /^(modifySettings|create|start c1|executeProcess|signalProcess|shutdownForced|deleteContainerState) /,

@@ -1,5 +1,6 @@
 import type { Scenario } from "./scenario.ts";
 import { containerScenarios } from "./scenarios/container.ts";
+import { windowsContainerScenarios } from "./scenarios/container-wcow.ts";
 import { networkScenarios } from "./scenarios/network.ts";
 import { plan9Scenarios } from "./scenarios/plan9.ts";
 import { processScenarios } from "./scenarios/process.ts";
@@ -18,6 +19,7 @@ export const scenarios: readonly Scenario[] = [
   ...vpciScenarios,
   ...vsmbScenarios,
   ...containerScenarios,
+  ...windowsContainerScenarios,
   ...processScenarios,
   ...stackScenarios,
 ];

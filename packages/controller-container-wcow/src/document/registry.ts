@@ -16,7 +16,6 @@ const containerIdSuffix = /(\{container_id\}|\{CONTAINER_ID\})$/;
 export function registryValues(
   values: AnnotationValues,
   { id, vmDumpLocation }: { readonly id: string; readonly vmDumpLocation: string | undefined },
-  additional: readonly object[],
   refuse: Refuse,
 ): readonly object[] {
   const location = values.processDumpLocation ?? vmDumpLocation ?? "";
@@ -34,7 +33,7 @@ export function registryValues(
           values,
           refuse,
         )),
-    ...additional,
+    ...(values.registryValues ?? []),
   ];
 }
 

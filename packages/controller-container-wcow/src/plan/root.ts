@@ -17,7 +17,7 @@ export async function planRoot(
   const request = { layerFolders: spec.windows?.layerFolders, rootfs, grammar: options.pathGrammar };
   const layers = refusingAs("", () => parseWindowsLayers(request), refuse);
   const mounted = spec.root?.path ?? "";
-  if (/^([A-Za-z]:|[\\/]{2})[\\/]/.test(mounted) || mounted.startsWith("\\\\?\\")) {
+  if (/^([A-Za-z]:[\\/]|[\\/]{2})/.test(mounted)) {
     return mountedRoot(mounted, layers, options, refuse);
   }
   switch (layers.kind) {

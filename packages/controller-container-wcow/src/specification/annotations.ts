@@ -1,6 +1,7 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
 import { boolean, int32, integer, type Reader, SandboxError, text } from "@uvm-shim/sandbox-common";
+import { registryValues } from "@uvm-shim/sandbox-wcow";
 
 export type Annotations = { readonly [key: string]: string };
 
@@ -9,9 +10,6 @@ const megabytes = integer(0, Number.MAX_SAFE_INTEGER);
 
 /** Paths separated by commas; none for the empty text. */
 const paths: Reader<readonly string[]> = (key, list) => (list === "" ? [] : text(key, list).split(","));
-
-/** Read where it counts. */
-const anyText: Reader<string> = (_key, given) => given;
 
 /** DumpType of Windows Error Reporting. */
 const dumpTypes: ReadonlyMap<string, number> = new Map([
@@ -34,7 +32,7 @@ const known = {
   processDumpType: ["io.microsoft.wcow.processdumptype", text],
   processDumpCount: ["io.microsoft.wcow.processdumpcount", text],
   deviceExtensions: [`${container}wcow.deviceextensions`, paths],
-  registryValues: [`${container}wcow.test-registry-annotation`, anyText],
+  registryValues: [`${container}wcow.test-registry-annotation`, registryValues],
   disableGmsa: [`${container}wcow.gmsa.disable`, boolean],
   kernelDrivers: ["io.microsoft.virtualmachine.kerneldrivers", paths],
   noWritableFileShares: ["io.microsoft.virtualmachine.fileshares.disablewritable", boolean],
@@ -110,6 +108,7 @@ const unsafeOperations = ["disableGmsa", "noWritableFileShares", "noDirectMap", 
 export function expandedAnnotations(annotations: Annotations, refuse: Refuse): Annotations {
   const all = annotations[keyOf("disableUnsafeOperations")];
   if (all === undefined) return annotations;
+  refusingAs("annotation ", () => boolean(keyOf("disableUnsafeOperations"), all), refuse);
   for (const name of unsafeOperations) {
     const given = annotations[keyOf(name)];
     if (given === undefined || given === all) continue;

@@ -45,7 +45,10 @@ export function annotationsOfOptions(options: ContainerRuntimeOptions): { readon
   return { ...options.defaultContainerAnnotations, ...Object.fromEntries(set) };
 }
 
+/** Enumeration values that are not on the wire, since they are the first ones. */
+const firstValues = ["PROCESS", "NPIPE"];
+
 function isUnset(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.keys(value).length === 0;
-  return value === undefined || value === "" || value === 0 || value === false || value === "PROCESS";
+  return ["", 0, false, undefined, ...firstValues].includes(value as string);
 }
