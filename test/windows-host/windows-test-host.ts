@@ -8,7 +8,7 @@ import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { Spelling } from "../../packages/hcs-bindings/src/testing/respelling.ts";
 import { buildTestHost } from "./build-test-host.ts";
 import { Relay } from "./relay/relay.ts";
-import { REPOSITORY } from "./wine-environment.ts";
+import { REPOSITORY, wineRoot } from "./wine-environment.ts";
 
 export interface WindowsTestHostOptions {
   /** Devices that can be assigned, see the README of host-emulator. */
@@ -49,7 +49,11 @@ export class WindowsTestHost implements AsyncDisposable {
         start: {
           command: "/bin/sh",
           args: ["-c", `echo $$ >>${pidsOf(directory)}; exec "$@"`, "sh", process.execPath, emulator],
-          env: { [hostVariables.idleMs]: String(idleMs), [hostVariables.devices]: join(directory, "devices.json") },
+          env: {
+            [hostVariables.idleMs]: String(idleMs),
+            [hostVariables.devices]: join(directory, "devices.json"),
+            [hostVariables.wine]: await wineRoot(),
+          },
         },
       },
       loseService: () => endEmulators(directory, "SIGKILL"),

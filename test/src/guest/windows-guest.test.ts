@@ -124,7 +124,9 @@ describeWith(
       });
       const commandLine = 'cmd.exe /c "type C:\\one.txt&echo .&type \\\\.\\pipe\\inside"';
       const process = await hosted.execute({ CommandLine: commandLine, WorkingDirectory: "C:\\", ...withOutput });
-      const result = await outcome(process); console.log(JSON.stringify(result)); const [, output] = result;
+      const result = await outcome(process);
+      console.log(JSON.stringify(result));
+      const [, output] = result;
       expect(output.split(/\s*\.\s*\r\n/)).toEqual(["content of one.txt", "said by the host"]);
       await hosted.terminate();
       await hosted.exited;
