@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { Spelling } from "../../packages/hcs-bindings/src/testing/respelling.ts";
@@ -69,6 +70,16 @@ export class WindowsTestHost implements AsyncDisposable {
   /** Takes the emulated host away, as a crash of the service does. The next call starts another. */
   loseService(): Promise<void> {
     return endEmulators(this.directory, "SIGKILL");
+  }
+
+  /** Ids of the containers that have a credential guard. */
+  async credentialGuards(): Promise<readonly string[]> {
+    const host = await connectEmulatedHost({ socketPath: this.socketPath });
+    try {
+      return (await host.windows.credentialGuards()).map(({ Id }) => Id);
+    } finally {
+      await host.close();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
