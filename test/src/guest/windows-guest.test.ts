@@ -1,11 +1,10 @@
 /** Host and guest of this project together, as a pod of Windows containers uses them. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { WindowsContainer, WindowsProcess } from "@uvm-shim/guest-wcow";
-import { resourcePaths, windowsGuestPaths } from "@uvm-shim/hcs-schema";
+import { resourcePaths } from "@uvm-shim/hcs-schema";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, expect, it } from "vitest";
 import { LoneWindowsVm } from "./lone-windows-vm.ts";
@@ -21,14 +20,11 @@ describeWith(
   "x86_64-w64-mingw32-gcc",
 )("a Windows VM on the emulated host", () => {
   let lone: LoneWindowsVm | undefined;
-  let server: Server | undefined;
 
   afterEach(async () => {
     const { directory } = lone ?? {};
     await lone?.close();
     lone = undefined;
-    server?.close();
-    server = undefined;
     const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
     expect(mounts.filter((line) => directory !== undefined && line.includes(directory))).toEqual([]);
     expect(existsSync("/run/host/vsmb")).toBe(false);
@@ -106,28 +102,30 @@ describeWith(
   );
 
   it(
-    "connects a container to a pipe of the host, and shows it a single file",
+    "shows single files of a folder, and more of them later",
     async () => {
-      lone = await LoneWindowsVm.boot("windows-pipes");
-      mkdirSync(join(lone.directory, "pipes"));
-      server = createServer((socket) => socket.end("said by the host"));
-      await new Promise<void>((resolve) => server?.listen(join(lone?.directory ?? "", "pipes", "greeter"), resolve));
-      await lone.system.modify({ ResourcePath: resourcePaths.mappedPipe("\\\\.\\pipe\\Greeter"), RequestType: "Add" });
+      lone = await LoneWindowsVm.boot("windows-files");
       const folder = join(lone.directory, "configuration");
       mkdirSync(folder);
       for (const name of ["one.txt", "two.txt"]) writeFileSync(join(folder, name), `content of ${name}`);
-      const restricted = { ReadOnly: true, RestrictFileAccess: true, SingleFileMapping: true };
-      const share = await lone.share("one", folder, restricted, [join(folder, "one.txt")]);
+      const options = { ReadOnly: true, RestrictFileAccess: true, SingleFileMapping: true };
+      const files = [join(folder, "one.txt")];
+      const share = await lone.share("one", folder, options, files);
       const hosted = await container(lone, 1, {
-        MappedPipes: [{ HostPath: `${windowsGuestPaths.vsmbShares}\\IPC$\\Greeter`, ContainerPipeName: "inside" }],
         MappedDirectories: [{ HostPath: `${share}\\one.txt`, ContainerPath: "C:\\one.txt", ReadOnly: true }],
       });
-      const commandLine = 'cmd.exe /c "type C:\\one.txt&echo .&type \\\\.\\pipe\\inside"';
-      const process = await hosted.execute({ CommandLine: commandLine, WorkingDirectory: "C:\\", ...withOutput });
-      const result = await outcome(process);
-      console.log(JSON.stringify(result));
-      const [, output] = result;
-      expect(output.split(/\s*\.\s*\r\n/)).toEqual(["content of one.txt", "said by the host"]);
+      await lone.system.modify({
+        ResourcePath: resourcePaths.virtualSmbShares,
+        RequestType: "Update",
+        Settings: { Name: "one", Path: folder, Options: options, AllowedFiles: [...files, join(folder, "two.txt")] },
+      });
+      const Settings = { HostPath: `${share}\\two.txt`, ContainerPath: "C:\\two.txt", ReadOnly: true };
+      await hosted.modify({ ResourcePath: "Container/MappedDirectories", RequestType: "Add", Settings });
+      for (const name of ["one.txt", "two.txt"]) {
+        const CommandLine = `cmd.exe /c "type C:\\${name}"`;
+        const process = await hosted.execute({ CommandLine, WorkingDirectory: "C:\\", ...withOutput });
+        expect(await outcome(process)).toEqual([0, `content of ${name}`, ""]);
+      }
       await hosted.terminate();
       await hosted.exited;
     },

@@ -129,7 +129,12 @@ describeWith(
   });
 
   it("have consoles, whose size can change", async () => {
-    const more = { EmulateConsole: true, CreateStdInPipe: true, CreateStdErrPipe: false, ConsoleSize: [30, 100] } as const;
+    const more = {
+      EmulateConsole: true,
+      CreateStdInPipe: true,
+      CreateStdErrPipe: false,
+      ConsoleSize: [30, 100],
+    } as const;
     const process = await container.execute(asked("C:\\probe.exe sizes", more));
     await says(process.stdout, /size=100x30/);
     await process.resize(40, 120);
@@ -176,7 +181,13 @@ describeWith(
   });
 
   it("measure what they use", async () => {
-    const { Uptime100ns = 0, Processor = {}, Memory = {}, Timestamp, ContainerStartTime } = await container.statistics();
+    const {
+      Uptime100ns = 0,
+      Processor = {},
+      Memory = {},
+      Timestamp,
+      ContainerStartTime,
+    } = await container.statistics();
     expect(Uptime100ns).toBeGreaterThan(0);
     expect(Processor.TotalRuntime100ns).toBeGreaterThan(0);
     expect(Processor.RuntimeUser100ns).toBeLessThanOrEqual(Processor.TotalRuntime100ns ?? 0);

@@ -102,7 +102,7 @@ export class TestMachine {
 
   /** A client that says what no guest of the shim says. */
   async connectPlainly(): Promise<GcsBridgeClient> {
-    const client = new GcsBridgeClient((await this.accept(windowsHvsocketServices.gcs)), {
+    const client = new GcsBridgeClient(await this.accept(windowsHvsocketServices.gcs), {
       newActivityId: () => "11111111-2222-3333-4444-555555555555",
       onNotification: (notification) => this.notifications.push(notification),
     });
