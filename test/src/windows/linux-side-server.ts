@@ -58,7 +58,9 @@ export class LinuxSideServer implements AsyncDisposable {
       case "/left":
         return await waitForNothingLeft(this.#before, this.#scope, NOTHING_LEFT_MS);
       default:
-        throw new Error(`unknown request ${url}: expected /remember, /held, /left, /lose-service or /credential-guards`);
+        throw new Error(
+          `unknown request ${url}: expected /remember, /held, /left, /lose-service or /credential-guards`,
+        );
     }
   }
 

@@ -1,7 +1,6 @@
 /** Run under Wine: pods of Windows containers behind the shim's executable, made by the calls of containerd for Windows. */
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import type { Readable } from "node:stream";
 import type { Mount, Pod, PodContainer, PodOptions } from "../shim-client/pod.ts";
 import { windowsSpecs } from "../shim-client/windows-spec.ts";
 import { casePaths, podPaths } from "./case-paths.ts";
@@ -53,53 +52,9 @@ export async function startWindows(
   return container;
 }
 
-/** A program as an exec is asked for. */
-export function execOf(commandLine: string, fields: object = {}) {
-  return { args: [], fields: { args: undefined, commandLine, ...fields } };
-}
-
-export interface Ended {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs an exec to its end, and deletes it. */
-export async function runExec(container: PodContainer, execId: string, commandLine: string): Promise<Ended> {
-  const stdio = await container.exec(execId, execOf(commandLine));
-  try {
-    const [output, status] = await Promise.all([stdio.output(), container.wait(execId)]);
-    await container.deleteExec(execId);
-    return { status, stdout: output.stdout.toString(), stderr: output.stderr.toString() };
-  } finally {
-    stdio.close();
-  }
-}
-
 /** Ends a container that runs, and deletes it. */
 export async function endWindows(container: PodContainer): Promise<void> {
   await container.kill(9);
   await container.wait();
   await container.delete();
-}
-
-/** What moves a terminal's cursor, names its window or sets colours. */
-const escapeCharacter = String.fromCharCode(27);
-const bell = String.fromCharCode(7);
-const controlSequences = new RegExp(`${escapeCharacter}(\\[[0-9;?]*[A-Za-z]|\\][^${bell}]*${bell})`, "g");
-
-/** Reads until the text so far matches, without what steers a terminal. */
-export async function readUntil(stream: Readable, expected: RegExp): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  let text = "";
-  const onData = (chunk: Buffer): void => {
-    text += chunk.toString("latin1");
-    const plain = text.replaceAll(controlSequences, "");
-    if (!expected.test(plain)) return;
-    stream.off("data", onData).off("end", onEnd).pause();
-    resolve(plain);
-  };
-  const onEnd = (): void => reject(new Error(`the output ended with ${JSON.stringify(text)}: expected ${expected}`));
-  stream.on("data", onData).once("end", onEnd).resume();
-  return await promise;
 }

@@ -1,15 +1,17 @@
 /** Run under Wine: a pod of Windows containers behind the shim's executable. */
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import path from "node:path";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { digestOf, PATTERN } from "../e2e/images.ts";
 import { Pod, type PodContainer } from "../shim-client/pod.ts";
 import { runDelete, Task } from "../shim-client/shim.ts";
+import { execOf, readUntil, runExec } from "../shim-client/windows-programs.ts";
 import { casePaths } from "./case-paths.ts";
 import { credentialGuards, held, left, remember } from "./linux-side.ts";
-import { endWindows, execOf, readUntil, runExec, startWindows, wcowPodOptions } from "./wcow-pod.ts";
+import { endWindows, startWindows, wcowPodOptions } from "./wcow-pod.ts";
 
 const { Statistics } = containerd.runhcs.stats.v1;
 const { DeleteResponse } = containerd.task.v2;
@@ -136,6 +138,34 @@ describe("a pod of Windows containers", () => {
     expect(readFileSync(path.join(writable, "new.txt"), "latin1")).toBe("written\r\n");
   });
 
+  it("reaches a named pipe of the host, with a connection for each client", async () => {
+    const server = createServer((socket) => {
+      socket.on("data", (line) => socket.write(`heard ${line.toString("latin1")}`)).on("error", () => socket.destroy());
+    });
+    const pipe = String.raw`\\.\pipe\uvm-shim-wcow-suite`;
+    await new Promise<void>((resolve, reject) => void server.once("error", reject).listen(pipe, resolve));
+    try {
+      const mounts = [{ source: pipe, destination: String.raw`\\.\pipe\inside` }];
+      await inContainer(
+        "pipe",
+        async (container) => {
+          for (const execId of ["first", "second"]) {
+            const exec = await container.exec(execId, execOf(String.raw`C:\probe.exe pipe \\.\pipe\inside`));
+            exec.stdin.end(`${execId}\n`);
+            await container.closeStdin(execId);
+            const [{ stdout }, status] = await Promise.all([exec.output(), container.wait(execId)]);
+            expect({ status, stdout: stdout.toString() }).toEqual({ status: 0, stdout: `heard ${execId}\r\n` });
+            await container.deleteExec(execId);
+            exec.close();
+          }
+        },
+        { mounts },
+      );
+    } finally {
+      await new Promise((resolve) => void server.close(resolve));
+    }
+  });
+
   it("measures containers and the pod, and lists processes", async () => {
     await inContainer("measured", async (container) => {
       const measure = async (id: string) => {
@@ -196,11 +226,15 @@ describe("the serving process of a pod of Windows containers", () => {
           expect.stringMatching(/process .*containerd-shim-wcow-v2\.exe/),
         ]),
       );
+      expect(await credentialGuards()).toEqual(["left"]);
       process.kill(await pod.shimPid(), "SIGKILL");
       await pod.shim.closed;
-      const { status, stderr, stdout } = await runDelete(pod.identity);
-      expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-      expect(DeleteResponse.decode(stdout)).toMatchObject({ exitStatus: 137 });
+      // As containerd does for each task whose shim is gone.
+      for (const { id, bundle } of [container, pod.identity]) {
+        const { status, stderr, stdout } = await runDelete({ ...pod.identity, id, bundle });
+        expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+        expect(DeleteResponse.decode(stdout)).toMatchObject({ exitStatus: 137 });
+      }
       exec.close();
       container.stdio.close();
     } finally {

@@ -1,5 +1,6 @@
 /* testhost.dll: handles, strings and counts of the test host's DLLs, and its settings. */
 #include "testhost.h"
+#include "pipes.h"
 #include <combaseapi.h>
 #include "relay-client.h"
 #include "workers.h"
@@ -270,6 +271,7 @@ const struct test_host *test_host_functions(void) {
       .count_callbacks = count_callbacks,
       .misuse = misuse,
   };
+  relay_listen(pipe_asked_for);
   return &functions;
 }
 
