@@ -154,7 +154,8 @@ async function statistics(context: WindowsCaseContext): Promise<void> {
     const before = await measure(container.id);
     await runExec(container, "work", "C:\\guest-program.exe work 300");
     const after = await measure(container.id);
-    const spent = (after.windows?.processor?.totalRuntimeNs ?? 0n) - (before.windows?.processor?.totalRuntimeNs ?? 0n);
+    const runtime = (of: typeof before): bigint => BigInt(of.windows?.processor?.totalRuntimeNs ?? 0);
+    const spent = runtime(after) - runtime(before);
     assert.ok(spent > 100_000_000n && spent < 5_000_000_000n, `${spent} ns for 300 ms of work`);
     const memory = Number(after.windows?.memory?.memoryUsageCommitBytes ?? 0);
     assert.ok(memory > mebibyte && memory < 1024 * mebibyte, `${memory} bytes`);

@@ -24,9 +24,7 @@ const copiedBytes = 8 * 1024 * 1024;
 async function containersOfOnePod(context: WindowsCaseContext): Promise<void> {
   await withWindowsPod(context, async (pod) => {
     const ids = ["first", "second"];
-    const containers = await Promise.all(
-      ids.map((id) => createContainer(context, pod, "cmd /c set /p line= & cmd /c exit 3", { id })),
-    );
+    const containers = await Promise.all(ids.map((id) => createContainer(context, pod, "C:\\probe.exe copy", { id })));
     for (const container of containers) await container.start();
     for (const [index, container] of containers.entries()) {
       const written = await runExec(container, "write", `cmd /c echo ${ids[index]}>C:\\mine.txt`);
@@ -43,9 +41,9 @@ async function containersOfOnePod(context: WindowsCaseContext): Promise<void> {
       assert.equal(shared.stdout.trim(), String(PATTERN.size));
     }
     for (const container of containers) {
-      container.stdio.stdin.write("go on\r\n");
-      assert.equal(await container.wait(), 3);
-      assert.equal(await container.delete(), 3);
+      await container.closeStdin();
+      assert.equal(await container.wait(), 0);
+      assert.equal(await container.delete(), 0);
     }
   });
 }
