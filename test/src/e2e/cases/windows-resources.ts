@@ -7,10 +7,10 @@ import { defaultHostSocket, hostPipePath } from "@uvm-shim/host-protocol";
 import { containerd } from "@uvm-shim/shim/protocol";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
+import { runExec } from "../../shim-client/windows-programs.ts";
 import { withHost, withNetworks } from "../networks.ts";
 import {
   createContainer,
-  runExec,
   type WindowsCase,
   type WindowsCaseContext,
   type WindowsContainerOptions,

@@ -3,13 +3,11 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { Pod } from "../../shim-client/pod.ts";
 import { ShimClient, startShim, Task } from "../../shim-client/shim.ts";
+import { execOf, readUntil, runExec } from "../../shim-client/windows-programs.ts";
 import { PATTERN, pattern } from "../images.ts";
 import {
   createContainer,
-  execOf,
   podOptions,
-  readUntil,
-  runExec,
   type WindowsCase,
   type WindowsCaseContext,
   withWindowsContainer,
