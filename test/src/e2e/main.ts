@@ -8,11 +8,12 @@ import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
+import { wineRoot } from "../../windows-host/wine-environment.ts";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
-import { DISTRIBUTION, HOST_ENVIRONMENT } from "../support/programs.ts";
+import { DISTRIBUTION, HOST_ENVIRONMENT, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criControlGroupCases } from "./cases/cri-cgroups.ts";
@@ -52,6 +53,8 @@ import { snapshotterCases } from "./cases/snapshotters.ts";
 import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
+import { windowsCases } from "./cases/windows.ts";
+import { windowsResourceCases } from "./cases/windows-resources.ts";
 import { askedHandler, Containerd, type CriOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-case.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
@@ -66,6 +69,7 @@ import {
   RUNTIMES,
   type Runtime,
 } from "./suite.ts";
+import { makeLayers, runWindowsCase } from "./windows/windows-pods.ts";
 
 const CASES: readonly Case[] = [
   ...runningCases,
@@ -144,8 +148,10 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const environment = { ...HOST_ENVIRONMENT, ...declareDevices(directory) };
   const blockfileScratch = join(directory, "blockfile.ext4");
   await makeExt4(blockfileScratch, 64);
-  if (selection.runtime.key === "lcow")
+  if (selection.runtime.key === "lcow") {
     await runProtocol({ selection, images, report, directory, environment, signal });
+    await runWindows({ selection, report, directory, environment, signal });
+  }
   for (const build of selection.builds) {
     if (signal.aborted) break;
     const round = { build, selection, images, blockfileScratch, report, directory, environment, signal };
@@ -193,6 +199,30 @@ async function runProtocol(
     const passed = await report.run(
       one.name,
       () => leavingNothing(shimScope([parent]), signal, () => runProtocolCase(one, context)),
+      () => "",
+    );
+    if (!passed) await endStrayProcesses(parent);
+  }
+}
+
+/** The cases of Windows containers, which no containerd for Linux asks for: its calls are made by the suite. */
+async function runWindows(
+  round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
+): Promise<void> {
+  const { selection, report, environment, signal } = round;
+  const cases = [...windowsCases, ...windowsResourceCases].filter(({ name }) => selection.only.test(name));
+  if (cases.length === 0) return;
+  const parent = join(round.directory, "w");
+  mkdirSync(parent);
+  print(`Windows containers, ${WINDOWS_SHIM_PROGRAM}, by the calls of a containerd for Windows`);
+  const layers = await makeLayers(join(round.directory, "windows-layers"));
+  const executable = join(DISTRIBUTION, WINDOWS_SHIM_PROGRAM);
+  for (const [index, one] of cases.entries()) {
+    if (signal.aborted) return;
+    const context = { executable, environment, layers, signal, directory: join(parent, `${index}`) };
+    const passed = await report.run(
+      one.name,
+      () => leavingNothing(shimScope([parent]), signal, () => runWindowsCase(one, context)),
       () => "",
     );
     if (!passed) await endStrayProcesses(parent);
@@ -308,6 +338,7 @@ async function main(): Promise<number> {
   if (isolated !== undefined) return await inside(isolated);
   const { runtime } = await select(print);
   checkMachine(runtime);
+  if (runtime.key === "lcow") await wineRoot();
   return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
 }
 

@@ -12,16 +12,25 @@ function connectHost(): Promise<ComputeHost> {
   return connectEmulatedHost({ socketPath: defaultHostSocket, start });
 }
 
-/** Gives some work networks, and deletes all that it made with them. */
-export async function withNetworks(work: (plan: NetworkPlan) => Promise<void>): Promise<void> {
+export async function withHost(work: (host: ComputeHost) => Promise<void>): Promise<void> {
   const host = await connectHost();
-  const plan = new NetworkPlan(host.networks);
   try {
-    await work(plan);
+    await work(host);
   } finally {
-    await plan.remove();
     await host.close();
   }
+}
+
+/** Gives some work networks, and deletes all that it made with them. */
+export async function withNetworks(work: (plan: NetworkPlan) => Promise<void>): Promise<void> {
+  await withHost(async ({ networks }) => {
+    const plan = new NetworkPlan(networks);
+    try {
+      await work(plan);
+    } finally {
+      await plan.remove();
+    }
+  });
 }
 
 /** Makes HCN objects as a CNI plugin does. */

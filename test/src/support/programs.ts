@@ -5,6 +5,7 @@ import { hostVariables } from "@uvm-shim/host-protocol";
 /** Where `npm run build` puts the Linux executables. */
 export const DISTRIBUTION = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "dist", "linux-x64");
 export const SHIM_PROGRAM = "containerd-shim-lcow-v2";
+export const WINDOWS_SHIM_PROGRAM = "containerd-shim-wcow-v2";
 export const SHIM = join(DISTRIBUTION, SHIM_PROGRAM);
 
 /** The emulated host ends this soon after its last user, in milliseconds, so that its end can be seen. */

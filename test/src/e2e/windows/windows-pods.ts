@@ -1,0 +1,180 @@
+/** Pods of Windows containers, made by the calls of a containerd for Windows. */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { baseLayer } from "@uvm-shim/guest-agent-windows";
+import { compileForWindows } from "../../../windows-host/compile.ts";
+import { type Mount, Pod, type PodContainer, type PodOptions } from "../../shim-client/pod.ts";
+import { windowsSpecs } from "../../shim-client/windows-spec.ts";
+import type { ProtocolCase, ProtocolCaseContext } from "../cases/protocol.ts";
+import { PATTERN, pattern } from "../images.ts";
+
+/** Folders of read-only layers, the topmost first, as containerd's windows snapshotter unpacks them. */
+export type Layers = readonly string[];
+
+export interface WindowsCaseContext extends Omit<ProtocolCaseContext, "images"> {
+  readonly layers: Layers;
+}
+
+export interface WindowsCase extends Omit<ProtocolCase, "run"> {
+  readonly run: (context: WindowsCaseContext) => Promise<void>;
+}
+
+const SIGKILL = 9;
+const repository = new URL("../../../../", import.meta.url);
+const probe = fileURLToPath(new URL("packages/guest-agent-windows/src/testing/probe.c", repository));
+const guestProgram = fileURLToPath(new URL("guest-program.c", import.meta.url));
+
+/** A layer with the suite's programs on one of Windows. */
+export async function makeLayers(directory: string): Promise<Layers> {
+  const files = join(directory, "programs", "Files");
+  mkdirSync(join(files, "data"), { recursive: true });
+  await compileForWindows([probe], join(files, "probe.exe"), ["-municode"]);
+  await compileForWindows([guestProgram], join(files, "guest-program.exe"), ["-municode", "-liphlpapi"]);
+  writeFileSync(join(files, PATTERN.path), pattern(PATTERN.size));
+  return [join(directory, "programs"), await baseLayer()];
+}
+
+/** The root of a container or of a pod's own task: its scratch disk is made by the shim. */
+export function layersMount({ directory, layers }: WindowsCaseContext, id: string): readonly Mount[] {
+  const source = join(directory, `scratch-${id}`);
+  mkdirSync(source, { recursive: true });
+  return [{ type: "windows-layer", source, options: [`parentLayerPaths=${JSON.stringify(layers)}`] }];
+}
+
+export type WindowsPodOptions = Pick<PodOptions, "runtimeOptions" | "annotations" | "networkNamespace" | "form">;
+
+export function podOptions(context: WindowsCaseContext, options: WindowsPodOptions = {}): PodOptions {
+  const { executable, environment, directory, signal } = context;
+  const rootfs = layersMount(context, "pod");
+  return {
+    ...{ executable, environment, directory, signal, id: "pod", specs: windowsSpecs, form: "Task API", rootfs },
+    ...options,
+  };
+}
+
+export async function withWindowsPod(
+  context: WindowsCaseContext,
+  work: (pod: Pod) => Promise<void>,
+  options: WindowsPodOptions = {},
+): Promise<void> {
+  const pod = await Pod.run(podOptions(context, options));
+  try {
+    await work(pod);
+    await pod.remove();
+  } finally {
+    await pod.abandon();
+  }
+}
+
+export interface WindowsContainerOptions {
+  readonly id?: string;
+  readonly terminal?: boolean;
+  readonly environment?: readonly string[];
+  /** Further fields of the process. */
+  readonly fields?: object;
+  /** Further fields of the specification, and others in place of the usual ones. */
+  readonly specification?: { readonly windows?: object; readonly [field: string]: unknown };
+}
+
+/** A container of the suite's layers, whose first process has this command line. */
+export async function createContainer(
+  context: WindowsCaseContext,
+  pod: Pod,
+  commandLine: string,
+  { id = "c1", terminal = false, environment = [], fields, specification = {} }: WindowsContainerOptions = {},
+): Promise<PodContainer> {
+  return await pod.createContainer({
+    ...{ id, terminal, environment, args: [] },
+    fields: { args: undefined, commandLine, ...fields },
+    rootfs: layersMount(context, id),
+    change: (usual) => ({
+      ...usual,
+      ...specification,
+      windows: { ...(usual.windows as object), ...specification.windows },
+    }),
+  });
+}
+
+/** A program as an exec of a container is asked for. */
+export function execOf(commandLine: string, fields: object = {}) {
+  return { args: [], fields: { args: undefined, commandLine, ...fields } };
+}
+
+/** A pod with one container, which runs; after the work it is killed and deleted. */
+export async function withWindowsContainer(
+  context: WindowsCaseContext,
+  commandLine: string,
+  work: (container: PodContainer, pod: Pod) => Promise<void>,
+  options: WindowsContainerOptions & { readonly pod?: WindowsPodOptions } = {},
+): Promise<void> {
+  await withWindowsPod(
+    context,
+    async (pod) => {
+      const container = await createContainer(context, pod, commandLine, options);
+      await container.start();
+      await work(container, pod);
+      // The work may have ended it.
+      await container.kill(SIGKILL).catch(() => undefined);
+      await container.wait();
+      await container.delete();
+    },
+    options.pod,
+  );
+}
+
+export interface Ended {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs an exec to its end, and deletes it. */
+export async function runExec(
+  container: PodContainer,
+  execId: string,
+  commandLine: string,
+  fields: object = {},
+): Promise<Ended> {
+  const stdio = await container.exec(execId, execOf(commandLine, fields));
+  try {
+    const [output, status] = await Promise.all([stdio.output(), container.wait(execId)]);
+    await container.deleteExec(execId);
+    return { status, stdout: output.stdout.toString(), stderr: output.stderr.toString() };
+  } finally {
+    stdio.close();
+  }
+}
+
+/** What moves a terminal's cursor, names its window or sets colours. */
+const controlSequences = new RegExp(
+  `${String.fromCharCode(27)}(\\[[0-9;?]*[A-Za-z]|\\][^${String.fromCharCode(7)}]*${String.fromCharCode(7)})`,
+  "g",
+);
+
+/** Reads until the text so far matches, and gives it without what steers a terminal; the rest stays to be read. */
+export async function readUntil(stream: Readable, pattern: RegExp): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let text = "";
+  const onData = (chunk: Buffer): void => {
+    text += chunk.toString("latin1");
+    const plain = text.replaceAll(controlSequences, "");
+    if (!pattern.test(plain)) return;
+    stream.off("data", onData).off("end", onEnd).pause();
+    resolve(plain);
+  };
+  const onEnd = (): void => reject(new Error(`the output ended with ${JSON.stringify(text)}: expected ${pattern}`));
+  stream.on("data", onData).once("end", onEnd).resume();
+  return await promise;
+}
+
+/** Runs a case in a directory of its own. */
+export async function runWindowsCase(one: WindowsCase, context: WindowsCaseContext): Promise<void> {
+  mkdirSync(context.directory);
+  try {
+    await one.run(context);
+  } finally {
+    rmSync(context.directory, { recursive: true, force: true });
+  }
+}
