@@ -30,9 +30,10 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/gcs-bridge": { uses: ["hcs-schema", "lifecycle"] },
   "packages/guest-lcow": { uses: ["gcs-bridge", "hcs-schema", "lifecycle"] },
-  "packages/sandbox-wcow": { uses: [], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-wcow": { uses: ["sandbox-common"], noNode: true },
   "packages/guest-wcow": { uses: ["gcs-bridge", "hcs-schema"] },
-  "packages/sandbox-lcow": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-common": { uses: ["hcs-schema"], types: ["lifecycle"], noNode: true },
+  "packages/sandbox-lcow": { uses: ["hcs-schema", "sandbox-common"], noNode: true },
   "packages/controller-vm": {
     uses: controller,
     tests: ["controller-scsi", "controller-plan9", "controller-vpci", "controller-vsmb"],
@@ -45,8 +46,11 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-pod": { uses: ["lifecycle"], types: ["controller-vm"] },
   "packages/container-common": { uses: controller, types: ["controller-process"] },
   "packages/controller-container": { uses: [...controller, "container-common"], types: ["controller-process"] },
-  "packages/controller-container-wcow": { uses: [], types: ["hcs-schema", "lifecycle"] },
-  "packages/controller-process": { uses: ["lifecycle"], types: ["hcs-schema"] },
+  "packages/controller-container-wcow": {
+    uses: [...controller, "container-common", "sandbox-wcow"],
+    types: ["controller-process"],
+  },
+  "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "ttrpc"],
@@ -57,10 +61,15 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
-  "packages/guest-agent": {
+  "packages/guest-agent-common": {
     uses: ["child-processes", "gcs-bridge", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
   },
-  "packages/guest-agent-windows": { uses: ["child-processes", "gcs-bridge", "hcs-schema"] },
+  "packages/guest-agent": {
+    uses: ["gcs-bridge", "guest-agent-common", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+  },
+  "packages/guest-agent-windows": {
+    uses: ["child-processes", "gcs-bridge", "hcs-schema"],
+  },
   "packages/test-support": { uses: [] },
   "apps/shim-lcow": {
     uses: [

@@ -11,7 +11,8 @@ export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/hcs-schema/src/bounded-json.ts": "what has kept its bounds",
   "packages/gcs-bridge/src/fields.ts": "bodies of messages, whose bounds the host's end looks at first",
   "packages/controller-container/src/plan/root.ts": "options of the caller's mounts",
-  "packages/sandbox-lcow/src/document/service-table.ts": "an annotation of the caller's",
+  "packages/sandbox-common/src/annotations/service-table.ts": "an annotation of the caller's",
+  "packages/sandbox-wcow/src/layers.ts": "a mount option of the caller's",
   "packages/shim/src/program/bundle.ts": "config.json of the caller's bundle",
   "packages/shim/src/services/task/task-messages.ts": "the caller's process specification",
   "packages/shim/src/services/resource-update.ts": "the caller's resources",
@@ -24,6 +25,7 @@ export const keepers: readonly string[] = [
   "oci/oci-devices",
   "oci/oci-linux",
   "oci/oci-resources",
+  "oci/oci-windows",
 ].map((name) => `packages/hcs-schema/src/${name}.ts`);
 
 /** Where checks are declared to copy. */

@@ -5,7 +5,7 @@ import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-
 import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
-import { ProcessController } from "@uvm-shim/controller-process";
+import { linuxProcesses, ProcessController } from "@uvm-shim/controller-process";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
@@ -219,6 +219,7 @@ async function createSandbox(
         createProcess: (options) =>
           new ProcessController({
             ...options,
+            flavour: linuxProcesses,
             upstream,
             clock,
             clientPatience: patienceOf(options),

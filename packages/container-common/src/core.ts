@@ -1,5 +1,4 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
 import {
   Acquisitions,
   abortable,
@@ -33,9 +32,9 @@ export interface ContainerSteps {
  * What controllers of containers have in common, whatever the guest: processes, resources, one operation at a time, and
  * the end that interrupts them. The states are the controller's own.
  */
-export class ContainerCore {
+export class ContainerCore<Description> {
   readonly id: string;
-  readonly processes: ContainerProcesses;
+  readonly processes: ContainerProcesses<Description>;
   readonly #statuses: ExitStatuses;
   readonly #clock: { now(): Date };
   readonly #operations = new OperationQueue();
@@ -101,8 +100,8 @@ export class ContainerCore {
 
   /** Creates the init process, with the client's stdio. */
   initStep(
-    request: { readonly stdio: StdioPaths; readonly process?: OciProcess },
-    make: () => ContainerProcess,
+    request: { readonly stdio: StdioPaths; readonly process?: Description },
+    make: () => ContainerProcess<Description>,
     expectedPid: (signal: AbortSignal) => Promise<number>,
   ): Step {
     return {

@@ -1,5 +1,4 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
 import { type Exit, refusing } from "@uvm-shim/lifecycle";
 import { checkId } from "./checks.ts";
 import type { ContainerProcess } from "./types.ts";
@@ -16,17 +15,17 @@ export interface ExitStatuses {
   readonly unknown: number;
 }
 
-export interface ExecRequest {
+export interface ExecRequest<Description> {
   readonly execId: string;
   readonly stdio: StdioPaths;
-  readonly process: OciProcess;
+  readonly process: Description;
 }
 
 /** The init process of a container and its execs, by id. */
-export class ContainerProcesses {
+export class ContainerProcesses<Description> {
   readonly #containerId: string;
   readonly #statuses: ExitStatuses;
-  readonly #processes = new Map<string, ContainerProcess>();
+  readonly #processes = new Map<string, ContainerProcess<Description>>();
 
   constructor(containerId: string, statuses: ExitStatuses) {
     this.#containerId = containerId;
@@ -34,27 +33,27 @@ export class ContainerProcesses {
   }
 
   /** FailedPrecondition before it has been created. */
-  get init(): ContainerProcess {
+  get init(): ContainerProcess<Description> {
     const init = this.knownInit;
     if (init !== undefined) return init;
     const refuse = refusing("look up init process of container", this.#containerId);
     throw refuse("FailedPrecondition", "the container has not been created");
   }
 
-  get knownInit(): ContainerProcess | undefined {
+  get knownInit(): ContainerProcess<Description> | undefined {
     return this.#processes.get(initId);
   }
 
   /** The init process for the empty id, else an exec. */
-  get(execId: string): ContainerProcess | undefined {
+  get(execId: string): ContainerProcess<Description> | undefined {
     return this.#processes.get(execId);
   }
 
-  all(): readonly ContainerProcess[] {
+  all(): readonly ContainerProcess<Description>[] {
     return [...this.#processes.values()];
   }
 
-  setInit(init: ContainerProcess): void {
+  setInit(init: ContainerProcess<Description>): void {
     this.#processes.set(initId, init);
   }
 
@@ -74,11 +73,11 @@ export class ContainerProcesses {
 
   /** Creates an exec. `check` throws once its container no longer takes execs. */
   async create(
-    exec: ContainerProcess,
-    { stdio, process }: ExecRequest,
+    exec: ContainerProcess<Description>,
+    { stdio, process }: ExecRequest<Description>,
     check: () => void,
     signal: AbortSignal,
-  ): Promise<ContainerProcess> {
+  ): Promise<ContainerProcess<Description>> {
     this.#processes.set(exec.execId, exec);
     try {
       await exec.create({ stdio, process }, signal);

@@ -1,6 +1,5 @@
 /** What the controller of a container needs of its processes and of the caller, whatever the guest. */
 import type { StdioPaths } from "@uvm-shim/controller-process";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
 import type { Exit } from "@uvm-shim/lifecycle";
 
 /** One mount of the root file system, as containerd sends it. */
@@ -12,7 +11,7 @@ export interface RootfsMount {
 }
 
 /** One process, init or exec; satisfied by controller-process. */
-export interface ContainerProcess {
+export interface ContainerProcess<Description> {
   readonly execId: string;
   readonly pid: number;
   readonly stdio: StdioPaths;
@@ -20,7 +19,7 @@ export interface ContainerProcess {
   readonly exit: Exit | undefined;
   /** Whether it has ended, even if its exit is not published yet because its output is still being drained. */
   readonly hasEnded: boolean;
-  create(request: { readonly stdio: StdioPaths; readonly process?: OciProcess }, signal?: AbortSignal): Promise<void>;
+  create(request: { readonly stdio: StdioPaths; readonly process?: Description }, signal?: AbortSignal): Promise<void>;
   /** Sets the pid that the process is going to have. No effect once it has started. */
   expectPid(pid: number): void;
   start(signal?: AbortSignal): Promise<number>;
@@ -34,8 +33,8 @@ export interface ContainerProcess {
 }
 
 /** Makes the controller of a process that is run by `guest`. */
-export type ProcessFactory<Guest> = (options: {
+export type ProcessFactory<Guest, Description> = (options: {
   readonly containerId: string;
   readonly execId: string;
   readonly guest: Guest;
-}) => ContainerProcess;
+}) => ContainerProcess<Description>;

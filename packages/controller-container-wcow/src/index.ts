@@ -5,6 +5,7 @@ export type {
   WindowsContainerDocument,
 } from "./document/container-document.ts";
 export type { ResolvedContainer } from "./document/resolved.ts";
+export type { DevicePlan } from "./plan/devices.ts";
 export type {
   DiskMount,
   GuestFolderMount,
@@ -14,11 +15,12 @@ export type {
   ShareMount,
 } from "./plan/mount-plan.ts";
 export type {
-  RootfsMount,
   WindowsPlanFiles,
   WindowsPlanOptions,
   WindowsPlanRequest,
   WindowsVmFacts,
 } from "./plan/options.ts";
-export { type DevicePlan, type NetworkPlan, planWindowsContainer, type WindowsContainerPlan } from "./plan/plan.ts";
+export { type NetworkPlan, planWindowsContainer, type WindowsContainerPlan } from "./plan/plan.ts";
 export type { BlockCimPlan, BlockCimRoot, FolderRoot, MountedRoot, RootPlan, ScratchPlan } from "./plan/root-plan.ts";
+export { windowsContainerAnnotationKeys } from "./specification/annotations.ts";
+export type { ContainerRuntimeOptions } from "./specification/runtime-options.ts";

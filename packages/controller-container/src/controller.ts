@@ -1,6 +1,6 @@
-import { ContainerCore, type ContainerProcess, type ExitStatuses } from "@uvm-shim/container-common";
+import { ContainerCore, type ExitStatuses } from "@uvm-shim/container-common";
 import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
-import type { CgroupMetrics, LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import type { CgroupMetrics, LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { abortable, type Exit, Lifecycle, type Refuse, wrapError } from "@uvm-shim/lifecycle";
 import { type ContainerOperation, type ContainerState, type ContainerStateKind, containerTable } from "./lifecycle.ts";
 import type { CreateContainer, LinuxContainerOptions, PodAnchor } from "./plan/options.ts";
@@ -8,7 +8,7 @@ import { planContainer } from "./plan/plan.ts";
 import type { GuestContainerSteps } from "./resources/guest-container.ts";
 import type { ContainerRole } from "./specification/membership.ts";
 import { checkedProcess, checkedResources, guestProcess } from "./specification/specification.ts";
-import type { GuestContainer } from "./types.ts";
+import type { ContainerProcess, GuestContainer } from "./types.ts";
 
 const killed = 128 + 9;
 const statuses: ExitStatuses = { killed, neverRan: 0, unknown: 255 };
@@ -27,7 +27,7 @@ export class LinuxContainerController {
   readonly bundle: string;
   readonly #options: LinuxContainerOptions;
   readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
-  readonly #core: ContainerCore;
+  readonly #core: ContainerCore<OciProcess>;
   #role: ContainerRole | undefined;
 
   constructor(options: LinuxContainerOptions) {

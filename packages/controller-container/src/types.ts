@@ -1,6 +1,10 @@
 /** What the container controller needs of the VM's devices, of the guest and of the host. */
 
-import type { ProcessFactory as CommonProcessFactory, ContainerProcess, RootfsMount } from "@uvm-shim/container-common";
+import type {
+  ContainerProcess as CommonProcess,
+  ProcessFactory as CommonProcessFactory,
+  RootfsMount,
+} from "@uvm-shim/container-common";
 import type { GuestProcess, ProcessGuest } from "@uvm-shim/controller-process";
 import type {
   CgroupMetrics,
@@ -8,6 +12,7 @@ import type {
   LinuxHostedContainerSettings,
   LinuxProcessParameters,
   OciLinuxResources,
+  OciProcess,
 } from "@uvm-shim/hcs-schema";
 
 export interface ContainerGuest {
@@ -173,7 +178,9 @@ export type PathLookup = Pick<
   "kind" | "realPath" | "hasMountsBelow" | "showsLaterMounts" | "mountFlags"
 >;
 
-export type { ContainerProcess, RootfsMount };
+export type { RootfsMount };
+
+export type ContainerProcess = CommonProcess<OciProcess>;
 
 /** Makes the controller of a process that is run by `guest`. */
-export type ProcessFactory = CommonProcessFactory<ProcessGuest>;
+export type ProcessFactory = CommonProcessFactory<ProcessGuest, OciProcess>;

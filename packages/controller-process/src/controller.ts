@@ -14,15 +14,29 @@ import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
 import { type ProcessOperation, type ProcessState, type ProcessStateKind, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
-import { checkedConsoleSize, checkedSignal, endsByDefault, killedStatus, lostStatus, sigkill } from "./status.ts";
+import { checkedConsoleSize, lostStatus } from "./status.ts";
 import { closeClient, Supervision, type UnreportedExit } from "./supervision.ts";
-import type { GuestProcess, OpenStdio, ProcessGuest, StdioPaths, UpstreamStdio } from "./types.ts";
+import type {
+  GuestProcess,
+  OpenStdio,
+  ProcessFlavour,
+  ProcessGuest,
+  SignalEffect,
+  StdioPaths,
+  UpstreamStdio,
+} from "./types.ts";
 
-export interface ProcessControllerOptions {
+export interface ProcessControllerOptions<
+  Description = OciProcess,
+  Parameters = LinuxProcessParameters,
+  Signal = number,
+> {
   readonly containerId: string;
   /** Empty for the container's init process. */
   readonly execId: string;
-  readonly guest: ProcessGuest;
+  readonly guest: ProcessGuest<Parameters, NoInfer<Signal>>;
+  /** `linuxProcesses` or `windowsProcesses`. */
+  readonly flavour: ProcessFlavour<Description, Parameters, Signal>;
   readonly upstream: UpstreamStdio;
   readonly clock: Clock;
   readonly drainLimits?: DrainLimits;
@@ -33,10 +47,10 @@ export interface ProcessControllerOptions {
   readonly clientPatience?: Omit<ClientPatience, "clock"> | undefined;
 }
 
-export interface CreateProcess {
+export interface CreateProcess<Description = OciProcess> {
   readonly stdio: StdioPaths;
-  /** Absent for the init process, which the container's specification describes. */
-  readonly process?: OciProcess;
+  /** Absent for the init process of a Linux container, which the container's specification describes. */
+  readonly process?: Description;
 }
 
 const publicStates = {
@@ -52,17 +66,22 @@ const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false
  * One process in a container: init or exec. Its exit is published exactly once, after the guest has reported the exit
  * code and the output has been drained to the client. Errors are ControllerErrors with the id `<container>/<exec>`.
  */
-export class ProcessController {
+export class ProcessController<
+  Description = OciProcess,
+  Parameters = LinuxProcessParameters,
+  Signal extends number | string = number,
+> {
   readonly execId: string;
   readonly #id: string;
-  readonly #guest: ProcessGuest;
+  readonly #guest: ProcessGuest<Parameters, Signal>;
+  readonly #flavour: ProcessFlavour<Description, Parameters, Signal>;
   readonly #upstream: UpstreamStdio;
   readonly #clock: Clock;
   readonly #drainLimits: DrainLimits;
   readonly #presencePace: PresencePace;
   readonly #onUnreportedExit: (why: UnreportedExit) => void;
   readonly #clientPatience: ClientPatience | undefined;
-  readonly #life: Lifecycle<ProcessState, ProcessStateKind, ProcessOperation>;
+  readonly #life: Lifecycle<ProcessState<Signal>, ProcessStateKind, ProcessOperation>;
   readonly #operations = new OperationQueue();
   readonly #resizes = new OperationQueue();
   readonly #exited = Promise.withResolvers<Exit>();
@@ -71,16 +90,18 @@ export class ProcessController {
   readonly #lost = Promise.withResolvers<void>();
   readonly #ending = new AbortController();
   #starting: Promise<unknown> | undefined;
-  #killedWhileStarting = false;
+  /** Exit status of a process that was killed while it was starting. */
+  #statusOfStart = lostStatus;
   #stdio = noStdio;
-  #process: OciProcess | undefined;
+  #process: Description | undefined;
   #pid = 0;
   #consoleSize: { width: number; height: number } | undefined;
 
-  constructor(options: ProcessControllerOptions) {
+  constructor(options: ProcessControllerOptions<Description, Parameters, Signal>) {
     this.execId = options.execId;
     this.#id = options.execId === "" ? options.containerId : `${options.containerId}/${options.execId}`;
     this.#guest = options.guest;
+    this.#flavour = options.flavour;
     this.#upstream = options.upstream;
     this.#clock = options.clock;
     this.#drainLimits = options.drainLimits ?? defaultDrainLimits;
@@ -122,7 +143,7 @@ export class ProcessController {
   }
 
   /** Opens the client's stdio. After a failure nothing is open, and it can be repeated. */
-  create(request: CreateProcess, signal?: AbortSignal): Promise<void> {
+  create(request: CreateProcess<Description>, signal?: AbortSignal): Promise<void> {
     return this.#operations.run(async () => {
       this.#life.require("create");
       const opening = this.#upstream.open(request.stdio, this.#until(signal));
@@ -150,23 +171,22 @@ export class ProcessController {
 
   async #startIn(upstream: OpenStdio, signal: AbortSignal): Promise<number> {
     const sizeAtStart = this.#consoleSize;
-    let guest: GuestProcess;
+    let guest: GuestProcess<Signal>;
     try {
       guest = await acquireOrRelease(this.#guest.execute(this.#parameters(upstream), signal), signal, async (late) => {
-        await late.signal(sigkill);
+        await late.signal(this.#flavour.kill);
         await late.close();
       });
     } catch (error) {
       await closeClient(upstream, this.#clock, this.#drainLimits);
-      const status = this.#killedWhileStarting ? killedStatus(sigkill) : lostStatus;
-      this.#terminate("start", { status, exitedAt: this.#clock.now() });
+      this.#terminate("start", { status: this.#statusOfStart, exitedAt: this.#clock.now() });
       throw wrapError(error, "start process", this.#id);
     }
     this.#pid = guest.pid;
     const supervision = this.#supervise(upstream, guest);
     this.#life.succeed("start", { kind: "Running", upstream, guest, supervision });
     void supervision.exit().then((exit) => this.#terminate("exited", exit));
-    // The guest creates the terminal of an init process without a size. A size that cannot be applied does not fail the
+    // A Linux guest creates the terminal of an init process without a size. A size that cannot be applied does not fail the
     // start: the process runs.
     const isSizeKnownToGuest = this.#process !== undefined && this.#consoleSize === sizeAtStart;
     if (this.#stdio.terminal && !isSizeKnownToGuest) this.#applyConsoleSize(guest).catch(() => {});
@@ -174,46 +194,51 @@ export class ProcessController {
   }
 
   /**
-   * Sends a signal, 1 to 64, without waiting for other operations. Before the start, a signal whose default action ends
-   * a process ends this one; any other has no effect. NotFound when the process has exited.
+   * Sends a signal of the guest's system, without waiting for other operations. Before the start, a signal whose default
+   * action ends a process ends this one; any other has no effect. NotFound when the process has exited.
    */
-  async kill(signalNumber: number, signal?: AbortSignal): Promise<void> {
-    checkedSignal(signalNumber, this.#id);
+  async kill(given: Signal, signal?: AbortSignal): Promise<void> {
+    const effect = this.#flavour.effectOf(given, this.#id);
     const state = this.#life.state;
     switch (state.kind) {
       case "NotCreated":
         throw this.#error("FailedPrecondition", "kill process", "the process has not been created");
       case "Created":
-        return await this.#killCreated(signalNumber, signal);
+        return await this.#killCreated(given, effect, signal);
       case "Running":
-        return await this.#killRunning(state, signalNumber, signal);
+        return await this.#killRunning(state, given, effect, signal);
       case "Terminated":
         throw this.#error("NotFound", "kill process", "process already finished");
     }
   }
 
-  async #killCreated(signalNumber: number, signal?: AbortSignal): Promise<void> {
+  async #killCreated(
+    given: Signal,
+    { isKill, statusBeforeStart }: SignalEffect,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     if (this.#starting === undefined) {
-      if (endsByDefault(signalNumber)) await this.abandon(killedStatus(signalNumber));
+      if (statusBeforeStart !== undefined) await this.abandon(statusBeforeStart);
       return;
     }
-    if (signalNumber !== sigkill) {
+    if (!isKill) {
       await abortable(this.#starting, signal);
-      return await this.kill(signalNumber, signal);
+      return await this.kill(given, signal);
     }
-    this.#killedWhileStarting = true;
+    this.#statusOfStart = statusBeforeStart ?? lostStatus;
     this.#ending.abort(this.#error("Cancelled", "start process", "the process was killed while it was starting"));
     await abortable(this.#starting, signal);
   }
 
   async #killRunning(
-    { guest, supervision }: ProcessState & { readonly kind: "Running" },
-    signalNumber: number,
-    signal?: AbortSignal,
+    { guest, supervision }: ProcessState<Signal> & { readonly kind: "Running" },
+    given: Signal,
+    effect: SignalEffect,
+    signal: AbortSignal | undefined,
   ): Promise<void> {
     try {
-      await abortable(guest.signal(signalNumber, signal), signal);
-      supervision.signalled(signalNumber);
+      await abortable(guest.signal(given, signal), signal);
+      supervision.signalled(effect);
     } catch (error) {
       if (codeOf(error) !== "NotFound") throw wrapError(error, "kill process", this.#id);
       this.#lost.resolve();
@@ -233,7 +258,7 @@ export class ProcessController {
     if (state.kind === "Running") await this.#applyConsoleSize(state.guest, signal);
   }
 
-  #applyConsoleSize(guest: GuestProcess, signal?: AbortSignal): Promise<void> {
+  #applyConsoleSize(guest: GuestProcess<Signal>, signal?: AbortSignal): Promise<void> {
     return this.#resizes.run(async () => {
       const size = this.#consoleSize;
       if (size === undefined || this.#life.state.kind !== "Running") return;
@@ -272,10 +297,11 @@ export class ProcessController {
     void this.abandon(lostStatus);
   }
 
-  #supervise(upstream: OpenStdio, guest: GuestProcess): Supervision {
+  #supervise(upstream: OpenStdio, guest: GuestProcess<Signal>): Supervision {
     return new Supervision({
       upstream,
       guest,
+      flavour: this.#flavour,
       clock: this.#clock,
       limits: this.#drainLimits,
       pace: this.#presencePace,
@@ -294,18 +320,18 @@ export class ProcessController {
     this.#exited.resolve(exit);
   }
 
-  /** Only the parameters of an exec carry a terminal size: guests ignore it in those of an init process. */
-  #parameters(upstream: OpenStdio): LinuxProcessParameters {
-    const consoleSize = this.#consoleSize;
-    const process = this.#process;
-    const hasSize = this.#stdio.terminal && consoleSize !== undefined;
-    return {
-      ...(process === undefined ? {} : { OCIProcess: hasSize ? { ...process, consoleSize } : process }),
-      EmulateConsole: this.#stdio.terminal,
-      CreateStdInPipe: upstream.stdin !== undefined,
-      CreateStdOutPipe: upstream.stdout !== undefined,
-      CreateStdErrPipe: upstream.stderr !== undefined,
-    };
+  #parameters(upstream: OpenStdio): Parameters {
+    const { terminal } = this.#stdio;
+    return this.#flavour.parameters({
+      description: this.#process,
+      consoleSize: terminal ? this.#consoleSize : undefined,
+      pipes: {
+        EmulateConsole: terminal,
+        CreateStdInPipe: upstream.stdin !== undefined,
+        CreateStdOutPipe: upstream.stdout !== undefined,
+        CreateStdErrPipe: upstream.stderr !== undefined,
+      },
+    });
   }
 
   #until(signal: AbortSignal | undefined): AbortSignal {

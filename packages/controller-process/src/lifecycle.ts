@@ -6,13 +6,13 @@ export type ProcessStateKind = "NotCreated" | "Created" | "Running" | "Terminate
 export type ProcessOperation = "create" | "start" | "abandoned" | "exited";
 
 /** What a process has in each state. */
-export type ProcessState =
+export type ProcessState<Signal = number> =
   | { readonly kind: "NotCreated" }
   | { readonly kind: "Created"; readonly upstream: OpenStdio }
   | {
       readonly kind: "Running";
       readonly upstream: OpenStdio;
-      readonly guest: GuestProcess;
+      readonly guest: GuestProcess<Signal>;
       readonly supervision: Supervision;
     }
   | { readonly kind: "Terminated"; readonly exit: Exit };

@@ -16,10 +16,10 @@ export interface PresenceOptions {
   readonly clock: Clock;
   readonly pace: PresencePace;
   /**
-   * Guests end the processes that an init process leaves behind, so only a client that does not read can delay its
+   * Whether the guest ends the processes that this one leaves behind: then only a client that does not read can delay its
    * output, and with it its exit.
    */
-  readonly isInit: boolean;
+  readonly endsOthers: boolean;
 }
 
 /**
@@ -43,7 +43,7 @@ export class Presence {
 
   /** Resolves when the guest says that it no longer has the process (true), or when the signal aborts (false). */
   async gone(signal: AbortSignal): Promise<boolean> {
-    const { guest, progress, pace, isInit } = this.#options;
+    const { guest, progress, pace, endsOthers } = this.#options;
     let pause = pace.firstMs;
     while (!signal.aborted) {
       if (this.#isHurried) pause = pace.firstMs;
@@ -53,7 +53,7 @@ export class Presence {
       if (this.#isHurried) continue;
       pause = Math.min(2 * pause, pace.longestMs);
       const isStalled = progress.pending > 0 && progress.steps === stepsBefore;
-      if (signal.aborted || (isInit && !isStalled)) continue;
+      if (signal.aborted || (endsOthers && !isStalled)) continue;
       // A failed check proves nothing: check again later.
       if (!(await guest.exists(signal).catch(() => true))) return true;
     }

@@ -3,8 +3,8 @@ import { type Clock, type Exit, settlesWithin } from "@uvm-shim/lifecycle";
 import { Drain, type DrainLimits } from "./drain.ts";
 import { Presence, type PresencePace } from "./presence.ts";
 import { type ClientPatience, copyInput, copyOutput, type OutputRelay, RelayProgress } from "./relay.ts";
-import { exitStatusOf, killedStatus, lostStatus, sigkill } from "./status.ts";
-import type { GuestProcess, OpenStdio } from "./types.ts";
+import { lostStatus } from "./status.ts";
+import type { GuestProcess, OpenStdio, ProcessFlavour } from "./types.ts";
 
 /**
  * After a request to close stdin: what the client wrote before is in the pipe already, and is read within this time.
@@ -16,7 +16,11 @@ export type UnreportedExit = "gone" | "kill without effect";
 
 export interface SupervisionOptions {
   readonly upstream: OpenStdio;
-  readonly guest: GuestProcess;
+  readonly guest: Pick<GuestProcess, "stdin" | "stdout" | "stderr" | "wait" | "exists" | "close">;
+  readonly flavour: Pick<
+    ProcessFlavour<unknown, unknown, unknown>,
+    "exitStatusOf" | "killedStatus" | "initMayBeOutlived"
+  >;
   readonly clock: Clock;
   readonly limits: DrainLimits;
   readonly pace: PresencePace;
@@ -43,11 +47,12 @@ export class Supervision {
 
   constructor(options: SupervisionOptions) {
     this.#options = options;
-    const { guest, upstream, clock, pace, isInit, clientPatience } = options;
+    const { guest, upstream, flavour, clock, pace, isInit, clientPatience } = options;
     const copy = (source: Readable | undefined, sink: Writable | undefined): readonly OutputRelay[] =>
       source === undefined || sink === undefined ? [] : [copyOutput(source, sink, this.#progress, clientPatience)];
     this.#outputs = [...copy(guest.stdout, upstream.stdout), ...copy(guest.stderr, upstream.stderr)];
-    this.#presence = new Presence({ guest, progress: this.#progress, clock, pace, isInit });
+    const endsOthers = isInit && !flavour.initMayBeOutlived;
+    this.#presence = new Presence({ guest, progress: this.#progress, clock, pace, endsOthers });
     void options.stdinClosing.then(() => upstream.closeStdin());
     if (guest.stdin && upstream.stdin) {
       void copyInput(upstream.stdin, guest.stdin, {
@@ -64,15 +69,15 @@ export class Supervision {
   }
 
   /** Call it for each signal that the guest has accepted. */
-  signalled(signalNumber: number): void {
-    if (signalNumber === sigkill) this.#expectKilled();
+  signalled({ isKill }: { readonly isKill: boolean }): void {
+    if (isKill) this.#expectKilled();
     this.#presence.expectEnd();
   }
 
   /** Resolves when the process has ended, its output is drained, and all ends are closed. Never rejects. */
   async exit(): Promise<Exit> {
-    const { guest, upstream, clock, limits } = this.#options;
-    const reported = guest.wait().then(exitStatusOf, () => lostStatus);
+    const { guest, upstream, flavour, clock, limits } = this.#options;
+    const reported = guest.wait().then(flavour.exitStatusOf, () => lostStatus);
     const how = await this.#end(reported);
     this.#hasEnded = true;
     this.#over.abort();
@@ -121,7 +126,7 @@ export class Supervision {
    * and closed, so both happen first, even if the client reads none of it; then the guest has some time to report.
    */
   async #statusOfGone(reported: Promise<number>, why: UnreportedExit, drain: Drain): Promise<number> {
-    const { guest, clock, limits, onUnreported } = this.#options;
+    const { guest, flavour, clock, limits, onUnreported } = this.#options;
     const settled = Promise.race([reported, this.#ended]);
     let drained = await drain.afterLoss(settled);
     if (drained === "stalled") {
@@ -132,7 +137,7 @@ export class Supervision {
     if (isHeld) await closeQuietly(guest);
     if (await settlesWithin(reported, isHeld ? limits.closedMs : limits.lostMs, clock)) return await reported;
     onUnreported(why);
-    return this.#wasKilled ? killedStatus(sigkill) : lostStatus;
+    return this.#wasKilled ? flavour.killedStatus : lostStatus;
   }
 }
 

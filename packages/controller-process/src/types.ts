@@ -2,30 +2,65 @@
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 
-export interface ProcessGuest {
+export interface ProcessGuest<Parameters = LinuxProcessParameters, Signal = number> {
   /** Starts the process in the container; its stdio is connected when the promise resolves. */
-  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<GuestProcess>;
+  execute(parameters: Parameters, signal?: AbortSignal): Promise<GuestProcess<Signal>>;
 }
 
-export interface GuestProcess {
+export interface GuestProcess<Signal = number> {
   /** Pid in the guest. */
   readonly pid: number;
   /**
-   * Present where LinuxProcessParameters asked for a pipe. Ending stdin closes it in the guest. An output closes itself
+   * Present where the parameters asked for a pipe. Ending stdin closes it in the guest. An output closes itself
    * once it has ended and been read: the guest reports no exit before.
    */
   readonly stdin?: Duplex;
   readonly stdout?: Duplex;
   readonly stderr?: Duplex;
-  /** Resolves with the exit code (128 + signal for a killed process); rejects when guest or bridge is lost. */
+  /** Resolves with the exit code (Linux: 128 + signal for a killed process); rejects when guest or bridge is lost. */
   wait(): Promise<number>;
   /** Whether the guest still lists the process. It may never report the exit of one that it no longer lists. */
   exists(abort?: AbortSignal): Promise<boolean>;
   /** NotFound when the process no longer exists. */
-  signal(signal: number, abort?: AbortSignal): Promise<void>;
+  signal(signal: Signal, abort?: AbortSignal): Promise<void>;
   resize(height: number, width: number, abort?: AbortSignal): Promise<void>;
   /** Closes the host's ends of the stdio. Repeatable. */
   close(): Promise<void>;
+}
+
+/** What differs between processes of Linux and of Windows guests: how they are described, signalled and ended. */
+export interface ProcessFlavour<Description, Parameters, Signal> {
+  readonly parameters: (request: ParametersRequest<Description>) => Parameters;
+  /** Throws InvalidArgument for a signal that the guest's system does not have. */
+  readonly effectOf: (signal: Signal, id: string) => SignalEffect;
+  /** The signal that no process survives. */
+  readonly kill: Signal;
+  /** Exit status of a process that the guest has killed without a report of its exit. */
+  readonly killedStatus: number;
+  /** Exit status for a code that a guest reports, which may be no code at all. */
+  readonly exitStatusOf: (code: number) => number;
+  /** Whether other processes of its container may outlive an init process, and hold its output open. */
+  readonly initMayBeOutlived: boolean;
+}
+
+export interface ParametersRequest<Description> {
+  /** Absent for a process that the container's specification describes to the guest. */
+  readonly description: Description | undefined;
+  /** In characters; present for a process with a terminal whose size is known. */
+  readonly consoleSize: { readonly width: number; readonly height: number } | undefined;
+  readonly pipes: {
+    readonly EmulateConsole: boolean;
+    readonly CreateStdInPipe: boolean;
+    readonly CreateStdOutPipe: boolean;
+    readonly CreateStdErrPipe: boolean;
+  };
+}
+
+export interface SignalEffect {
+  /** No process survives it. */
+  readonly isKill: boolean;
+  /** Exit status of a process that gets it before its start; undefined for a signal without effect then. */
+  readonly statusBeforeStart: number | undefined;
 }
 
 /** Names of the client's ends of the stdio as the client gave them; empty string: none. */

@@ -1,53 +1,46 @@
 /** The life of the agent: boot, entropy, log, and the bridge to the host. */
-import { existsSync, writeFileSync, writeSync } from "node:fs";
-import { Socket } from "node:net";
+import { existsSync, writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
+import {
+  agentFolders,
+  Children,
+  type Crash,
+  denyHostCalls,
+  dialHost,
+  dialHostDescriptor,
+  dialPersistently,
+  enterGuestRoot,
+  followMachineMemory,
+  GuestLog,
+  reportPower,
+  runUntilFailure,
+  StateDump,
+  serveGuestPorts,
+} from "@uvm-shim/guest-agent-common";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { powerDescriptor, powerWords, readBootParameters } from "@uvm-shim/host-protocol/guest";
-import { delay } from "@uvm-shim/lifecycle";
+import { guestFolders, readBootParameters } from "@uvm-shim/host-protocol/guest";
 import { unblockSignal } from "@uvm-shim/linux-calls";
 import { readGuestFacts } from "./boot/facts.ts";
-import { agentFolders } from "./boot/guest-folders.ts";
-import { enterGuestRoot } from "./boot/guest-root.ts";
-import { denyHostCalls } from "./boot/host-calls.ts";
-import { dialHost, dialHostDescriptor, serveGuestPorts } from "./boot/hvsocket.ts";
-import { StateDump } from "./boot/state-dump.ts";
-import { followMachineMemory } from "./cgroups/cgroups.ts";
 import { createRuntime, findRuntime } from "./container/runtime.ts";
 import { Guest, guestCapabilities } from "./guest.ts";
-import { GuestLog } from "./log.ts";
-import { Children } from "./process/children.ts";
 import { writeResult } from "./requests/results.ts";
 import { guestDevices } from "./storage/devices.ts";
 
 const entropyBytes = 512;
 const entropyTimeoutMs = 2000;
-/** The host is dialled until it answers or turns the power off: a new shim may take over the VM. */
-const dialPauseMs = 100;
 
 /** Runs until the power is turned off. Must be PID 1 of its own namespaces. */
 export async function runGuestAgent(): Promise<void> {
   const log = new GuestLog(process.stderr);
-  const crash = (error: unknown): never => {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    log.error("the agent has failed", { error: text });
-    writeSync(process.stderr.fd, `guest agent: ${text}\n`);
-    process.exit(1);
-  };
-  process.on("uncaughtException", crash);
-  process.on("unhandledRejection", crash);
-  try {
-    await serve(log, crash);
-  } catch (error) {
-    crash(error);
-  }
+  await runUntilFailure(log, (crash) => serve(log, crash));
 }
 
-async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<void> {
+async function serve(log: GuestLog, crash: Crash): Promise<void> {
   const parameters = readBootParameters(process.env);
   if (process.pid !== 1)
     throw new Error(`the guest agent runs as PID ${process.pid}: expected PID 1 of its own namespaces`);
-  const hvsockets = enterGuestRoot(parameters);
+  const hvsockets = enterGuestRoot(parameters, { folders: [guestFolders.plan9Shares] });
   const dump = new StateDump(log);
   process.on("SIGUSR1", () => dump.write());
   // Only with a listener: without one, Node starts its debugger.
@@ -82,17 +75,6 @@ async function serve(log: GuestLog, crash: (cause: unknown) => never): Promise<v
   }
 }
 
-/** Reports to the emulated host that the guest is up. The host turns the power off by closing the connection. */
-function reportPower(): void {
-  const power = new Socket({ fd: powerDescriptor, readable: true, writable: true });
-  const off = (): never => process.exit(0);
-  power.on("end", off);
-  power.on("close", off);
-  power.on("error", off);
-  power.resume();
-  power.write(`${powerWords.up}\n`);
-}
-
 type Dial = (port: number, signal?: AbortSignal) => Promise<Socket>;
 
 /** The guest boots without the host's entropy as well: the kernel has its own. */
@@ -125,15 +107,5 @@ async function connectLog(dial: Dial, log: GuestLog): Promise<void> {
     log.forwardTo(socket);
   } catch (error) {
     log.info("no log port at the host, logging to the console", { error: String(error) });
-  }
-}
-
-async function dialPersistently(dial: () => Promise<Socket>): Promise<Socket> {
-  for (;;) {
-    try {
-      return await dial();
-    } catch {
-      await delay(dialPauseMs);
-    }
   }
 }

@@ -9,24 +9,25 @@ import {
   type NotificationType,
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
-import type { LinuxGuestRequest, SecurityPolicy } from "@uvm-shim/hcs-schema";
-import type { GuestFacts } from "./boot/facts.ts";
-import { dumpStacks } from "./boot/stacks.ts";
 import {
+  type Children,
+  dumpStacks,
   followMachineMemory,
+  type GuestLog,
   liftLimits,
   metricsOf,
   processesOf,
   removeCgroups,
+  runInNetwork,
   shareDevices,
-} from "./cgroups/cgroups.ts";
+} from "@uvm-shim/guest-agent-common";
+import type { LinuxGuestRequest, SecurityPolicy } from "@uvm-shim/hcs-schema";
+import type { GuestFacts } from "./boot/facts.ts";
 import { Container } from "./container/container.ts";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./container/parameters.ts";
 import { withReadOnlyRoot } from "./container/read-only-root.ts";
 import type { OciRuntime } from "./container/runtime.ts";
 import { rewriteSpecification } from "./container/specification.ts";
-import type { GuestLog } from "./log.ts";
-import { runInNetwork } from "./network/ip.ts";
 import { NetworkNamespaces } from "./network/namespaces.ts";
 import { AbsentPart, demandSettings } from "./pods/absent-parts.ts";
 import { readContainerKind } from "./pods/container-kind.ts";
@@ -35,7 +36,6 @@ import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
 import { PolicyGuard } from "./policy/policy-guard.ts";
 import { withSecurityContext } from "./policy/security-context.ts";
 import { requireOpenPolicy } from "./policy/security-policy.ts";
-import type { Children } from "./process/children.ts";
 import type { ProcessTable } from "./process/process.ts";
 import { type DialPort, StdioRelay } from "./process/stdio-relay.ts";
 import { VmProcesses } from "./process/vm-processes.ts";

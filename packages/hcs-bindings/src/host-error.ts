@@ -62,6 +62,7 @@ const codes: { readonly [Name in HresultName]?: ErrorCode } = {
   HCN_E_NETWORK_NOT_FOUND: "NotFound",
   HCN_E_ENDPOINT_NOT_FOUND: "NotFound",
   HCN_E_PORT_NOT_FOUND: "NotFound",
+  ERROR_FILE_EXISTS: "AlreadyExists",
   ERROR_ALREADY_EXISTS: "AlreadyExists",
   HCS_E_SYSTEM_ALREADY_EXISTS: "AlreadyExists",
   HCN_E_NETWORK_ALREADY_EXISTS: "AlreadyExists",

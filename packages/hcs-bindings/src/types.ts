@@ -86,8 +86,8 @@ export interface WindowsGuestServices {
   /** NotFound, with `gone`, if the container has none. */
   removeCredentialGuard(containerId: string, signal?: AbortSignal): Promise<void>;
   /**
-   * Leads hvsockets that are addressed to a container's SystemGUID into its VM, until the redirection is closed or the
-   * caller's process ends. AlreadyExists while the GUID is redirected.
+   * Leads hvsockets that are addressed to a container's SystemGUID into its VM, until the redirection or the host is closed,
+   * or the caller's process ends. AlreadyExists while the GUID is redirected.
    */
   redirectHvsockets(systemId: string, vmId: string, signal?: AbortSignal): Promise<HvsocketRedirection>;
   /** GUID, in lower case, that the host gives to a layer by this name: the last component of its path. */
@@ -97,6 +97,10 @@ export interface WindowsGuestServices {
    * AlreadyExists if the disk exists. Parents are paths, the topmost first; each must exist (NotFound).
    */
   createScratchLayer(path: string, parents: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** Writes an id into a virtual disk, by which the guest recognises the disk. */
+  setDiskIdentifier(path: string, id: string, signal?: AbortSignal): Promise<void>;
+  /** Lets every VM of the host open a file or folder. */
+  grantVmGroupAccess(path: string, signal?: AbortSignal): Promise<void>;
   /** The host's time zone now. */
   timeZone(signal?: AbortSignal): Promise<TimeZoneInformation>;
 }

@@ -45,4 +45,5 @@ export { isMistyped } from "./mistyped.ts";
 export * from "./oci/oci.ts";
 export * from "./oci/oci-devices.ts";
 export * from "./oci/oci-resources.ts";
+export * from "./oci/oci-windows.ts";
 export * from "./wellknown.ts";

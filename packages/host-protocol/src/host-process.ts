@@ -12,6 +12,8 @@ export const hostVariables = {
   idleMs: "UVM_SHIM_HOST_IDLE_MS",
   /** Path of the file that declares the devices which can be assigned to VMs. */
   devices: "UVM_SHIM_HOST_DEVICES",
+  /** The root folder of a Linux with Wine, for Windows guests. */
+  wine: "UVM_SHIM_HOST_WINE",
   /** CPU groups: `<GUID>=<processors>`, separated by semicolons. */
   cpuGroups: "UVM_SHIM_HOST_CPU_GROUPS",
 } as const;

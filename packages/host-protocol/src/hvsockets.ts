@@ -3,6 +3,7 @@
  * `<base>_P`. The host dials a port of the guest at `<base>`: it sends `CONNECT P`, and the guest answers `OK P`. This is
  * what the host needs; guest/hvsockets.ts is the guest's side.
  */
+import { vsockPortOf } from "@uvm-shim/hcs-schema";
 
 /** Neither side reads a longer line. */
 export const longestHvsocketLine = 32;
@@ -10,6 +11,12 @@ export const longestHvsocketLine = 32;
 /** The socket where the guest finds a port of the host. */
 export function hostPortPath(base: string, port: number): string {
   return `${base}_${port}`;
+}
+
+/** The socket where the guest finds a service of the host that is no vsock port. */
+export function hostServicePath(base: string, serviceGuid: string): string {
+  const port = vsockPortOf(serviceGuid);
+  return port === undefined ? `${base}_${serviceGuid.toLowerCase()}` : hostPortPath(base, port);
 }
 
 export function connectLine(port: number): string {

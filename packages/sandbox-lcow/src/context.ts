@@ -1,7 +1,6 @@
+import type { HostFacts, RuntimeOptions } from "@uvm-shim/sandbox-common";
 import type { AnnotationValues } from "./annotations/annotations.ts";
 import type { PodLimits } from "./document/pod-limits.ts";
-import type { HostFacts } from "./host-facts.ts";
-import type { RuntimeOptions } from "./options.ts";
 
 /** The input of every part of a document. */
 export interface Context {

@@ -1,3 +1,13 @@
+export {
+  type ContainerLimits,
+  type HostFacts,
+  type OptionSettings,
+  type PathGrammar,
+  type RuntimeOptions,
+  SandboxError,
+  type SizeQuestion,
+  type SizeVerdict,
+} from "@uvm-shim/sandbox-common";
 export { containerAnnotationKeys } from "./annotations/annotations.ts";
 export {
   buildLinuxSandbox,
@@ -13,9 +23,4 @@ export {
   ordinaryGuestLayout,
   policyGuestLayout,
 } from "./document/guest-layout.ts";
-export type { ContainerLimits } from "./document/pod-limits.ts";
-export { PodSize, type SizeQuestion, type SizeVerdict } from "./document/pod-size.ts";
-export { SandboxError } from "./error.ts";
-export type { HostFacts } from "./host-facts.ts";
-export type { OptionSettings, RuntimeOptions } from "./options.ts";
-export type { PathGrammar } from "./paths.ts";
+export { PodSize } from "./document/pod-size.ts";

@@ -1,95 +1,27 @@
-import { refuse, shownValue } from "./annotations/values.ts";
-import { SandboxError } from "./error.ts";
-import type { HostFacts } from "./host-facts.ts";
-import { isAbsolute } from "./paths.ts";
-
-/** `containerd.runhcs.v1.Options` with the names of its protobuf fields; absent: not set. */
-export interface RuntimeOptions {
-  readonly debug?: boolean;
-  readonly debugType?: "NPIPE" | "FILE" | "ETW";
-  readonly registryRoot?: string;
-  readonly sandboxImage?: string;
-  /** `linux/amd64` or `linux/arm64`. */
-  readonly sandboxPlatform?: string;
-  readonly sandboxIsolation?: "PROCESS" | "HYPERVISOR";
-  readonly bootFilesRootPath?: string;
-  readonly vmProcessorCount?: number;
-  readonly vmMemorySizeInMb?: number;
-  readonly GPUVHDPath?: string;
-  readonly scaleCpuLimitsToSandbox?: boolean;
-  readonly defaultContainerScratchSizeInGb?: number;
-  readonly defaultVmScratchSizeInGb?: number;
-  readonly shareScratch?: boolean;
-  readonly NCProxyAddr?: string;
-  readonly logLevel?: string;
-  readonly ioRetryTimeoutInSec?: number;
-  /** Annotations that hold unless the sandbox says otherwise. */
-  readonly defaultContainerAnnotations?: { readonly [key: string]: string };
-  readonly noInheritHostTimezone?: boolean;
-  readonly scrubLogs?: boolean;
-}
-
-/** Options that are not in the document. */
-export interface OptionSettings {
-  /** The shim's log level: from log_level, else from debug. Absent: the default. */
-  readonly logLevel: string | undefined;
-  /** Virtual disk with GPU drivers for containers that ask for one. */
-  readonly gpuVhdPath: string | undefined;
-  /** Whether all containers of the pod use the sandbox container's scratch disk. */
-  readonly shareScratch: boolean;
-  /** How long to wait for a client that does not read a process's output; absent: without limit. */
-  readonly ioRetrySeconds: number | undefined;
-  readonly defaultContainerAnnotations: { readonly [key: string]: string };
-}
-
-/** Numbers of the options are int32 on the wire. */
-const greatestOption = 2 ** 31 - 1;
-const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
+import {
+  type HostFacts,
+  type OptionSettings,
+  optionSettings,
+  type RuntimeOptions,
+  refuse,
+  warnOfNoEffect,
+} from "@uvm-shim/sandbox-common";
 
 /** Checks the options, and returns those that are not in the document. Throws SandboxError. */
 export function readOptions(
   options: RuntimeOptions,
-  { architecture = "amd64", pathGrammar }: HostFacts,
+  host: HostFacts,
   warn: (sentence: string) => void,
 ): OptionSettings {
-  checkPlatform(options, architecture);
-  const { GPUVHDPath, logLevel, NCProxyAddr } = options;
-  if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
-  if (NCProxyAddr) {
-    const message = `got ${shownValue(NCProxyAddr)}, expected nothing: pods have no network configuration proxy`;
-    throw new SandboxError("Unimplemented", "NCProxyAddr", message);
-  }
-  if (GPUVHDPath && !isAbsolute(pathGrammar, GPUVHDPath)) refuse("GPUVHDPath", GPUVHDPath, "an absolute path");
-  warnOfNoEffect(options, warn);
-  return {
-    logLevel: logLevel || (options.debug ? "debug" : undefined),
-    gpuVhdPath: GPUVHDPath || undefined,
-    shareScratch: options.shareScratch ?? false,
-    ioRetrySeconds: wholeOption("io_retry_timeout_in_sec", options.ioRetryTimeoutInSec) || undefined,
-    defaultContainerAnnotations: { ...options.defaultContainerAnnotations },
+  checkPlatform(options, host.architecture ?? "amd64");
+  const settings = optionSettings(options, host);
+  const { noInheritHostTimezone, scaleCpuLimitsToSandbox } = options;
+  const windowsOnly = {
+    no_inherit_host_timezone: noInheritHostTimezone,
+    scale_cpu_limits_to_sandbox: scaleCpuLimitsToSandbox,
   };
-}
-
-function warnOfNoEffect(options: RuntimeOptions, warn: (sentence: string) => void): void {
-  const { defaultContainerScratchSizeInGb: containerScratch, defaultVmScratchSizeInGb: vmScratch } = options;
-  const values = {
-    debug_type: options.debugType === "NPIPE" ? "" : options.debugType,
-    registry_root: options.registryRoot,
-    sandbox_image: options.sandboxImage,
-    default_container_scratch_size_in_gb: wholeOption("default_container_scratch_size_in_gb", containerScratch),
-    default_vm_scratch_size_in_gb: wholeOption("default_vm_scratch_size_in_gb", vmScratch),
-    no_inherit_host_timezone: options.noInheritHostTimezone,
-    scale_cpu_limits_to_sandbox: options.scaleCpuLimitsToSandbox,
-  };
-  const reasons: { readonly [Field in keyof typeof values]?: string } = {
-    default_container_scratch_size_in_gb: "the snapshotter sets the size of scratch disks",
-    scale_cpu_limits_to_sandbox: "container limits are processor time, whatever the number of processors",
-  };
-  for (const field of Object.keys(values) as (keyof typeof values)[]) {
-    if (!values[field]) continue;
-    const reason = reasons[field] === undefined ? "" : `: ${reasons[field]}`;
-    warn(`option ${field} has no effect on Linux sandboxes${reason}`);
-  }
+  warnOfNoEffect("Linux", options, windowsOnly, warn);
+  return settings;
 }
 
 function checkPlatform({ sandboxPlatform, sandboxIsolation }: RuntimeOptions, architecture: string): void {
@@ -100,13 +32,4 @@ function checkPlatform({ sandboxPlatform, sandboxIsolation }: RuntimeOptions, ar
   if (sandboxIsolation === "PROCESS") {
     refuse("sandbox_isolation", sandboxIsolation, "HYPERVISOR: Linux sandboxes are virtual machines");
   }
-}
-
-/** An option as a whole number, 0 when it is not set. */
-export function wholeOption(field: string, value: number | undefined): number {
-  if (value === undefined) return 0;
-  if (!Number.isInteger(value) || value < 0 || value > greatestOption) {
-    refuse(field, value, `a whole number from 0 to ${greatestOption}`);
-  }
-  return value;
 }

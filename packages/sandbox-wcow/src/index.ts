@@ -1,4 +1,14 @@
-export { SandboxError } from "./error.ts";
+export { SandboxError } from "@uvm-shim/sandbox-common";
+export {
+  type BlockCim,
+  type BlockCims,
+  type ForkedCim,
+  type LayersRequest,
+  parseWindowsLayers,
+  type RootfsMount,
+  type WindowsLayers,
+} from "./layers.ts";
+export { isCommandInterpreter } from "./process/command-line.ts";
 export {
   type ConnectedStreams,
   type ProcessParameters,
@@ -6,3 +16,10 @@ export {
   processParameters,
   type WindowsProcess,
 } from "./process/parameters.ts";
+export type {
+  FileCopy,
+  HostPreparation,
+  LogForwarding,
+  WindowsConfidentialSettings,
+  WindowsSandboxSettings,
+} from "./settings.ts";

@@ -4,7 +4,7 @@ import type { Exit } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { ContainerProcess, ProcessFactory } from "../types.ts";
 
-type Options = Parameters<ProcessFactory<ProcessGuest>>[0];
+type Options = Parameters<ProcessFactory<ProcessGuest, OciProcess>>[0];
 
 /** A process without stdio. */
 export class FakeGuestProcess implements GuestProcess {
@@ -46,7 +46,7 @@ export interface StdioCount {
 }
 
 /** A fake process without output. */
-export class FakeProcess implements ContainerProcess {
+export class FakeProcess implements ContainerProcess<OciProcess> {
   readonly execId: string;
   stdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
   pid = 0;

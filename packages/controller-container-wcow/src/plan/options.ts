@@ -1,12 +1,6 @@
+import type { RootfsMount } from "@uvm-shim/container-common";
 import type { HostPaths } from "@uvm-shim/lifecycle";
-
-/** One mount of the root file system, as containerd sends it. */
-export interface RootfsMount {
-  readonly type: string;
-  readonly source: string;
-  readonly target?: string;
-  readonly options: readonly string[];
-}
+import type { ContainerRuntimeOptions } from "../specification/runtime-options.ts";
 
 export interface WindowsPlanRequest {
   /** The parsed config.json, unchecked. */
@@ -23,13 +17,11 @@ export interface WindowsPlanOptions {
   readonly role: "workload" | "standalone";
   /** Annotations of the pod's sandbox, with those that the sandbox's runtime options set. */
   readonly podAnnotations: { readonly [key: string]: string };
-  /** Annotations that hold unless the container says otherwise. */
-  readonly defaultAnnotations?: { readonly [key: string]: string };
   readonly vm: WindowsVmFacts;
   /** Of the host. */
   readonly processors: number;
-  /** The runtime option of the container's own request. */
-  readonly scaleCpuLimitsToSandbox?: boolean;
+  /** The runtime options of the container's own request; none if it has none. */
+  readonly runtimeOptions?: ContainerRuntimeOptions;
   /** The build of the host; absent where the host has every feature. */
   readonly build?: number;
   /** Path rules of the host: those of Linux on its Linux build. */

@@ -1,8 +1,22 @@
+import { checkWholeTexts } from "@uvm-shim/container-common";
+import type { OciWindowsNetwork, OciWindowsProcess } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
+import { confidentialHostedSystem } from "../document/confidential.ts";
 import type { ConfidentialHostedSystem, HostedSystem } from "../document/container-document.ts";
+import { type DocumentParts, hostedSystem } from "../document/document.ts";
+import { registryValues } from "../document/registry.ts";
 import type { ResolvedContainer } from "../document/resolved.ts";
+import { keyOf, wrongPath } from "../specification/annotations.ts";
+import { asMember, type Member } from "../specification/membership.ts";
+import { checkedSpecification } from "../specification/specification.ts";
+import { planDeviceExtensions } from "./device-extensions.ts";
+import { type DevicePlan, planDevices } from "./devices.ts";
+import { privilegedRoot } from "./guest-paths.ts";
+import { planLimits } from "./limits.ts";
 import type { MountPlan } from "./mount-plan.ts";
+import { planMounts } from "./mounts.ts";
 import type { WindowsPlanOptions, WindowsPlanRequest } from "./options.ts";
+import { planRoot } from "./root.ts";
 import type { RootPlan } from "./root-plan.ts";
 
 /** What a container needs, in the order of acquisition, and what the guest is told once all is there. */
@@ -25,7 +39,7 @@ export interface WindowsContainerPlan {
   /** Of the container, with those of the pod that are passed on. Processes are started by them. */
   readonly annotations: { readonly [key: string]: string };
   /** The init process of the specification; undefined without one. */
-  readonly process: object | undefined;
+  readonly process: OciWindowsProcess | undefined;
   document(resolved: ResolvedContainer): HostedSystem | ConfidentialHostedSystem;
 }
 
@@ -35,16 +49,82 @@ export type NetworkPlan =
   | { readonly kind: "existing"; readonly namespace: string }
   | { readonly kind: "new"; readonly endpoints: readonly string[] };
 
-export interface DevicePlan {
-  readonly deviceInstancePath: string;
-  readonly virtualFunction: number;
-}
-
 /** Checks the request and looks up on the host what it names. Acquires nothing. */
 export async function planWindowsContainer(
-  _request: WindowsPlanRequest,
-  _options: WindowsPlanOptions,
+  { spec: given, rootfs }: WindowsPlanRequest,
+  options: WindowsPlanOptions,
   refuse: Refuse,
 ): Promise<WindowsContainerPlan> {
-  throw refuse("Unimplemented", "plans of Windows containers are not made yet");
+  const { id, podId, vm, paths, files, warn } = options;
+  checkWholeTexts(rootfs, "rootfs", refuse);
+  const spec = checkedSpecification(given, refuse);
+  const member = asMember(spec, options, refuse);
+  const { values, annotations, isHostProcess } = member;
+  const windows = spec.windows ?? {};
+  if (windows.credentialSpec !== undefined && values.disableGmsa) {
+    const expected = `expected none, as annotation ${keyOf("disableGmsa")} says`;
+    throw refuse("InvalidArgument", `config.json: windows.credentialSpec is given, ${expected}`);
+  }
+  const limits = planLimits(windows.resources ?? {}, values, options, refuse);
+  const drivers = await driversIn(values.kernelDrivers ?? [], options, refuse);
+  const root = await planRoot(spec, rootfs, options, refuse);
+  const noWritableFileShares = vm.noWritableFileShares || values.noWritableFileShares === true;
+  const surroundings = { podId, vm, paths, files, warn, noWritableFileShares };
+  const { mounts, guestFolders } = await planMounts(spec.mounts ?? [], surroundings, refuse);
+  const { devices, deviceUtilPath } = await planDevices(windows.devices ?? [], options, refuse);
+  const network = networkOf(windows.network);
+  const dumps = { id, vmDumpLocation: vm.processDumpLocation };
+  const parts: DocumentParts = {
+    spec,
+    limits,
+    mounts,
+    registryValues: registryValues(values, dumps, [], refuse),
+    deviceExtensions: await planDeviceExtensions(values.deviceExtensions ?? [], options, refuse),
+    namespace: network.kind === "existing" ? network.namespace : undefined,
+    isHostProcess,
+    privilegedRoot: rootOfHostProcess(member, refuse),
+  };
+  return {
+    ...{ drivers, network, root, guestFolders, mounts, devices, deviceUtilPath },
+    ...{ isHostProcess, annotations, credential: windows.credentialSpec, process: spec.process },
+    document: (resolved) => {
+      const hosted = hostedSystem(parts, resolved);
+      return vm.isConfidential
+        ? confidentialHostedSystem({ spec, annotations, isHostProcess }, hosted, resolved)
+        : hosted;
+    },
+  };
+}
+
+function networkOf(network: OciWindowsNetwork | undefined): NetworkPlan {
+  if (network === undefined) return { kind: "none" };
+  const { networkNamespace = "", endpointList = [] } = network;
+  if (networkNamespace !== "") return { kind: "existing", namespace: networkNamespace };
+  return { kind: "new", endpoints: endpointList };
+}
+
+async function driversIn(
+  folders: readonly string[],
+  { files, paths }: WindowsPlanOptions,
+  refuse: Refuse,
+): Promise<readonly string[]> {
+  const drivers: string[] = [];
+  for (const folder of folders) {
+    if (!paths.isAbsolute(folder)) throw wrongPath("kernelDrivers", folder, paths.expected, refuse);
+    const kind = await files.kind(folder);
+    if (kind !== "directory") {
+      throw wrongPath("kernelDrivers", folder, `a directory, it is ${kind ?? "missing"}`, refuse);
+    }
+    drivers.push(paths.clean(folder));
+  }
+  return drivers;
+}
+
+function rootOfHostProcess({ values, isHostProcess }: Member, refuse: Refuse): string | undefined {
+  const { hostProcessRoot: path } = values;
+  if (!isHostProcess || path === undefined) return undefined;
+  const root = privilegedRoot(path);
+  if (root !== undefined) return root;
+  const expected = "a path of a drive, outside of Windows, mounts, EFI and SandboxMounts";
+  throw wrongPath("hostProcessRoot", path, expected, refuse);
 }

@@ -21,8 +21,8 @@ export interface BlockCimRoot {
 export interface MountedRoot {
   readonly kind: "mounted";
   readonly path: string;
-  /** Topmost first; for a root of block CIMs the root itself. */
-  readonly layers: readonly string[];
+  /** Topmost first; for a root of CIMs the root itself. An absent id is that of the path's last part. */
+  readonly layers: readonly { readonly path: string; readonly id?: string }[];
 }
 
 export interface BlockCimPlan {

@@ -1,15 +1,17 @@
 import { PassThrough } from "node:stream";
-import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import type { LinuxProcessParameters, WindowsProcessParameters } from "@uvm-shim/hcs-schema";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { GuestProcess, ProcessGuest } from "../types.ts";
 
+type AnyParameters = LinuxProcessParameters | WindowsProcessParameters;
+
 /** A fake process in a guest; the test controls its output, exit and loss. */
-export class FakeGuestProcess implements GuestProcess {
+export class FakeGuestProcess implements GuestProcess<number | string> {
   readonly pid = 42;
   readonly stdin?: PassThrough;
   readonly stdout?: PassThrough;
   readonly stderr?: PassThrough;
-  readonly signals: number[] = [];
+  readonly signals: (number | string)[] = [];
   readonly sizes: (readonly [height: number, width: number])[] = [];
   isClosed = false;
   /** Whether the guest refuses to say if the process exists. */
@@ -18,7 +20,7 @@ export class FakeGuestProcess implements GuestProcess {
   readonly #script: ScriptedCalls;
   #exists = true;
 
-  constructor(parameters: LinuxProcessParameters, script: ScriptedCalls) {
+  constructor(parameters: AnyParameters, script: ScriptedCalls) {
     this.#script = script;
     if (parameters.CreateStdInPipe) this.stdin = new PassThrough();
     if (parameters.CreateStdOutPipe) this.stdout = new PassThrough();
@@ -70,7 +72,7 @@ export class FakeGuestProcess implements GuestProcess {
     });
   }
 
-  signal(signal: number, abort?: AbortSignal): Promise<void> {
+  signal(signal: number | string, abort?: AbortSignal): Promise<void> {
     return this.#script.run("signal", String(signal), abort, () => {
       if (!this.#exists) throw scriptedError("NotFound", "no such process");
       this.signals.push(signal);
@@ -90,21 +92,28 @@ export class FakeGuestProcess implements GuestProcess {
   }
 }
 
-export class FakeProcessGuest implements ProcessGuest {
+export class FakeProcessGuest<Parameters extends AnyParameters = LinuxProcessParameters>
+  implements ProcessGuest<Parameters, number | string>
+{
   readonly processes: FakeGuestProcess[] = [];
-  readonly parameters: LinuxProcessParameters[] = [];
+  readonly parameters: Parameters[] = [];
   readonly #script: ScriptedCalls;
 
   constructor(script: ScriptedCalls) {
     this.#script = script;
   }
 
-  execute(parameters: LinuxProcessParameters, signal?: AbortSignal): Promise<FakeGuestProcess> {
-    return this.#script.run("execute", parameters.OCIProcess?.args?.join(" ") ?? "init", signal, () => {
+  execute(parameters: Parameters, signal?: AbortSignal): Promise<FakeGuestProcess> {
+    return this.#script.run("execute", nameOf(parameters), signal, () => {
       const process = new FakeGuestProcess(parameters, this.#script);
       this.parameters.push(parameters);
       this.processes.push(process);
       return process;
     });
   }
+}
+
+function nameOf(parameters: AnyParameters): string {
+  if ("CommandLine" in parameters) return parameters.CommandLine;
+  return parameters.OCIProcess?.args?.join(" ") ?? "init";
 }

@@ -1,5 +1,6 @@
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { ProcessController, type ProcessControllerOptions } from "../controller.ts";
+import { linuxProcesses } from "../lcow.ts";
 import type { StdioPaths } from "../types.ts";
 import { ManualClock } from "./clock.ts";
 import { type FakeGuestProcess, FakeProcessGuest } from "./guest.ts";
@@ -26,7 +27,8 @@ export class ProcessBench {
     this.guest = new FakeProcessGuest(script);
     this.upstream = new FakeUpstream(script);
     const { clock, guest, upstream } = this;
-    this.controller = new ProcessController({ containerId: "c1", execId, guest, upstream, clock, ...options });
+    const flavour = linuxProcesses;
+    this.controller = new ProcessController({ containerId: "c1", execId, guest, flavour, upstream, clock, ...options });
   }
 
   get guestProcess(): FakeGuestProcess {

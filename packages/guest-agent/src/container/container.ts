@@ -2,11 +2,10 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { arch } from "node:process";
 import { GuestFault, type NotificationType } from "@uvm-shim/gcs-bridge";
+import type { GroupMetrics, LiftedLimit } from "@uvm-shim/guest-agent-common";
 import type { LinuxProcessParameters, OciLinuxResources, OciProcess, OciSpec, OciUser } from "@uvm-shim/hcs-schema";
 import { delay } from "@uvm-shim/lifecycle";
 import type { GuestFacts } from "../boot/facts.ts";
-import type { GroupMetrics } from "../cgroups/cgroup-metrics.ts";
-import type { LiftedLimit } from "../cgroups/cgroups.ts";
 import { type HeldStdio, holdStdio } from "../process/held-stdio.ts";
 import type { OutputCopyPlace } from "../process/output-copy.ts";
 import { GuestProcess, ProcessTable, sendSignal } from "../process/process.ts";

@@ -1,11 +1,10 @@
 /** The OCI runtime of the guest: crun if the image has it, else runc. Both have the same command line. */
 import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { agentFolders, type Children } from "@uvm-shim/guest-agent-common";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
 import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
-import { agentFolders } from "../boot/guest-folders.ts";
-import type { Children } from "../process/children.ts";
 import { specificationText } from "./specification.ts";
 
 /** File descriptors of a process's stdio; "ignore" is /dev/null. */

@@ -2,9 +2,10 @@
  * Adapts a specification to this kernel and runtime, whatever the kind of the container: omits what the kernel cannot
  * grant, and puts the cgroups of all containers below one group.
  */
+
+import { cgroupPathOf, type LiftedLimit } from "@uvm-shim/guest-agent-common";
 import type { OciLinux, OciLinuxResources, OciMount, OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 import type { GuestFacts } from "../boot/facts.ts";
-import { cgroupPathOf, type LiftedLimit } from "../cgroups/cgroups.ts";
 import { effectiveOptions } from "../storage/mount-options.ts";
 
 /** Runtimes ignore unknown fields but refuse a later version; crun 1.8 accepts up to 1.0. */

@@ -1,7 +1,7 @@
 import { Fields } from "@uvm-shim/gcs-bridge";
+import { moveCommands, setUpCommands } from "@uvm-shim/guest-agent-common";
 import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
-import { moveCommands, setUpCommands } from "./commands.ts";
 import { readNetworkAdapter } from "./request.ts";
 
 const id = "12345678-1234-1234-1234-123456789abc";

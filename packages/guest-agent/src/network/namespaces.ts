@@ -4,11 +4,16 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import {
+  moveCommands,
+  type NamespaceOwner,
+  type RunInNetwork,
+  runIp,
+  setUpCommands,
+} from "@uvm-shim/guest-agent-common";
 import { nicInterface } from "@uvm-shim/host-protocol/guest";
 import { delay } from "@uvm-shim/lifecycle";
 import type { NameResolution } from "../pods/pod-files.ts";
-import { moveCommands, setUpCommands } from "./commands.ts";
-import { type NamespaceOwner, type RunInNetwork, runIp } from "./ip.ts";
 import { isJoinedNic } from "./joined-networks.ts";
 import type { DescribedAdapter } from "./request.ts";
 

@@ -6,10 +6,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { dialHost, dialHostDescriptor, GuestLog, serveGuestPorts } from "@uvm-shim/guest-agent-common";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { dialHost, dialHostDescriptor, serveGuestPorts } from "../boot/hvsocket.ts";
-import { GuestLog } from "../log.ts";
 import { collect } from "../testing/collected.ts";
 import { StdioRelay } from "./stdio-relay.ts";
 

@@ -1,8 +1,8 @@
 /** Processes of the VM itself: programs of the guest, outside any container. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import type { Children } from "@uvm-shim/guest-agent-common";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import type { ProcessExit } from "@uvm-shim/linux-calls";
-import type { Children } from "./children.ts";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 

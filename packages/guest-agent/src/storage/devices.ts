@@ -1,9 +1,9 @@
 /** Devices of the guest: those that exist, those that it may use, and those that the host has assigned. */
 import { existsSync, lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
+import { agentFolders } from "@uvm-shim/guest-agent-common";
 import type { OciDeviceRule } from "@uvm-shim/hcs-schema";
 import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
-import { agentFolders } from "../boot/guest-folders.ts";
 
 /** A device node, in the form of `linux.devices`. */
 export interface DeviceNode {

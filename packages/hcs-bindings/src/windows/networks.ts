@@ -12,11 +12,9 @@ import {
   type HcnNetwork,
   type HcnNetworkSettings,
   type HcnObjectKind,
-  SchemaError,
 } from "@uvm-shim/hcs-schema";
-import { HostError } from "../host-error.ts";
 import type { HostNetworks } from "../types.ts";
-import { callError, failed, readAnswer, type Subject, unlessAborted } from "./compute/call-results.ts";
+import { callError, failed, guidOf, readAnswer, type Subject, unlessAborted } from "./compute/call-results.ts";
 import { HostCallbacks } from "./native/callbacks.ts";
 import { hostClosed } from "./native/close-reason.ts";
 import { computeNetworkFunctions } from "./native/computenetwork-functions.ts";
@@ -26,7 +24,6 @@ import { ole32Functions } from "./native/ole32-functions.ts";
 import { OpenHandles } from "./native/open-handles.ts";
 import { AllocatedTexts, outputPointer } from "./native/output-parameters.ts";
 import { PendingCalls } from "./native/pending-calls.ts";
-import { guidBytes } from "./native/structures.ts";
 
 /** Schema version of the documents; a document without one counts as an older version. */
 const SchemaVersion = { Major: 2, Minor: 0 } as const;
@@ -334,15 +331,6 @@ class ComputeNetwork implements WindowsNetworks {
     abandon?: (value: Value) => Promise<void>,
   ): Promise<Value> {
     return unlessAborted(signal, subject, () => this.#calls.call(subject, work), abandon);
-  }
-}
-
-function guidOf(subject: Subject, id: string): Buffer {
-  try {
-    return guidBytes(id);
-  } catch (cause) {
-    if (!(cause instanceof SchemaError)) throw cause;
-    throw new HostError("InvalidArgument", cause.message, { ...subject, cause });
   }
 }
 

@@ -1,5 +1,5 @@
 import { HostError, hostErrorOf } from "../host-error.ts";
-import { callError, failed, type Subject, unlessAborted } from "./compute/call-results.ts";
+import { callError, failed, guidOf, type Subject, unlessAborted } from "./compute/call-results.ts";
 import { hostClosed } from "./native/close-reason.ts";
 import { computeStorageFunctions } from "./native/computestorage-functions.ts";
 import { hostStructures } from "./native/host-structures.ts";
@@ -8,13 +8,14 @@ import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeLibrary, NativeMachine } from "./native/native-types.ts";
 import { outputPointer } from "./native/output-parameters.ts";
 import { PendingCalls } from "./native/pending-calls.ts";
-import { wideText } from "./native/structures.ts";
+import { firstText, wideText } from "./native/structures.ts";
 import {
   attachFlags,
   createFlags,
   errorVhdInvalidType,
   infoVersions,
   microsoftVendor,
+  setInfoVersions,
   storageDevices,
 } from "./native/virtdisk-constants.ts";
 import { virtdiskFunctions } from "./native/virtdisk-functions.ts";
@@ -52,6 +53,8 @@ export interface VirtualDisks {
   attach(path: string, options: { readonly readOnly: boolean }, signal?: AbortSignal): Promise<string>;
   detach(path: string, signal?: AbortSignal): Promise<void>;
   sizeOf(path: string, signal?: AbortSignal): Promise<VirtualDiskSize>;
+  /** Writes the id by which a guest recognises the disk, a GUID. */
+  setIdentifier(path: string, id: string, signal?: AbortSignal): Promise<void>;
   /** Paths of a disk and its parents, nearest first. */
   chainOf(path: string, signal?: AbortSignal): Promise<readonly string[]>;
   /** Creates and formats the partition of a writable layer on a detached disk. */
@@ -70,6 +73,7 @@ const {
   OPEN_VIRTUAL_DISK_PARAMETERS: openParameters,
   ATTACH_VIRTUAL_DISK_PARAMETERS: attachParameters,
   EXPAND_VIRTUAL_DISK_PARAMETERS: expandParameters,
+  SET_VIRTUAL_DISK_INFO: newInfo,
   GET_VIRTUAL_DISK_INFO: diskInfo,
   GET_VIRTUAL_DISK_INFO_PARENT: parentInfo,
 } = hostStructures;
@@ -153,6 +157,16 @@ class WindowsVirtualDisks implements VirtualDisks {
       checkAnswer(subject, await this.#information(handle, info));
       const { VirtualSize: virtualSize, PhysicalSize: physicalSize } = diskInfo.decode(info);
       return { virtualSize: Number(virtualSize), physicalSize: Number(physicalSize) };
+    });
+  }
+
+  setIdentifier(path: string, id: string, signal?: AbortSignal): Promise<void> {
+    const subject = { operation: "set identifier of virtual disk", id: path };
+    return this.#with(subject, "change", signal, async (handle) => {
+      guidOf(subject, id);
+      const Version = setInfoVersions[kindOf(subject, path)];
+      const information = newInfo.encode({ Version, VirtualDiskId: id });
+      checkAnswer(subject, await this.#virtdisk.run("SetVirtualDiskInformation", handle, information));
     });
   }
 
@@ -266,6 +280,10 @@ class WindowsVirtualDisks implements VirtualDisks {
 }
 
 function storageTypeOf(subject: Subject, path: string): Buffer {
+  return storageType.encode({ DeviceId: storageDevices[kindOf(subject, path)], VendorId: microsoftVendor });
+}
+
+function kindOf(subject: Subject, path: string): keyof typeof storageDevices {
   const kind = /\.a?(vhdx?)$/i.exec(path)?.[1]?.toLowerCase();
   if (kind !== "vhd" && kind !== "vhdx") {
     throw new HostError(
@@ -274,14 +292,7 @@ function storageTypeOf(subject: Subject, path: string): Buffer {
       subject,
     );
   }
-  return storageType.encode({ DeviceId: storageDevices[kind], VendorId: microsoftVendor });
-}
-
-/** The UTF-16 text at the start of the buffer. */
-function firstText(memory: Buffer): string {
-  const text = memory.toString("utf16le");
-  const end = text.indexOf("\0");
-  return end === -1 ? text : text.slice(0, end);
+  return kind;
 }
 
 /** Throws for an error of virtdisk.dll: a number of winerror.h, or an HRESULT of the virtual disk facility. */

@@ -1,5 +1,5 @@
 import type { ComputeSystemDocument, ComputeSystemProperties } from "@uvm-shim/hcs-schema";
-import type { ComputeHost } from "../types.ts";
+import type { ComputeHost, WindowsGuestServices } from "../types.ts";
 import { callError, failed, readAnswer, type Subject, unlessAborted } from "./compute/call-results.ts";
 import { type ComputeCore, loadComputeCore } from "./compute/compute-core.ts";
 import { type ComputeService, computeService } from "./compute/compute-service.ts";
@@ -8,6 +8,7 @@ import type { HostProcesses, HostSockets } from "./compute/host-dependencies.ts"
 import { Operations } from "./compute/operations.ts";
 import { allAccess } from "./compute/process-handles.ts";
 import { readEnumeration } from "./compute/system-documents.ts";
+import { type DriverGuestServices, windowsGuestServices } from "./guest/guest-services.ts";
 import { hostClosed, serviceLost } from "./native/close-reason.ts";
 import type { LibraryPaths } from "./native/libraries.ts";
 import type { NativeMachine } from "./native/native-types.ts";
@@ -21,6 +22,7 @@ export interface WindowsHost extends ComputeHost {
   readonly networks: WindowsNetworks;
   readonly service: ComputeService;
   readonly disks: VirtualDisks;
+  readonly windows: WindowsGuestServices;
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<WindowsComputeSystem>;
   openComputeSystem(id: string, signal?: AbortSignal): Promise<WindowsComputeSystem>;
 }
@@ -46,6 +48,7 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
   readonly networks: WindowsNetworks;
   readonly disks: VirtualDisks;
   readonly service: ComputeService;
+  readonly windows: DriverGuestServices;
   readonly sockets: HostSockets;
   readonly processes: HostProcesses;
   readonly #operations: Operations;
@@ -60,6 +63,7 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
     this.disks = virtualDisks(machine, paths);
     this.#operations = new Operations(this.core);
     this.service = computeService(this.core, this.#operations);
+    this.windows = windowsGuestServices({ machine, paths, service: this.service, disks: this.disks });
     this.sockets = sockets;
     this.processes = processes;
     this.#alive = setInterval(() => {}, longTime);
@@ -144,7 +148,7 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
     try {
       await this.#operations.end(hostClosed);
       await this.#systems.close();
-      await Promise.all([this.networks.close(), this.disks.close()]);
+      await Promise.all([this.networks.close(), this.disks.close(), this.windows.close()]);
       await this.sockets.close();
     } finally {
       clearInterval(this.#alive);

@@ -7,6 +7,12 @@ import { answerObject, filledText, integer, type JsonBounds, optional, parseWith
 /** First line of a kernel file that asks for a process guest. Its initial RAM disk is then the agent. */
 export const processGuestKernel = "uvm-shim process guest 1";
 
+/**
+ * First line of a boot file that asks for a Windows guest: the file that a document's firmware names in the share "os". It
+ * is the agent itself, a program of Node.
+ */
+export const windowsGuestBoot = "// uvm-shim Windows guest 1";
+
 /** Environment variable with the parameters as JSON. */
 export const bootVariable = "UVM_SHIM_GUEST_BOOT";
 
@@ -33,6 +39,16 @@ export interface BootParameters {
   readonly kernelCommandLine: string;
   readonly memoryMb: number;
   readonly processors: number;
+  /** Of a Windows guest alone. */
+  readonly windows?: WindowsBoot;
+}
+
+/** Folders of the host's machine that a Windows guest boots from. */
+export interface WindowsBoot {
+  /** The share "os". */
+  readonly os: string;
+  /** The root folder of a Linux with Wine. */
+  readonly wine: string;
 }
 
 /** The kernel passes no longer variable to a program. */
@@ -47,6 +63,7 @@ const checkParameters = answerObject<
   kernelCommandLine: optional(text),
   memoryMb: integer(1, 0x7fffffff),
   processors: integer(1, 0xffff),
+  windows: optional(answerObject<WindowsBoot>({ os: filledText, wine: filledText })),
 });
 
 /** The environment that hands the parameters to the agent. */

@@ -4,6 +4,10 @@
 export const guestFolders = {
   /** A folder for each Plan9 share, by its access name. */
   plan9Shares: "/run/host/plan9",
+  /** A folder for each VSMB share of a Windows guest but the one that it boots from, by its name. */
+  vsmbShares: "/run/host/vsmb",
+  /** A Unix socket for each named pipe of the host; see `pipeSocket`. */
+  pipes: "/run/host/pipes",
   /** Device nodes of SCSI disks and their partitions; see `diskNode`. */
   scsiDevices: "/dev/scsi",
   /** A folder for each assigned device; see `assignedDeviceFolder`. */
@@ -31,6 +35,11 @@ export function diskNode(controller: number, lun: number, partition = 0): string
 
 export function assignedDeviceFolder(vmBusGuid: string): string {
   return `${guestFolders.assignedDevices}/${vmBusGuid.toLowerCase()}`;
+}
+
+/** The socket that stands for a named pipe of the host, by the pipe's name without its prefix. */
+export function pipeSocket(name: string): string {
+  return `${guestFolders.pipes}/${name.toLowerCase()}`;
 }
 
 /** The namespace of this id in HCN. */

@@ -1,9 +1,7 @@
 import type { Chipset } from "@uvm-shim/hcs-schema";
+import { cleanPath, hasBuild, isAbsolute, joinPath, refuse, refusePath } from "@uvm-shim/sandbox-common";
 import { keyOf } from "../annotations/annotations.ts";
-import { refuse, refusePath } from "../annotations/values.ts";
 import type { Context } from "../context.ts";
-import { hasBuild } from "../host-facts.ts";
-import { cleanPath, isAbsolute, joinPath } from "../paths.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
 
 /** The folder with a VM's boot files. */

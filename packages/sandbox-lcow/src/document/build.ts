@@ -1,10 +1,21 @@
-import { type ComputeSystemDocument, SchemaError, virtualMachineCheck } from "@uvm-shim/hcs-schema";
-import { type AnnotationValues, keyOf, readAnnotations } from "../annotations/annotations.ts";
-import { refuse } from "../annotations/values.ts";
+import type { ComputeSystemDocument } from "@uvm-shim/hcs-schema";
+import {
+  administratorsOnly,
+  checkHostHas,
+  comPorts,
+  firstBuildWithNumaAffinity,
+  type HostFacts,
+  hasBuild,
+  hvSocket,
+  type OptionSettings,
+  type RuntimeOptions,
+  refuse,
+  refusePartitionOfGroup,
+  storageQoS,
+} from "@uvm-shim/sandbox-common";
+import { keyOf, readAnnotations } from "../annotations/annotations.ts";
 import type { Context } from "../context.ts";
-import { SandboxError } from "../error.ts";
-import { type HostFacts, hasBuild } from "../host-facts.ts";
-import { type OptionSettings, type RuntimeOptions, readOptions } from "../options.ts";
+import { readOptions } from "../options.ts";
 import { standardBoot } from "./boot.ts";
 import {
   type ConfidentialSettings,
@@ -13,13 +24,10 @@ import {
   isolatedHvSocket,
   isolatedMachine,
 } from "./confidential.ts";
-import { administratorsOnly, comPorts, hvSocket, scsiControllers, virtualPci } from "./devices.ts";
+import { scsiControllers, virtualPci } from "./devices.ts";
 import { podLimits } from "./pod-limits.ts";
 import type { PodSize } from "./pod-size.ts";
 import { computeTopology, podSize } from "./topology.ts";
-
-/** Windows Server 2025. */
-const firstBuildWithNumaAffinity = 26_100;
 
 export interface LinuxSandboxRequest {
   /** Recorded as the owner of the compute system. */
@@ -93,7 +101,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
       StopOnReset: true,
       Chipset: chipset,
       ComputeTopology: topology,
-      ...storageQoS(values),
+      ...storageQoS(values.storageIops ?? 0, values.storageBandwidth ?? 0),
       ...(values.resourcePartition ? { ResourcePartitionId: values.resourcePartition } : {}),
       Devices: {
         Scsi: scsiControllers(rootFsVhd),
@@ -103,7 +111,7 @@ export function buildLinuxSandbox(request: LinuxSandboxRequest): LinuxSandbox {
             : { DefaultBindSecurityDescriptor: administratorsOnly, ServiceTable: serviceTable },
         ),
         ...virtualPci(context, devices),
-        ...(isolated ? {} : comPorts(context)),
+        ...(isolated ? {} : comPorts(values)),
         // Must be present for shares to be added later, but prevents live migration.
         ...(values.liveMigration ? {} : { Plan9: {} }),
       },
@@ -133,30 +141,8 @@ function checkCombinations({ values, host, warn }: Context, isolated: boolean): 
     if (!without) refuse(key, String(values.vpmemCount), "0: layers are SCSI disks");
     warn(`annotation ${key} has no effect on a VM that cannot have persistent memory`);
   }
-  if (values.cpuGroup && values.resourcePartition) {
-    refuse(keyOf("resourcePartition"), values.resourcePartition, `nothing, as ${keyOf("cpuGroup")} is given`);
-  }
+  refusePartitionOfGroup(values);
   if (values.dmVerityCreateArgs && !values.dmVerityMode && !isolated) {
     warn(`annotation ${keyOf("dmVerityCreateArgs")} has no effect without ${keyOf("dmVerityMode")}`);
-  }
-}
-
-function storageQoS({ storageBandwidth, storageIops }: AnnotationValues) {
-  if (!storageBandwidth && !storageIops) return {};
-  return {
-    StorageQoS: {
-      ...(storageIops ? { IopsMaximum: storageIops } : {}),
-      ...(storageBandwidth ? { BandwidthMaximum: storageBandwidth } : {}),
-    },
-  };
-}
-
-/** Reports here what the host would refuse with a less helpful message. */
-function checkHostHas(document: ComputeSystemDocument, { build }: HostFacts): void {
-  try {
-    virtualMachineCheck("VirtualMachine", build)(document.VirtualMachine, "VirtualMachine");
-  } catch (error) {
-    if (!(error instanceof SchemaError)) throw error;
-    throw new SandboxError("FailedPrecondition", error.path, error.message.slice(error.path.length + 2));
   }
 }

@@ -5,13 +5,19 @@ import {
   type VirtualMachine,
   vsockServiceGuid,
 } from "@uvm-shim/hcs-schema";
+import {
+  administratorsOnly,
+  decodePolicy,
+  encodeBase64,
+  joinPath,
+  refuse,
+  type ServiceTable,
+  secureBootTemplate,
+  serviceTablePrefix,
+} from "@uvm-shim/sandbox-common";
 import { type AnnotationName, type AnnotationValues, keyOf } from "../annotations/annotations.ts";
-import { refuse, refuseUnshown } from "../annotations/values.ts";
 import type { Context } from "../context.ts";
-import { joinPath } from "../paths.ts";
 import { bootFolder } from "./boot.ts";
-import { administratorsOnly } from "./devices.ts";
-import { type ServiceTable, serviceTablePrefix } from "./service-table.ts";
 
 /** What guest and host need for a VM with a security policy. */
 export interface ConfidentialSettings {
@@ -30,8 +36,6 @@ export interface ConfidentialSettings {
 
 /** Everyone may bind: the host's service checks connections of isolated VMs by other means. */
 const everyone = "D:P(A;;FA;;;WD)";
-/** The template "Microsoft Windows" of UEFI secure boot. */
-const secureBootTemplate = "1734c6e8-3154-4dda-ba5f-a874cc483422";
 const rootFsFile = "rootfs.vhd";
 
 const isolatedOnly = ["dmVerityRootFsVhd", "guestStateFile", "hclEnabled", "extraVsockPorts"] as const;
@@ -73,7 +77,7 @@ export function confidentialSettings(context: Context, bundle: string): Confiden
   }
   const { securityPolicy: policy } = values;
   if (!policy) return undefined;
-  decodePolicy(policy);
+  decodePolicy(keyOf("securityPolicy"), policy);
   const folder = bootFolder(context);
   // An empty name asks for no file.
   const inFolder = (name: string): string => (name === "" ? "" : joinPath(context.host.pathGrammar, folder.path, name));
@@ -122,7 +126,7 @@ export function isolatedMachine(context: Context, bundle: string): IsolatedMachi
       SecuritySettings: {
         Isolation: {
           IsolationType: "SecureNestedPaging",
-          LaunchData: encodeBase64(host.sha256(decodePolicy(values.securityPolicy ?? ""))),
+          LaunchData: encodeBase64(host.sha256(decodePolicy(keyOf("securityPolicy"), values.securityPolicy ?? ""))),
           ...(values.hclEnabled !== undefined && { HclEnabled: values.hclEnabled }),
         },
       },
@@ -172,18 +176,6 @@ function isolatedFiles(context: Context, bundle: string) {
       { from: folder.require(values.dmVerityRootFsVhd || rootFsFile), to: rootFsVhd },
     ],
   };
-}
-
-function decodePolicy(policy: string): Uint8Array {
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(policy)) {
-    // The policy may be long and secret.
-    return refuseUnshown(keyOf("securityPolicy"), policy, "base64");
-  }
-  return Uint8Array.from(atob(policy), (character) => character.charCodeAt(0));
-}
-
-function encodeBase64(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
 }
 
 /** Whether a value is set; false, 0, the empty text and empty lists are not. */

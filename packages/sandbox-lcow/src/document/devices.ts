@@ -4,17 +4,13 @@ import {
   assignedDeviceIdForm,
   assignedDeviceIdTypes,
   type Devices,
-  type HvSocketDevice,
   type ScsiAttachment,
   scsiControllerGuids,
   type VirtualPciDevice,
 } from "@uvm-shim/hcs-schema";
+import { refuse } from "@uvm-shim/sandbox-common";
 import { keyOf } from "../annotations/annotations.ts";
-import { refuse } from "../annotations/values.ts";
 import type { Context } from "../context.ts";
-
-/** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
-export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
 
 /** All four controllers, since every layer of every container is a disk. The root file system is the first disk. */
 export function scsiControllers(rootFsVhd: string | undefined): NonNullable<Devices["Scsi"]> {
@@ -22,15 +18,6 @@ export function scsiControllers(rootFsVhd: string | undefined): NonNullable<Devi
   if (rootFsVhd === undefined) return controllers;
   const rootFs: ScsiAttachment = { Type: "VirtualDisk", Path: rootFsVhd, ReadOnly: true };
   return { ...controllers, [scsiControllerGuids[0]]: { Attachments: { "0": rootFs } } };
-}
-
-export function comPorts({ values }: Context): Pick<Devices, "ComPorts"> {
-  return values.consolePipe ? { ComPorts: { "0": { NamedPipe: values.consolePipe } } } : {};
-}
-
-export function hvSocket(config: NonNullable<HvSocketDevice["HvSocketConfig"]>): HvSocketDevice {
-  const { ServiceTable: table = {}, ...rest } = config;
-  return { HvSocketConfig: { ...rest, ...(Object.keys(table).length > 0 && { ServiceTable: table }) } };
 }
 
 export interface AssignedDevices {

@@ -1,6 +1,6 @@
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
+import { refuse } from "@uvm-shim/sandbox-common";
 import { keyOf } from "../annotations/annotations.ts";
-import { refuse } from "../annotations/values.ts";
 import type { Context } from "../context.ts";
 
 export type RootFs = "initrd" | "vhd";

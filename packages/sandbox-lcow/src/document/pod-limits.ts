@@ -1,13 +1,5 @@
 import { checkOciLinuxResources, type OciLinuxResources, SchemaError } from "@uvm-shim/hcs-schema";
-import { refuse } from "../annotations/values.ts";
-import { SandboxError } from "../error.ts";
-
-/** Limits of one container, or of all containers of a pod together; absent for no limit. */
-export interface ContainerLimits {
-  readonly memoryBytes?: number;
-  /** Processor time per time; may be a fraction. */
-  readonly processors?: number;
-}
+import { type ContainerLimits, fieldsOf, refuse, SandboxError } from "@uvm-shim/sandbox-common";
 
 export interface PodLimits extends ContainerLimits {
   /** cpu.shares of all containers of the pod together. */
@@ -63,10 +55,6 @@ export function resourcesOf(specification: unknown): OciLinuxResources {
     if (!(error instanceof SchemaError)) throw error;
     throw new SandboxError("InvalidArgument", error.path, error.message.slice(error.path.length + 2));
   }
-}
-
-export function fieldsOf(value: unknown): { readonly [field: string]: unknown } {
-  return typeof value === "object" && value !== null ? (value as { readonly [field: string]: unknown }) : {};
 }
 
 function whole(annotations: { readonly [key: string]: string }, key: string): number {

@@ -1,5 +1,5 @@
+import { SandboxError } from "@uvm-shim/sandbox-common";
 import { describe, expect, it } from "vitest";
-import { SandboxError } from "../error.ts";
 import { commandLineOf } from "./command-line.ts";
 import { type ProcessRequest, processParameters, type WindowsProcess } from "./parameters.ts";
 

@@ -1,4 +1,4 @@
-import { SandboxError } from "../error.ts";
+import { SandboxError } from "@uvm-shim/sandbox-common";
 import { commandLineOf, isCommandInterpreter } from "./command-line.ts";
 
 /** What counts of an OCI process in a Windows container. */

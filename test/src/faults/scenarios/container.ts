@@ -11,7 +11,7 @@ import {
   specification,
 } from "@uvm-shim/controller-container/testing";
 import { plan9On } from "@uvm-shim/controller-plan9/testing";
-import { ProcessController } from "@uvm-shim/controller-process";
+import { linuxProcesses, ProcessController } from "@uvm-shim/controller-process";
 import { FakeUpstream } from "@uvm-shim/controller-process/testing";
 import { scsiOn } from "@uvm-shim/controller-scsi/testing";
 import { vpciOn } from "@uvm-shim/controller-vpci/testing";
@@ -86,7 +86,7 @@ function togetherLife(context: CaseContext): Play {
     warn: () => {},
     ...{ id: "c1", podId: "p1", bundle: "/bundle", guest, disks: scsi, shares: plan9, devices: vpci, files, clock },
     layout: ordinaryGuestLayout,
-    createProcess: (process) => new ProcessController({ ...process, upstream, clock }),
+    createProcess: (process) => new ProcessController({ ...process, flavour: linuxProcesses, upstream, clock }),
   });
   return containerLife(
     context,

@@ -1,4 +1,4 @@
-import { ProcessController } from "@uvm-shim/controller-process";
+import { linuxProcesses, ProcessController } from "@uvm-shim/controller-process";
 import { FakeProcessGuest, FakeUpstream, pipes, terminal } from "@uvm-shim/controller-process/testing";
 import type { CaseContext, Play, Scenario } from "../scenario.ts";
 
@@ -6,7 +6,14 @@ import type { CaseContext, Play, Scenario } from "../scenario.ts";
 function processLife({ script, callers, clock }: CaseContext, stdio: typeof pipes): Play {
   const guest = new FakeProcessGuest(script);
   const upstream = new FakeUpstream(script);
-  const controller = new ProcessController({ containerId: "c1", execId: "e1", guest, upstream, clock });
+  const controller = new ProcessController({
+    containerId: "c1",
+    execId: "e1",
+    guest,
+    flavour: linuxProcesses,
+    upstream,
+    clock,
+  });
   let wasCreated = false;
   return {
     act: async () =>

@@ -3,7 +3,7 @@ import { LinuxContainerController, type RootfsMount, sandboxSpecification } from
 import { FakeFiles, layersMount, noStdio, specification } from "@uvm-shim/controller-container/testing";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
-import { ProcessController, type StdioPaths, type UpstreamStdio } from "@uvm-shim/controller-process";
+import { linuxProcesses, ProcessController, type StdioPaths, type UpstreamStdio } from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
@@ -112,7 +112,8 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
           shares: vm.plan9,
           devices: vm.vpci,
           warn: () => {},
-          createProcess: (process) => new ProcessController({ ...process, upstream: opener, clock }),
+          createProcess: (process) =>
+            new ProcessController({ ...process, flavour: linuxProcesses, upstream: opener, clock }),
         }),
     });
     return pod;

@@ -14,6 +14,7 @@ const paths: LibraryPaths = {
   computecore: "computecore",
   computenetwork: "computenetwork",
   computestorage: "computestorage",
+  vmcompute: "vmcompute",
   virtdisk: "virtdisk",
   winsock: "winsock",
   kernel32: "kernel32",

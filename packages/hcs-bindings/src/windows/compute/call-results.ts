@@ -1,6 +1,7 @@
 import { checkHostErrorDocument, checkHostErrorEvent, type HostErrorDocument, SchemaError } from "@uvm-shim/hcs-schema";
 import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../../host-error.ts";
 import { parseHostDocument } from "../../host-files/host-documents.ts";
+import { guidBytes } from "../native/structures.ts";
 
 export type Subject = Pick<HostErrorDetails, "operation" | "id">;
 
@@ -61,6 +62,16 @@ export function readAnswer<Value>(
   } catch (cause) {
     if (!(cause instanceof SchemaError)) throw cause;
     throw new HostError("Internal", `the host sent an invalid answer: ${cause.message}`, { ...subject, cause });
+  }
+}
+
+/** The bytes of a GUID. Throws InvalidArgument if it is none. */
+export function guidOf(subject: Subject, id: string): Buffer {
+  try {
+    return guidBytes(id);
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new HostError("InvalidArgument", cause.message, { ...subject, cause });
   }
 }
 

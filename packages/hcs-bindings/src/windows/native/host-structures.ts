@@ -1,6 +1,6 @@
 import { Structure } from "./structures.ts";
 
-/** Structures of computedefs.h and virtdisk.h; each union with the member that the driver uses. */
+/** Structures of computedefs.h, virtdisk.h and vmcompute.dll; each union with the member that the driver uses. */
 export const hostStructures = {
   HCS_EVENT: new Structure({ Type: "uint32", EventData: "pointer", Operation: "pointer" }),
   HCS_PROCESS_INFORMATION: new Structure({
@@ -41,6 +41,15 @@ export const hostStructures = {
   ATTACH_VIRTUAL_DISK_PARAMETERS: new Structure({ Version: "uint32", Reserved: "uint32" }),
   /** With Version1. */
   EXPAND_VIRTUAL_DISK_PARAMETERS: new Structure({ Version: "uint32", NewSize: "uint64" }),
+  /** With UniqueIdentifier or VirtualDiskId. */
+  SET_VIRTUAL_DISK_INFO: new Structure({
+    Version: "uint32",
+    // The members of the union are aligned to eight bytes.
+    unionPadding: "uint32",
+    VirtualDiskId: "guid",
+    // Of the longest member of the union.
+    ParentFilePath: "pointer",
+  }),
   /** With Size. */
   GET_VIRTUAL_DISK_INFO: new Structure({
     Version: "uint32",
@@ -57,4 +66,6 @@ export const hostStructures = {
     ParentResolved: "int32",
     ParentLocationBuffer: "uint16",
   }),
+  WC_LAYER_DRIVER_INFO: new Structure({ Flavour: "uint32", HomeDir: "pointer" }),
+  WC_LAYER_DESCRIPTOR: new Structure({ LayerId: "guid", Flags: "uint32", Path: "pointer" }),
 } as const;

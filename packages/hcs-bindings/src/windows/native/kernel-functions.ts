@@ -40,6 +40,21 @@ export const kernelFunctions = {
     immediate: true,
   },
 
+  CreateFileW: {
+    result: "pointer",
+    parameters: ["text", "uint32", "uint32", "pointer", "uint32", "uint32", "pointer"],
+    since,
+    // The driver opens devices of the host only, which answer at once.
+    immediate: true,
+  },
+  DeviceIoControl: {
+    result: "int32",
+    parameters: ["pointer", "uint32", "pointer", "uint32", "pointer", "uint32", "pointer", "pointer"],
+    since,
+    immediate: true,
+  },
+  GetTimeZoneInformation: { result: "uint32", parameters: ["pointer"], since, immediate: true },
+
   CreateNamedPipeW: {
     result: "pointer",
     parameters: ["text", "uint32", "uint32", "uint32", "uint32", "uint32", "uint32", "pointer"],

@@ -9,6 +9,7 @@ export interface LibraryPaths {
   readonly computenetwork: string;
   readonly computestorage: string;
   readonly virtdisk: string;
+  readonly vmcompute: string;
   readonly winsock: string;
   readonly kernel32: string;
   readonly advapi32: string;
@@ -23,6 +24,7 @@ export function systemLibraries(env: Environment): LibraryPaths {
     computenetwork: of("computenetwork.dll"),
     computestorage: of("computestorage.dll"),
     virtdisk: of("virtdisk.dll"),
+    vmcompute: of("vmcompute.dll"),
     winsock: of("ws2_32.dll"),
     kernel32: of("kernel32.dll"),
     advapi32: of("advapi32.dll"),
@@ -38,6 +40,7 @@ export function librariesOf(folder: string): LibraryPaths {
     computenetwork: of("computenetwork.dll"),
     computestorage: of("computestorage.dll"),
     virtdisk: of("virtdisk.dll"),
+    vmcompute: of("vmcompute.dll"),
     winsock: of("winsock.dll"),
     kernel32: of("system.dll"),
     advapi32: of("system.dll"),

@@ -12,6 +12,8 @@ interface MemberValues {
   readonly pointer: bigint;
   /** Text in lower case. */
   readonly guid: string;
+  /** Text of at most 32 UTF-16 characters, NUL-terminated if it is shorter. */
+  readonly wide32: string;
 }
 
 type MemberType = keyof MemberValues;
@@ -36,6 +38,7 @@ const memory: { readonly [Type in MemberType]: Memory } = {
   uint64: { size: 8, alignment: 8 },
   pointer: { size: 8, alignment: 8 },
   guid: { size: 16, alignment: 4 },
+  wide32: { size: 64, alignment: 2 },
 };
 
 const up = (offset: number, alignment: number): number => Math.ceil(offset / alignment) * alignment;
@@ -95,6 +98,9 @@ function write(bytes: Buffer, offset: number, type: MemberType, value: number | 
     case "guid":
       guidBytes(String(value)).copy(bytes, offset);
       return;
+    case "wide32":
+      bytes.write(String(value), offset, memory.wide32.size, "utf16le");
+      return;
   }
 }
 
@@ -111,6 +117,8 @@ function read(bytes: Buffer, offset: number, type: MemberType): number | bigint 
       return bytes.readBigUInt64LE(offset);
     case "guid":
       return guidText(bytes.subarray(offset, offset + 16));
+    case "wide32":
+      return firstText(bytes.subarray(offset, offset + memory.wide32.size));
   }
 }
 
@@ -129,6 +137,13 @@ export function guidText(bytes: Uint8Array): string {
   ordered.subarray(4, 6).reverse();
   ordered.subarray(6, 8).reverse();
   return ordered.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+/** The UTF-16 text at the start of the memory, up to the first NUL character or the end. */
+export function firstText(bytes: Buffer): string {
+  const text = bytes.toString("utf16le");
+  const end = text.indexOf("\0");
+  return end === -1 ? text : text.slice(0, end);
 }
 
 /** A text as PCWSTR. */

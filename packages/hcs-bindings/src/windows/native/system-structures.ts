@@ -1,5 +1,20 @@
 import { Structure } from "./structures.ts";
 
+/** The members of a SYSTEMTIME. */
+const date = <Name extends string>(name: Name) =>
+  ({
+    [`${name}.wYear`]: "uint16",
+    [`${name}.wMonth`]: "uint16",
+    [`${name}.wDayOfWeek`]: "uint16",
+    [`${name}.wDay`]: "uint16",
+    [`${name}.wHour`]: "uint16",
+    [`${name}.wMinute`]: "uint16",
+    [`${name}.wSecond`]: "uint16",
+    [`${name}.wMilliseconds`]: "uint16",
+  }) as { readonly [Member in `${Name}.${SystemTimeMember}`]: "uint16" };
+
+type SystemTimeMember = "wYear" | "wMonth" | "wDayOfWeek" | "wDay" | "wHour" | "wMinute" | "wSecond" | "wMilliseconds";
+
 /** Structures of the headers of Winsock, kernel32 and advapi32. */
 export const systemStructures = {
   OVERLAPPED: new Structure({
@@ -16,6 +31,21 @@ export const systemStructures = {
     dwNumberOfBytesTransferred: "uint32",
   }),
   SOCKADDR_HV: new Structure({ Family: "uint16", Reserved: "uint16", VmId: "guid", ServiceId: "guid" }),
+  HVSOCKET_ADDRESS_INFO: new Structure({
+    SystemId: "guid",
+    VirtualMachineId: "guid",
+    SiloId: "guid",
+    Flags: "uint32",
+  }),
+  TIME_ZONE_INFORMATION: new Structure({
+    Bias: "int32",
+    StandardName: "wide32",
+    ...date("StandardDate"),
+    StandardBias: "int32",
+    DaylightName: "wide32",
+    ...date("DaylightDate"),
+    DaylightBias: "int32",
+  }),
   WSABUF: new Structure({ len: "uint32", buf: "pointer" }),
   SECURITY_ATTRIBUTES: new Structure({
     nLength: "uint32",

@@ -13,5 +13,8 @@ export const attachFlags = { readOnly: 0x1, noDriveLetter: 0x2, permanentLifetim
 /** GET_VIRTUAL_DISK_INFO_VERSION. */
 export const infoVersions = { size: 1, parentLocation: 3 } as const;
 
+/** SET_VIRTUAL_DISK_INFO_VERSION: what identifies a disk differs between the formats. */
+export const setInfoVersions = { vhd: 2, vhdx: 5 } as const;
+
 /** ERROR_VHD_INVALID_TYPE: the disk is not a differencing disk and has no parent. */
 export const errorVhdInvalidType = 0xc03a001b;

@@ -25,4 +25,5 @@ export const virtdiskFunctions = {
     parameters: ["pointer", "text", "uint32", "uint32", "pointer", "pointer"],
     since: 17763,
   },
+  SetVirtualDiskInformation: { result: "uint32", parameters: ["pointer", "pointer"], since: 17763 },
 } as const satisfies FunctionTable;

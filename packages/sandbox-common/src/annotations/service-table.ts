@@ -1,5 +1,5 @@
 import type { HvSocketServiceConfig } from "@uvm-shim/hcs-schema";
-import { guid, refuse, refuseUnshown } from "../annotations/values.ts";
+import { guid, refuse, refuseUnshown } from "./values.ts";
 
 /** Prefix of keys that end with the GUID of an hvsocket service; the value is a JSON object. */
 export const serviceTablePrefix = "io.microsoft.virtualmachine.hv-socket.service-table.";

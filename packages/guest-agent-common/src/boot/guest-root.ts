@@ -3,7 +3,8 @@
  * its own. Everything is done by system calls of this process, since a single fork would cost more.
  */
 import { closeSync, cpSync, existsSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { type BootParameters, guestFolders } from "@uvm-shim/host-protocol/guest";
+import { join } from "node:path";
+import type { BootParameters } from "@uvm-shim/host-protocol/guest";
 import {
   bringLoopbackUp,
   MNT_DETACH,
@@ -32,23 +33,32 @@ const characterDevices = [
   ["tty", 5, 0],
 ] as const;
 
+export interface GuestRootParts {
+  /** Folders for what the host attaches later. */
+  readonly folders: readonly string[];
+  /** Folders of the host, by where the guest sees them, read-only. */
+  readonly attached?: { readonly [place: string]: string };
+}
+
 /**
- * Makes the guest's root the root of this process and of its mount namespace, without any of the host's files. Returns the
- * folder of the VM's hvsockets, which is mounted nowhere, so that no container can be given it.
+ * Makes the guest's root the root of this process and of its mount namespace, with no other files of the host than those
+ * named. Returns the folder of the VM's hvsockets, which is mounted nowhere, so that no container can be given it.
  */
-export function enterGuestRoot(parameters: BootParameters): string {
+export function enterGuestRoot(parameters: BootParameters, { folders, attached = {} }: GuestRootParts): string {
   const umask = process.umask(0);
   try {
     mount("none", "/", "", MS_REC | MS_PRIVATE);
     const root = parameters.image;
     const image = openTree(parameters.image, { recursive: true });
     const sockets = openTree(parameters.vsockDirectory);
+    const trees = Object.entries(attached).map(([place, path]) => [place, openTree(path)] as const);
     const size = `size=${Math.ceil(parameters.memoryMb / 2)}m`;
     mount("guest", root, "tmpfs", 0, `mode=755,${size}`);
     attachImage(root, image);
     mountKernelFileSystems(root);
     mountDevices(root);
-    mountRun(root, size);
+    mountRun(root, size, folders);
+    for (const [place, tree] of trees) attachReadOnly(folder(root, place), tree);
     mount("tmp", folder(root, "tmp"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=1777,${size}`);
     process.chdir(root);
     pivotRoot(".", ".");
@@ -66,7 +76,7 @@ export function enterGuestRoot(parameters: BootParameters): string {
 }
 
 function folder(root: string, name: string): string {
-  const path = `${root}/${name}`;
+  const path = join(root, name);
   mkdirSync(path, { recursive: true, mode: 0o755 });
   return path;
 }
@@ -108,7 +118,13 @@ function mountDevices(root: string): void {
   }
 }
 
-function mountRun(root: string, size: string): void {
+function attachReadOnly(place: string, tree: number): void {
+  setMountReadOnly(tree);
+  moveMount(tree, place);
+  closeSync(tree);
+}
+
+function mountRun(root: string, size: string, folders: readonly string[]): void {
   mount("run", folder(root, "run"), "tmpfs", MS_NOSUID | MS_NODEV, `mode=755,${size}`);
-  for (const name of [guestFolders.plan9Shares, agentFolders.runtimeState, agentFolders.scratch]) folder(root, name);
+  for (const name of [...folders, agentFolders.runtimeState, agentFolders.scratch]) folder(root, name);
 }

@@ -1,8 +1,8 @@
 import type { VirtualMachineMemory, VirtualMachineType } from "@uvm-shim/hcs-schema";
-import { type AnnotationName, keyOf } from "../annotations/annotations.ts";
+import { keyOf, type SharedName, type SharedValues } from "../annotations/shared-annotations.ts";
 import { refuse } from "../annotations/values.ts";
-import type { Context } from "../context.ts";
 import { hasBuild } from "../host-facts.ts";
+import type { MachineContext as Context } from "./context.ts";
 
 export interface NumaTopology {
   readonly nodes: VirtualMachineType<"Numa">;
@@ -20,23 +20,26 @@ const mostNodes = 64;
 /** Means any physical node. */
 const anyNode = 0xff;
 
-const implicitNames = ["numaProcessorsPerNode", "numaMemoryPerNode"] as const satisfies readonly AnnotationName[];
+const implicitNames = ["numaProcessorsPerNode", "numaMemoryPerNode"] as const satisfies readonly SharedName[];
 const explicitNames = [
   "numaMappedNodes",
   "numaProcessors",
   "numaMemoryBlocks",
-] as const satisfies readonly AnnotationName[];
+] as const satisfies readonly SharedName[];
 
 /**
  * Virtual NUMA nodes: created by the host within limits per node, or given one by one; undefined without any of the
  * annotations. Throws SandboxError for settings that are incomplete, contradictory or do not add up to the VM.
  */
-export function numaTopology(context: Context, machine: Machine): NumaTopology | undefined {
-  const { values, host } = context;
-  const given = (name: AnnotationName): boolean => {
-    const value = values[name];
-    return Array.isArray(value) ? value.length > 0 : Boolean(value);
-  };
+export function numaTopology(
+  { values: annotated, ...surroundings }: Context,
+  machine: Machine,
+  incomplete: "refused" | "reported",
+): NumaTopology | undefined {
+  const values = incomplete === "refused" ? annotated : withoutIneffective(annotated, surroundings.warn);
+  const context = { values, ...surroundings };
+  const { host } = context;
+  const given = (name: SharedName): boolean => isGiven(values, name);
   const implicit = implicitNames.filter(given);
   const explicit = explicitNames.filter(given);
   const [first] = [...implicit, ...explicit];
@@ -61,6 +64,29 @@ export function numaTopology(context: Context, machine: Machine): NumaTopology |
   }
   const preferred = preferredNodes(context);
   return implicit.length > 0 ? implicitNodes(context, preferred) : explicitNodes(context, preferred, machine);
+}
+
+function isGiven(values: SharedValues, name: SharedName): boolean {
+  const value = values[name];
+  return Array.isArray(value) ? value.length > 0 : Boolean(value);
+}
+
+/** Leaves out, with warnings, what the settings that decide about the nodes make void. */
+function withoutIneffective(values: SharedValues, warn: (sentence: string) => void): SharedValues {
+  const decisive = (["numaProcessorsPerNode", "numaMappedNodes"] as const).find((name) => isGiven(values, name));
+  const effective: readonly SharedName[] =
+    decisive === undefined
+      ? []
+      : ["numaPreferredNodes", ...(decisive === "numaProcessorsPerNode" ? implicitNames : explicitNames)];
+  const ineffective = [...implicitNames, ...explicitNames, "numaPreferredNodes" as const].filter(
+    (name) => isGiven(values, name) && !effective.includes(name),
+  );
+  const why =
+    decisive === undefined
+      ? `without ${keyOf("numaProcessorsPerNode")} or ${keyOf("numaMappedNodes")}`
+      : `beside ${keyOf(decisive)}`;
+  for (const name of ineffective) warn(`annotation ${keyOf(name)} has no effect ${why}`);
+  return Object.fromEntries(Object.entries(values).filter(([name]) => !ineffective.some((each) => each === name)));
 }
 
 function preferredNodes({ values: { numaPreferredNodes: nodes = [] } }: Context) {

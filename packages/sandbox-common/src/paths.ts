@@ -46,3 +46,14 @@ function volumeOf(path: string): string {
     [];
   return volume;
 }
+
+/** The last part of a cleaned path. */
+export function baseOf(grammar: PathGrammar, path: string): string {
+  const cleaned = cleanPath(grammar, path);
+  return cleaned.slice(parentOf(grammar, cleaned).length).replace(separatorOf(grammar), "");
+}
+
+/** The folder of a path, cleaned; that of a root is the root. */
+export function parentOf(grammar: PathGrammar, path: string): string {
+  return joinPath(grammar, cleanPath(grammar, path), "..");
+}

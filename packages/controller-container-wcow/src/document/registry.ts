@@ -1,0 +1,48 @@
+import type { Refuse } from "@uvm-shim/lifecycle";
+import { type AnnotationValues, dumpCountOf, dumpTypeOf } from "../specification/annotations.ts";
+
+/** Services are given this time to stop, and programs to handle signals: until somebody ends the container. */
+const longestTimeout = 2 ** 31 - 1;
+
+const localDumps = {
+  Hive: "Software",
+  Name: "Microsoft\\Windows\\Windows Error Reporting\\LocalDumps",
+};
+
+/** Stands for the container's id at the end of a location, so that containers of a pod do not mix their dumps. */
+const containerIdSuffix = /(\{container_id\}|\{CONTAINER_ID\})$/;
+
+/** Values of the container's own registry. */
+export function registryValues(
+  values: AnnotationValues,
+  { id, vmDumpLocation }: { readonly id: string; readonly vmDumpLocation: string | undefined },
+  additional: readonly object[],
+  refuse: Refuse,
+): readonly object[] {
+  const location = values.processDumpLocation ?? vmDumpLocation ?? "";
+  return [
+    {
+      Key: { Hive: "System", Name: "ControlSet001\\Control" },
+      Name: "WaitToKillServiceTimeout",
+      Type: "String",
+      StringValue: String(longestTimeout),
+    },
+    ...(location === ""
+      ? []
+      : dumpValues(
+          location.replace(containerIdSuffix, () => id),
+          values,
+          refuse,
+        )),
+    ...additional,
+  ];
+}
+
+function dumpValues(location: string, values: AnnotationValues, refuse: Refuse): readonly object[] {
+  const { processDumpType = "", processDumpCount = "" } = values;
+  return [
+    { Key: localDumps, Name: "DumpFolder", Type: "String", StringValue: location },
+    { Key: localDumps, Name: "DumpType", Type: "DWord", DWordValue: dumpTypeOf(processDumpType, refuse) },
+    { Key: localDumps, Name: "DumpCount", Type: "DWord", DWordValue: dumpCountOf(processDumpCount, refuse) },
+  ];
+}

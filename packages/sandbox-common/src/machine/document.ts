@@ -1,0 +1,65 @@
+import {
+  type ComputeSystemDocument,
+  type Devices,
+  type HvSocketDevice,
+  SchemaError,
+  type StorageQoS,
+  virtualMachineCheck,
+} from "@uvm-shim/hcs-schema";
+import { keyOf, type SharedValues } from "../annotations/shared-annotations.ts";
+import { refuse } from "../annotations/values.ts";
+import { SandboxError } from "../error.ts";
+import type { HostFacts } from "../host-facts.ts";
+
+/** Administrators and SYSTEM alone, so that the shim can listen for the guest. */
+export const administratorsOnly = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
+
+/** The template "Microsoft Windows" of UEFI secure boot. */
+export const secureBootTemplate = "1734c6e8-3154-4dda-ba5f-a874cc483422";
+
+/** Windows Server 2025. */
+export const firstBuildWithNumaAffinity = 26_100;
+
+export function hvSocket(config: NonNullable<HvSocketDevice["HvSocketConfig"]>): HvSocketDevice {
+  const { ServiceTable: table = {}, ...rest } = config;
+  return { HvSocketConfig: { ...rest, ...(Object.keys(table).length > 0 && { ServiceTable: table }) } };
+}
+
+export function comPorts({ consolePipe }: SharedValues): Pick<Devices, "ComPorts"> {
+  return consolePipe ? { ComPorts: { "0": { NamedPipe: consolePipe } } } : {};
+}
+
+export function storageQoS(iops: number, bandwidth: number): { readonly StorageQoS?: StorageQoS } {
+  if (iops === 0 && bandwidth === 0) return {};
+  return {
+    StorageQoS: { ...(iops > 0 && { IopsMaximum: iops }), ...(bandwidth > 0 && { BandwidthMaximum: bandwidth }) },
+  };
+}
+
+export function refusePartitionOfGroup({ cpuGroup, resourcePartition }: SharedValues): void {
+  if (cpuGroup && resourcePartition) {
+    refuse(keyOf("resourcePartition"), resourcePartition, `nothing, as ${keyOf("cpuGroup")} is given`);
+  }
+}
+
+/** Reports here what the host would refuse with a less helpful message. */
+export function checkHostHas(document: ComputeSystemDocument, { build }: HostFacts): void {
+  try {
+    virtualMachineCheck("VirtualMachine", build)(document.VirtualMachine, "VirtualMachine");
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new SandboxError("FailedPrecondition", error.path, error.message.slice(error.path.length + 2));
+  }
+}
+
+/** The bytes of a security policy. The policy may be long and secret, so no error repeats it. */
+export function decodePolicy(key: string, policy: string): Uint8Array {
+  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(policy)) {
+    throw new SandboxError("InvalidArgument", key, `got ${policy.length} characters, expected base64`);
+  }
+  return Uint8Array.from(atob(policy), (character) => character.charCodeAt(0));
+}
+
+export function encodeBase64(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes));
+}
