@@ -58,13 +58,15 @@ export async function makeImages(directory: string): Promise<Images> {
     ...{ name, stem, platform: { os: "linux", architecture }, rootfs },
     config: { Env: ["PATH=/bin"], Cmd: command, WorkingDir: "/" },
   });
+  const foreignImage: ImageContent = {
+    ...linux(FOREIGN_IMAGE, "foreign", ["sh"]),
+    platform: { os: "linux", architecture: foreignArchitecture },
+    rootfs: foreign,
+  };
   return {
-    archive: await packImage(directory, linux(IMAGE, "busybox", ["sh"])),
-    pauseArchive: await packImage(directory, linux(PAUSE_IMAGE, "pause", ["sleep", "100000"])),
-    foreignArchive: await packImage(directory, {
-      ...linux(FOREIGN_IMAGE, "foreign", ["sh"]),
-      ...{ platform: { os: "linux", architecture: foreignArchitecture }, rootfs: foreign },
-    }),
+    archive: (await packImage(directory, linux(IMAGE, "busybox", ["sh"]))).archive,
+    pauseArchive: (await packImage(directory, linux(PAUSE_IMAGE, "pause", ["sleep", "100000"]))).archive,
+    foreignArchive: (await packImage(directory, foreignImage)).archive,
     foreignArchitecture,
     rootfs,
     foreignRootfs: foreign,
@@ -82,27 +84,34 @@ export function digestOf(data: Uint8Array): string {
   return sha256().update(data).digest("hex");
 }
 
-/** Packs an image as an archive of an OCI layout in the directory, and answers with its path. */
-export async function packImage(directory: string, image: ImageContent): Promise<string> {
+export interface PackedImage {
+  /** The path of an OCI layout's archive. */
+  readonly archive: string;
+  readonly configDigest: string;
+  /** Of the one layer, not compressed. */
+  readonly layerDigest: string;
+}
+
+export async function packImage(directory: string, image: ImageContent): Promise<PackedImage> {
   const { name, stem, platform, rootfs, config: ofContainers } = image;
   const layout = join(directory, `${stem}-layout`);
   const blobs = join(layout, "blobs", "sha256");
   mkdirSync(blobs, { recursive: true });
   const layer = join(directory, `${stem}-layer.tar`);
   await pack(rootfs, layer);
-  const put = (data: Uint8Array, mediaType: string): object => {
+  const put = (data: Uint8Array, mediaType: string) => {
     const hex = digestOf(data);
     writeFileSync(join(blobs, hex), data);
     return { mediaType, digest: `sha256:${hex}`, size: data.byteLength };
   };
-  const putJson = (value: object, mediaType: string): object => put(Buffer.from(JSON.stringify(value)), mediaType);
+  const putJson = (value: object, mediaType: string) => put(Buffer.from(JSON.stringify(value)), mediaType);
   const layerData = readFileSync(layer);
   const layerDescriptor = put(layerData, "application/vnd.oci.image.layer.v1.tar");
   const config = putJson(
     {
       ...platform,
       config: ofContainers,
-      rootfs: { type: "layers", diff_ids: [`sha256:${digestOf(layerData)}`] },
+      rootfs: { type: "layers", diff_ids: [layerDescriptor.digest] },
     },
     "application/vnd.oci.image.config.v1+json",
   );
@@ -119,7 +128,7 @@ export async function packImage(directory: string, image: ImageContent): Promise
   );
   const archive = join(directory, `${stem}.tar`);
   await pack(layout, archive);
-  return archive;
+  return { archive, configDigest: config.digest, layerDigest: layerDescriptor.digest };
 }
 
 async function pack(directory: string, archive: string): Promise<void> {
