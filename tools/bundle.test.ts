@@ -15,7 +15,18 @@ async function inputsOf(name: string, system: System): Promise<readonly string[]
 const from = (inputs: readonly string[], folder: string): readonly string[] =>
   inputs.filter((path) => path.startsWith(`${folder}/`));
 
-const linuxOnly = ["packages/controller-plan9", "packages/guest-lcow", "packages/sandbox-lcow"];
+const linuxOnly = [
+  "packages/controller-container",
+  "packages/controller-plan9",
+  "packages/guest-lcow",
+  "packages/sandbox-lcow",
+];
+const windowsOnly = [
+  "packages/controller-container-wcow",
+  "packages/controller-vsmb",
+  "packages/guest-wcow",
+  "packages/sandbox-wcow",
+];
 const neverShipped = [
   "packages/host-emulator",
   "packages/host-protocol/src/guest",
@@ -26,13 +37,21 @@ const neverShipped = [
 ];
 
 describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
-  it("contain controller-plan9 and guest-lcow in the LCOW shim only", async () => {
-    const lcow = await inputsOf("shim-lcow", system);
-    const wcow = await inputsOf("shim-wcow", system);
-    for (const folder of linuxOnly) {
-      expect(from(lcow, folder), `${folder} in LCOW`).not.toEqual([]);
-      expect(from(wcow, folder), `${folder} in WCOW`).toEqual([]);
-    }
+  it("contain what only one kind of guest needs in one shim only", async () => {
+    const bundles = { LCOW: await inputsOf("shim-lcow", system), WCOW: await inputsOf("shim-wcow", system) };
+    const check = (folders: readonly string[], own: keyof typeof bundles, other: keyof typeof bundles): void => {
+      for (const folder of folders) {
+        expect(from(bundles[own], folder), `${folder} in ${own}`).not.toEqual([]);
+        expect(from(bundles[other], folder), `${folder} in ${other}`).toEqual([]);
+      }
+    };
+    check(linuxOnly, "LCOW", "WCOW");
+    check(windowsOnly, "WCOW", "LCOW");
+    const filesCalled = (name: string, bundle: readonly string[]) =>
+      bundle.filter((path) => path.startsWith("packages/controller-") && path.endsWith(`/${name}`));
+    expect(filesCalled("lcow.ts", bundles.LCOW)).not.toEqual([]);
+    expect(filesCalled("wcow.ts", bundles.WCOW)).not.toEqual([]);
+    expect([filesCalled("wcow.ts", bundles.LCOW), filesCalled("lcow.ts", bundles.WCOW)]).toEqual([[], []]);
   });
 
   it("contain no part of the emulated host or guest agent in a shim", async () => {
@@ -75,8 +94,9 @@ describe("the emulated host's protocol in a shim", () => {
   it("contains only what the driver on Linux needs", async () => {
     const needed = ["calls", "host-process", "hvsockets", "index", "json-lines", "network-calls"];
     const lcow = await inputsOf("shim-lcow", "linux");
-    expect(from(lcow, folder).toSorted()).toEqual(needed.map((name) => `${folder}/src/${name}.ts`));
-    expect(from(await inputsOf("shim-wcow", "linux"), folder)).toEqual([]);
+    const expected = needed.map((name) => `${folder}/src/${name}.ts`);
+    expect(from(lcow, folder).toSorted()).toEqual(expected);
+    expect(from(await inputsOf("shim-wcow", "linux"), folder).toSorted()).toEqual(expected);
   });
 
   it("is absent on Windows", async () => {

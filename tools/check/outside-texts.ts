@@ -12,6 +12,8 @@ export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/gcs-bridge/src/fields.ts": "bodies of messages, whose bounds the host's end looks at first",
   "packages/controller-container/src/plan/root.ts": "options of the caller's mounts",
   "packages/sandbox-common/src/annotations/service-table.ts": "an annotation of the caller's",
+  "packages/sandbox-wcow/src/annotations/registry-values.ts": "an annotation of the caller's",
+  "packages/sandbox-wcow/src/document/log-sources.ts": "an annotation of the caller's",
   "packages/sandbox-wcow/src/layers.ts": "a mount option of the caller's",
   "packages/shim/src/program/bundle.ts": "config.json of the caller's bundle",
   "packages/shim/src/services/task/task-messages.ts": "the caller's process specification",

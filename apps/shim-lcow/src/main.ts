@@ -1,10 +1,10 @@
 import path from "node:path";
 import process from "node:process";
 import { isSea } from "node:sea";
+import { loadWindowsCalls } from "@uvm-shim/platform-common/windows-calls";
 import { ownFolder, runShim } from "@uvm-shim/shim";
 import { features } from "./features.ts";
 import { loadPlatform } from "./flavour.ts";
-import { loadWindowsCalls } from "./windows-calls.ts";
 
 declare const UVM_SHIM_VERSION: string;
 

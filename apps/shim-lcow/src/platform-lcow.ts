@@ -1,4 +1,4 @@
-import { hash, randomBytes, randomInt, randomUUID } from "node:crypto";
+import { hash, randomBytes, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
@@ -12,6 +12,23 @@ import { VpciController } from "@uvm-shim/controller-vpci";
 import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { systemClock as clock } from "@uvm-shim/lifecycle";
+import {
+  applyLogLevel,
+  controlGroupOf,
+  createHostFiles,
+  createSandboxLogs,
+  guestConnectionOptions,
+  HostConnection,
+  hostPathGrammar,
+  joinControlGroup,
+  joinNetwork,
+  hostPaths as paths,
+  securityPolicyOf,
+  vmIdOf,
+  withBoundedLookups,
+  withCopies,
+  withHostFacts,
+} from "@uvm-shim/platform-common";
 import {
   buildLinuxSandbox,
   type ContainerLimits,
@@ -27,39 +44,16 @@ import {
   type SandboxRequest,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
-import { controlGroupOf, joinControlGroup } from "./control-group.ts";
-import { connectHost, createHostFiles, hostPathGrammar, hostPaths as paths } from "./host.ts";
-import { withHostFacts } from "./host-facts.ts";
-import { withBoundedLookups } from "./host-files.ts";
-import { joinNetwork } from "./joined-network.ts";
-import { applyLogLevel } from "./log-level.ts";
 import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
-import { securityPolicyOf, withCopies } from "./security-policy.ts";
-import { vmIdOf } from "./vm-id.ts";
-
-/** The longest delay of a timer, about 25 days. */
-const longestDelayMs = 2 ** 31 - 1;
-
-const unreportedExits = {
-  gone: "process is gone but the guest has not reported its exit: another process may hold its output open",
-  "kill without effect": "treating process as killed: the guest accepted SIGKILL but has not reported its exit",
-} as const;
 
 /** Linux containers in utility VMs of this machine's compute service. */
 export function createLcowPlatform(context: PlatformContext): Platform {
-  let connecting: Promise<ComputeHost> | undefined;
-  const connect = (): Promise<ComputeHost> => {
-    connecting ??= connectHost(context).catch((error: unknown) => {
-      connecting = undefined;
-      throw error;
-    });
-    return connecting;
-  };
+  const connection = new HostConnection(context);
   return {
     os: "linux",
-    createSandbox: async (request, signal) => await createSandbox(request, await connect(), context, signal),
+    createSandbox: async (request, signal) => await createSandbox(request, await connection.connect(), context, signal),
     cleanUp: (request) => cleanUp(request, context),
-    close: async () => await (await connecting?.catch(() => undefined))?.close(),
+    close: () => connection.close(),
   };
 }
 
@@ -69,7 +63,7 @@ async function createSandbox(
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { log, guestLog, requestLog, upstreamStdio: upstream, executableDirectory, env } = context;
+  const { guestLog, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);
   const { document, settings, warnings } = await withHostFacts(executableDirectory, env, (facts) =>
@@ -79,10 +73,9 @@ async function createSandbox(
     }),
   );
   applyLogLevel(settings.logLevel, context);
-  const warn = (sentence: string, fields = {}): void => log.log("warn", sentence, { sandbox: request.id, ...fields });
-  const warnOfRequest = (sentence: string, fields = {}): void =>
-    requestLog.log("warn", sentence, { sandbox: request.id, ...fields });
-  for (const warning of warnings) warnOfRequest(warning);
+  const logs = createSandboxLogs(request.id, context);
+  const { warn } = logs;
+  for (const warning of warnings) logs.warnOfRequest(warning);
 
   const { confidential, ioRetrySeconds } = settings;
   // Before the VM is created, since nothing would end it after an error.
@@ -109,17 +102,7 @@ async function createSandbox(
     flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
     onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { guest: vmId, ...fields }),
     connectGuest: (stream, system, abort) =>
-      LinuxGuest.connect(
-        stream,
-        {
-          listen: (port) => system.listen(port),
-          newActivityId: randomUUID,
-          firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
-          delay: clock.delay,
-          log: guestLog,
-        },
-        abort,
-      ),
+      LinuxGuest.connect(stream, guestConnectionOptions({ system, guestLog }), abort),
     devices: {
       scsi: (wiring) => new ScsiController({ ...wiring, newId, paths, guestDisks: linuxGuestDisks(layout) }),
       plan9: (wiring) =>
@@ -164,14 +147,6 @@ async function createSandbox(
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
   const files = withBoundedLookups(createHostFiles({ grantVmAccess }), clock);
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
-  const patienceOf = ({ containerId: container, execId: exec }: { containerId: string; execId: string }) =>
-    ioRetrySeconds === undefined
-      ? undefined
-      : {
-          milliseconds: Math.min(ioRetrySeconds * 1000, longestDelayMs),
-          onGivenUp: () =>
-            warn(`output lost: its client has read nothing for ${ioRetrySeconds} s`, { container, exec }),
-        };
   type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
   const sandbox: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
     id: request.id,
@@ -215,16 +190,14 @@ async function createSandbox(
         defaultAnnotations: settings.defaultContainerAnnotations,
         gpuVhdPath: settings.gpuVhdPath,
         propagateNumaAffinity: settings.propagateNumaAffinity,
-        warn: (sentence) => warnOfRequest(sentence, { container: id }),
+        warn: (sentence) => logs.warnOfRequest(sentence, { container: id }),
         createProcess: (options) =>
           new ProcessController({
             ...options,
             flavour: linuxProcesses,
             upstream,
             clock,
-            clientPatience: patienceOf(options),
-            onUnreportedExit: (why) =>
-              warn(unreportedExits[why], { container: options.containerId, exec: options.execId }),
+            ...logs.noticesOf(options, ioRetrySeconds),
           }),
       }),
   });

@@ -7,6 +7,7 @@ import {
   type Refuse,
   refusing,
   type Step,
+  unlessGone,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { checkId } from "./checks.ts";
@@ -18,14 +19,6 @@ export interface ContainerCoreOptions {
   readonly id: string;
   readonly statuses: ExitStatuses;
   readonly clock: { now(): Date };
-}
-
-/** What a container holds on the host, in the order of acquisition, and what ends with its VM. */
-export interface ContainerSteps {
-  readonly host: readonly Step[];
-  readonly inVm: readonly Step[];
-  /** The init process: last, and beyond the VM's end. */
-  readonly init: Step;
 }
 
 /**
@@ -75,20 +68,26 @@ export class ContainerCore<Description> {
     checkId(this.id, "the id", refuse);
   }
 
-  /** After a failure nothing is left. */
-  async acquire({ host, inVm, init }: ContainerSteps, signal: AbortSignal): Promise<void> {
-    await this.#held.acquireAll([...host, ...inVm.map((step) => vmBound(step, this.#vmGone.signal)), init], signal);
+  /** The same step, which counts as released once the VM is gone. */
+  inVm = (step: Step): Step => vmBound(step, this.#vmGone.signal);
+
+  /** Acquires the steps in order. After a failure nothing is left. */
+  acquire(steps: readonly Step[], signal: AbortSignal): Promise<void> {
+    return this.#held.acquireAll(steps, signal);
   }
 
-  /** Acquires one more resource in the VM. After a failure only what was held before is left. */
-  async acquireMore(step: Step, signal: AbortSignal): Promise<void> {
-    const bound = vmBound(step, this.#vmGone.signal);
-    this.#held.add(bound);
+  /**
+   * Acquires one more while others are held. `check` throws once the container takes no more. After a failure what this
+   * step could not release is kept, as everything else is.
+   */
+  async acquireMore(step: Step, check: () => void, signal: AbortSignal): Promise<void> {
+    this.#held.add(step);
     try {
       await step.acquire(signal);
+      check();
     } catch (error) {
-      await bound.release();
-      this.#held.forget(bound);
+      await unlessGone(() => step.release());
+      this.#held.forget(step);
       throw error;
     }
   }

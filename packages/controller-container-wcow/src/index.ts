@@ -1,3 +1,4 @@
+export { WindowsContainerController } from "./controller.ts";
 export type {
   ConfidentialHostedSystem,
   CredentialGuardState,
@@ -5,6 +6,13 @@ export type {
   WindowsContainerDocument,
 } from "./document/container-document.ts";
 export type { ResolvedContainer } from "./document/resolved.ts";
+export {
+  type ContainerOperation,
+  type ContainerState,
+  type ContainerStateKind,
+  containerTable,
+} from "./lifecycle.ts";
+export type { AddedMount, CreateWindowsContainer, WindowsContainerOptions } from "./options.ts";
 export type { DevicePlan } from "./plan/devices.ts";
 export type {
   DiskMount,
@@ -24,3 +32,24 @@ export { type NetworkPlan, planWindowsContainer, type WindowsContainerPlan } fro
 export type { BlockCimPlan, BlockCimRoot, FolderRoot, MountedRoot, RootPlan, ScratchPlan } from "./plan/root-plan.ts";
 export { windowsContainerAnnotationKeys } from "./specification/annotations.ts";
 export type { ContainerRuntimeOptions } from "./specification/runtime-options.ts";
+export type {
+  BlockCimConfig,
+  CimConfig,
+  ContainerCims,
+  ContainerDevices,
+  ContainerDisks,
+  ContainerGuest,
+  ContainerHostServices,
+  ContainerNamespaces,
+  ContainerPipes,
+  ContainerProcess,
+  ContainerShares,
+  ContainerVm,
+  DeviceConfig,
+  DiskConfig,
+  DiskMountConfig,
+  GuestContainer,
+  ProcessFactory,
+  ShareConfig,
+  WindowsGuestProcess,
+} from "./types.ts";

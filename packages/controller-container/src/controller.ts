@@ -96,7 +96,7 @@ export class LinuxContainerController {
         }),
       (until) => this.#pidOfWaiting(container.get(), until),
     );
-    await this.#core.acquire({ host, inVm, init }, signal);
+    await this.#core.acquire([...host, ...inVm.map(this.#core.inVm), init], signal);
     container.get().onOutOfMemory(() => request.onOutOfMemory?.());
     return container.get();
   }

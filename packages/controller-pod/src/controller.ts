@@ -111,6 +111,7 @@ export class PodController<
       const until = this.#until(signal);
       try {
         await abortable(this.#options.vm.start(until), until);
+        await this.#options.network?.open?.(until);
         await this.#startSandboxContainer(until);
         const startedAt = this.#options.vm.startedAt ?? this.#options.clock.now();
         this.#life.succeed("start", { kind: "Running", startedAt });

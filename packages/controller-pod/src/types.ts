@@ -43,6 +43,11 @@ export interface PodProcess {
 
 /** The pod's network in its VM; controller-network satisfies it. */
 export interface PodNetwork<Request> {
+  /**
+   * Called when the VM has started: sets up the network that the pod itself names. Absent where the first container
+   * decides.
+   */
+  open?(signal?: AbortSignal): Promise<void>;
   /** Sets the network up for a container that is about to be created, or brings it up to date. */
   prepare(request: Request, signal?: AbortSignal): Promise<void>;
   /** Tears the network down. Idempotent, repeatable; what ended with the VM counts as torn down. */

@@ -61,6 +61,8 @@ export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): V
       modify({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Add", Settings: device }, signal),
     unassignDevice: (vmBusGuid, signal) =>
       remove({ ResourcePath: resourcePaths.virtualPci(vmBusGuid), RequestType: "Remove" }, signal),
+    updateHvSocketService: (service, config, signal) =>
+      modify({ ResourcePath: resourcePaths.hvSocketService(service), RequestType: "Update", Settings: config }, signal),
     addNic: (nicId, adapter, signal) =>
       modify({ ResourcePath: resourcePaths.networkAdapter(nicId), RequestType: "Add", Settings: adapter }, signal),
     removeNic: (nicId, adapter, signal) =>

@@ -4,6 +4,7 @@ import type {
   ComputeSystemDocument,
   ComputeSystemProperties,
   CrashReport,
+  HvSocketServiceConfig,
   ModifySettingRequest,
   NetworkAdapter,
   Plan9Share,
@@ -169,6 +170,8 @@ export interface VmHostDevices {
   unmapPipe(hostPipePath: string, signal?: AbortSignal): Promise<void>;
   assignDevice(vmBusGuid: string, device: VirtualPciDevice, signal?: AbortSignal): Promise<void>;
   unassignDevice(vmBusGuid: string, signal?: AbortSignal): Promise<void>;
+  /** Adds or replaces a service of the VM's hvsocket table. */
+  updateHvSocketService(service: string, config: HvSocketServiceConfig, signal?: AbortSignal): Promise<void>;
   addNic(nicId: string, adapter: NetworkAdapter, signal?: AbortSignal): Promise<void>;
   removeNic(nicId: string, adapter: NetworkAdapter, signal?: AbortSignal): Promise<void>;
 }

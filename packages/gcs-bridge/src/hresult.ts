@@ -10,6 +10,8 @@ const codes: { readonly [Name in HresultName]?: ErrorCode } = {
   E_INVALIDARG: "InvalidArgument",
   HCS_E_INVALID_JSON: "InvalidArgument",
   HCS_E_INVALID_LAYER: "InvalidArgument",
+  ERROR_BAD_EXE_FORMAT: "InvalidArgument",
+  ERROR_DIRECTORY: "InvalidArgument",
   ERROR_FILE_NOT_FOUND: "NotFound",
   ERROR_PATH_NOT_FOUND: "NotFound",
   ERROR_NOT_FOUND: "NotFound",

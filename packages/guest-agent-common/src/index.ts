@@ -17,6 +17,7 @@ export {
   removeCgroups,
   shareDevices,
 } from "./cgroups/cgroups.ts";
+export { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 export { GuestLog, type LogFields, type LogLevel } from "./log.ts";
 export { type Commands, type Interface, interfaceName, moveCommands, setUpCommands } from "./network/commands.ts";
 export { type NamespaceOwner, type RunInNetwork, runInNetwork, runIp } from "./network/ip.ts";

@@ -1,6 +1,5 @@
 export { WindowsContainer } from "./container.ts";
 export { WindowsGuest } from "./guest.ts";
-export { type LogProvider, type LogSource, type LogSourceOptions, logSources } from "./log-sources.ts";
 export { WindowsProcess } from "./process.ts";
 export { type WindowsSignalling, windowsSignalling } from "./signals.ts";
 export type { WindowsGuestOptions } from "./types.ts";

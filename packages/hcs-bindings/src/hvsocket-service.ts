@@ -3,10 +3,7 @@ import { messageOf } from "@uvm-shim/lifecycle";
 import { HostError } from "./host-error.ts";
 import type { HvsocketService } from "./types.ts";
 
-/**
- * The port of a service: the first 32 bits of its GUID. That is how vsock ports map to GUIDs, and the hybrid vsock
- * convention of the emulated host has ports only.
- */
+/** The port of a service: the first 32 bits of its GUID. That is how vsock ports map to GUIDs. */
 export function portOf(systemId: string, service: HvsocketService): number {
   if (typeof service === "number") return service;
   try {

@@ -46,6 +46,8 @@ export const linuxVsockPorts = {
 /** hvsocket services of the host that a Windows guest dials. */
 export const windowsHvsocketServices = {
   gcs: "acef5661-84a1-4e44-856b-6245e69f4620",
+  /** Instead of `gcs` in a guest with a security policy. */
+  sidecarGcs: "ae8da506-a019-4553-a52b-902bc0fa0411",
   log: "172dad59-976d-45f2-8b6c-6d1b13f2ac4d",
 } as const;
 

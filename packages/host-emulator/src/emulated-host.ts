@@ -5,6 +5,7 @@ import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
 import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol/guest";
 import { messageOf } from "@uvm-shim/lifecycle";
 import type { GuestKind } from "./guest-machine.ts";
+import { GuestServices } from "./guest-services/guest-services.ts";
 import { asFailure, HcsFailure } from "./hcs-failure.ts";
 import { LinuxSwitches } from "./networks/linux-switches.ts";
 import { NetworkService } from "./networks/network-service.ts";
@@ -12,6 +13,7 @@ import type { VirtualSwitches } from "./networks/switches.ts";
 import { SystemNetworks } from "./networks/system-networks.ts";
 import { PodGroups } from "./process-guest/pod-groups.ts";
 import { AssignableDevices } from "./system/assignable-devices.ts";
+import { bootFileOf } from "./system/boot.ts";
 import { ComputeSystem } from "./system/compute-system.ts";
 import { DiskClaims, realPath } from "./system/disk-file.ts";
 import { readDocument } from "./system/document.ts";
@@ -43,6 +45,7 @@ const longestSocketPath = 107;
 const shortNameLength = 12;
 const longestVsockPath = `/vm/${"x".repeat(shortNameLength)}/${longestHvsocketName}`;
 const longestId = 255;
+const devicePrefix = "\\\\.\\";
 /**
  * A note about the pod's cgroup of a VM, for the host after a killed one. It lies beside the VM's directory: the guest has
  * that as the folder of its sockets, so guests and containers can write there.
@@ -52,6 +55,7 @@ const podGroupSuffix = ".pod-group";
 /** The compute service of the emulated host: its systems by id, and its networks. */
 export class EmulatedHost {
   readonly networks: NetworkService;
+  readonly guestServices: GuestServices;
   readonly #options: EmulatedHostOptions;
   readonly #vmDirectory: string;
   readonly #systems = new Map<string, ComputeSystem>();
@@ -74,6 +78,7 @@ export class EmulatedHost {
       switches: options.switches ?? new LinuxSwitches(),
       ...(options.newGuid === undefined ? {} : { newGuid: options.newGuid }),
     });
+    this.guestServices = new GuestServices(options.newGuid === undefined ? {} : { newGuid: options.newGuid });
     this.#joined = new SystemNetworks(this.networks);
     const file = join(options.stateDirectory, "pod-groups.json");
     this.#podGroups = options.podGroups ?? new PodGroups({ file, report: options.report });
@@ -97,7 +102,7 @@ export class EmulatedHost {
   }
 
   get isEmpty(): boolean {
-    return this.#systems.size === 0 && this.networks.isEmpty;
+    return this.#systems.size === 0 && this.networks.isEmpty && this.guestServices.isEmpty;
   }
 
   create(id: string, document: unknown): ComputeSystem {
@@ -113,7 +118,7 @@ export class EmulatedHost {
       const known = this.#options.kinds.map((candidate) => candidate.name).join(", ");
       throw new HcsFailure(
         "ERROR_NOT_SUPPORTED",
-        `VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath: unsupported kernel ${plan.boot.KernelFilePath}: expected one for a guest of kind ${known}`,
+        `${bootFileOf(plan.boot)}: expected one for a guest of kind ${known}`,
       );
     }
     const cpuGroups = this.#options.cpuGroups ?? new Map<string, string>();
@@ -169,8 +174,9 @@ export class EmulatedHost {
       .map((system) => system.properties());
   }
 
-  /** On Windows each VM needs a grant for a file; here only its existence is checked. */
+  /** On Windows each VM needs a grant for a file; here only its existence is checked, and not that of a device. */
   grantVmAccess(path: string): void {
+    if (path.startsWith(devicePrefix)) return;
     realPath(path, "path");
   }
 

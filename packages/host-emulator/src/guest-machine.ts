@@ -4,10 +4,29 @@ import type { VirtualSwitch } from "./networks/switches.ts";
 import type { AssignableFunction } from "./system/assignable-devices.ts";
 import type { DiskFile } from "./system/disk-file.ts";
 
+/** What a machine boots, by its document. */
+export type GuestBoot = LinuxBoot | WindowsBoot;
+
+export interface LinuxBoot {
+  readonly kind: "Linux";
+  readonly kernel: LinuxKernelDirect;
+}
+
+/** The boot manager of Windows, which the firmware reads from a VSMB share. */
+export interface WindowsBoot {
+  readonly kind: "Windows";
+  /** The share's name. */
+  readonly share: string;
+  /** The share's folder. */
+  readonly os: string;
+  /** The file that the firmware runs. */
+  readonly manager: string;
+}
+
 export interface GuestKind {
   readonly name: string;
   /** Whether the boot files of a document are for this kind. Throws an HcsFailure if they cannot be read. */
-  recognises(boot: LinuxKernelDirect): boolean;
+  recognises(boot: GuestBoot): boolean;
   create(specification: GuestMachineSpecification): GuestMachine;
   /** Ends and removes a machine of a killed host. The caller removes its directory. */
   removeLeftovers(name: string, podGroup?: string): Promise<void>;
@@ -20,7 +39,7 @@ export interface GuestMachineSpecification {
   readonly name: string;
   /** Directory of the VM with its hvsockets. */
   readonly directory: string;
-  readonly boot: LinuxKernelDirect;
+  readonly boot: GuestBoot;
   readonly memoryMb: number;
   readonly processors: number;
   readonly limits: ProcessorShare;

@@ -27,6 +27,12 @@ import {
   truth,
 } from "@uvm-shim/hcs-schema";
 import {
+  type EmulatedGuestServiceCalls,
+  type EmulatedGuestServiceResults,
+  guestServiceCallChecks,
+  guestServiceResultChecks,
+} from "./guest-service-calls.ts";
+import {
   type EmulatedNetworkCalls,
   type EmulatedNetworkResults,
   networkCallChecks,
@@ -39,7 +45,7 @@ export const emulatedHostProtocolVersion = 1;
 export const emulatedHostMaximumLineBytes = 4 * 1024 * 1024;
 
 /** Arguments of each call. */
-export interface EmulatedHostCalls extends EmulatedNetworkCalls {
+export interface EmulatedHostCalls extends EmulatedNetworkCalls, EmulatedGuestServiceCalls {
   readonly hello: { readonly version: number };
   readonly create: { readonly system: string; readonly document: unknown };
   readonly open: { readonly system: string };
@@ -70,7 +76,7 @@ export interface EmulatedHandle {
 }
 
 /** Result of each call. */
-export interface EmulatedHostResults extends EmulatedNetworkResults {
+export interface EmulatedHostResults extends EmulatedNetworkResults, EmulatedGuestServiceResults {
   readonly hello: { readonly version: number };
   readonly create: EmulatedHandle;
   readonly open: EmulatedHandle;
@@ -136,6 +142,7 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
   workingSet: byHandle,
   close: byHandle,
   ...networkCallChecks,
+  ...guestServiceCallChecks,
 };
 
 const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostResults[Name]> } = {
@@ -154,6 +161,7 @@ const resultChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHos
   workingSet: closedObject<EmulatedHostResults["workingSet"]>({ bytes: checkCounter }),
   close: nothing,
   ...networkResultChecks,
+  ...guestServiceResultChecks,
 };
 
 const callName: Check<EmulatedHostCallName> = (value, path = "") => {

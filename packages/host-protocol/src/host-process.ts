@@ -17,3 +17,18 @@ export const hostVariables = {
   /** CPU groups: `<GUID>=<processors>`, separated by semicolons. */
   cpuGroups: "UVM_SHIM_HOST_CPU_GROUPS",
 } as const;
+
+/**
+ * The Unix socket that stands for a named pipe of the host, by `\\\\.\\pipe\\<name>` or the name alone. Undefined if the name
+ * cannot be that of a file. Names of pipes have no case.
+ */
+export function hostPipePath(stateDirectory: string, pipe: string): string | undefined {
+  const name = hostPipeName(pipe);
+  return name === undefined ? undefined : `${stateDirectory}/pipes/${name}`;
+}
+
+/** The name of a pipe in lower case, without the prefix; undefined if it cannot be that of a file. */
+export function hostPipeName(pipe: string): string | undefined {
+  const name = pipe.replace(/^\\\\[.?]\\pipe\\/i, "").toLowerCase();
+  return name === "" || name === "." || name === ".." || /[/\0]/.test(name) ? undefined : name;
+}

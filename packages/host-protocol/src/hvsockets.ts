@@ -3,8 +3,6 @@
  * `<base>_P`. The host dials a port of the guest at `<base>`: it sends `CONNECT P`, and the guest answers `OK P`. This is
  * what the host needs; guest/hvsockets.ts is the guest's side.
  */
-import { vsockPortOf } from "@uvm-shim/hcs-schema";
-
 /** Neither side reads a longer line. */
 export const longestHvsocketLine = 32;
 
@@ -13,10 +11,12 @@ export function hostPortPath(base: string, port: number): string {
   return `${base}_${port}`;
 }
 
-/** The socket where the guest finds a service of the host that is no vsock port. */
+/**
+ * The socket where the guest finds a service of the host. The convention has ports only, and the address of a socket has no
+ * room for a GUID: it is that of the port in the GUID's first 32 bits, vsock port or not.
+ */
 export function hostServicePath(base: string, serviceGuid: string): string {
-  const port = vsockPortOf(serviceGuid);
-  return port === undefined ? `${base}_${serviceGuid.toLowerCase()}` : hostPortPath(base, port);
+  return hostPortPath(base, Number.parseInt(serviceGuid.slice(0, 8), 16));
 }
 
 export function connectLine(port: number): string {

@@ -41,6 +41,7 @@ export {
   administratorsOnly,
   checkHostHas,
   comPorts,
+  decodeBase64,
   decodePolicy,
   encodeBase64,
   firstBuildWithNumaAffinity,

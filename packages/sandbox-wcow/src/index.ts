@@ -1,4 +1,9 @@
-export { SandboxError } from "@uvm-shim/sandbox-common";
+export { type ContainerLimits, type HostFacts, type RuntimeOptions, SandboxError } from "@uvm-shim/sandbox-common";
+export { annotationsOf } from "./options.ts";
+export { containerAnnotationKeys } from "./annotations/annotations.ts";
+export { registryValues } from "./annotations/registry-values.ts";
+export { buildWindowsSandbox, type WindowsSandbox, type WindowsSandboxRequest } from "./document/build.ts";
+export { WindowsPodSize } from "./document/resources.ts";
 export {
   type BlockCim,
   type BlockCims,
@@ -16,6 +21,7 @@ export {
   processParameters,
   type WindowsProcess,
 } from "./process/parameters.ts";
+export { sandboxRole } from "./role.ts";
 export type {
   FileCopy,
   HostPreparation,

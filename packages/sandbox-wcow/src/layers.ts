@@ -119,7 +119,7 @@ function ofBlockCims(scratch: string, options: readonly string[], grammar: PathG
   return { ...blocks, merged: cimOf(merged) };
 }
 
-/** The last value counts, as with options of mounts in general. */
+/** As with options of mounts in general, the last value counts. */
 function optionOf(options: readonly string[], name: string): string | undefined {
   return options.findLast((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
 }

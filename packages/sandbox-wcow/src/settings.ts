@@ -5,7 +5,7 @@ export interface WindowsSandboxSettings extends OptionSettings {
   readonly preparation: HostPreparation;
   /** The hvsocket service of the guest that serves the GCS protocol; another one in a confidential VM. */
   readonly gcsService: string;
-  /** What logSources of guest-wcow takes; absent if no logs are forwarded. */
+  /** Undefined if no logs are forwarded. */
   readonly logForwarding: LogForwarding | undefined;
   /** Otherwise the guest has UTC. */
   readonly inheritsTimeZone: boolean;
@@ -47,10 +47,10 @@ export interface FileCopy {
 }
 
 export interface LogForwarding {
-  /** In base64, as given; absent: none beside the usual ones. */
-  readonly wanted?: string;
-  readonly withDefaults: boolean;
-  readonly isConfidential: boolean;
+  /** Base64 of what the guest is told to forward. */
+  readonly sources: string;
+  /** A guest with a policy must accept the sources; else the VM works without logs too. */
+  readonly isRequired: boolean;
 }
 
 /** What guest and host need for a VM with a security policy. */

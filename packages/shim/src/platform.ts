@@ -8,7 +8,7 @@ import type { Exit } from "@uvm-shim/lifecycle";
 
 export type { Exit } from "@uvm-shim/lifecycle";
 
-/** Satisfied by apps/shim-lcow (`createLcowPlatform`); apps/shim-wcow has none yet. */
+/** Satisfied by apps/shim-lcow (`createLcowPlatform`) and apps/shim-wcow (`createWcowPlatform`). */
 export interface Platform {
   readonly os: "linux" | "windows";
   /** Resolves once the sandbox's VM exists; it is not started. */
@@ -19,7 +19,7 @@ export interface Platform {
   close(): Promise<void>;
 }
 
-/** Built by the shim's own services; read by apps/shim-lcow. */
+/** Built by the shim's own services; read by apps/shim-lcow and apps/shim-wcow. */
 export interface SandboxRequest {
   readonly id: string;
   readonly namespace: string;
@@ -30,6 +30,8 @@ export interface SandboxRequest {
   readonly annotations: { readonly [key: string]: string };
   /** The network namespace that the Sandbox API's client made: a path, or on Windows the GUID of an HCN namespace. */
   readonly netnsPath?: string;
+  /** The root file system of the task that makes the sandbox; absent for the Sandbox API, whose client has none. */
+  readonly rootfs?: readonly RootfsMount[];
   /** Present for CRI pods. */
   readonly pod?: PodSettings;
   /** Whether the platform must make the container that holds the pod's namespaces, because no client creates it. */
@@ -110,12 +112,62 @@ export interface VmStatistics {
 }
 
 /**
- * cgroup metrics of version 1 or 2, with the field names of io.containerd.cgroups.v1 and v2. Built by
- * packages/controller-container from the guest's answer.
+ * Of a Linux container, cgroup metrics of version 1 or 2, with the field names of io.containerd.cgroups.v1 and v2. Built
+ * by packages/controller-container and packages/controller-container-wcow from the guest's answer.
  */
-export interface ContainerStatistics {
-  readonly version: 1 | 2;
-  readonly metrics: object;
+export type ContainerStatistics =
+  | { readonly version: 1 | 2; readonly metrics: object }
+  | { readonly version: "windows"; readonly metrics: WindowsMetrics };
+
+/** A Windows guest's measurements of a container, by HCS's names: times are counts of 100 ns. */
+export interface WindowsMetrics {
+  /** In the form of ISO 8601. */
+  readonly Timestamp?: string;
+  readonly ContainerStartTime?: string;
+  readonly Uptime100ns?: number;
+  readonly Processor?: {
+    readonly TotalRuntime100ns?: number;
+    readonly RuntimeUser100ns?: number;
+    readonly RuntimeKernel100ns?: number;
+  };
+  readonly Memory?: {
+    readonly MemoryUsageCommitBytes?: number;
+    readonly MemoryUsageCommitPeakBytes?: number;
+    readonly MemoryUsagePrivateWorkingSetBytes?: number;
+  };
+  readonly Storage?: {
+    readonly ReadCountNormalized?: number;
+    readonly ReadSizeBytes?: number;
+    readonly WriteCountNormalized?: number;
+    readonly WriteSizeBytes?: number;
+  };
+}
+
+/** What a Windows guest knows of a process, by HCS's names. */
+export interface WindowsProcessFigures {
+  readonly ImageName?: string;
+  readonly CreateTimestamp?: string;
+  readonly UserTime100ns?: number;
+  readonly KernelTime100ns?: number;
+  readonly MemoryCommitBytes?: number;
+  readonly MemoryWorkingSetPrivateBytes?: number;
+  readonly MemoryWorkingSetSharedBytes?: number;
+}
+
+/** A folder of the host for a running container. Built by the shim's services; read by packages/controller-container-wcow. */
+export interface AddedMount {
+  readonly hostPath: string;
+  readonly containerPath: string;
+  readonly readOnly: boolean;
+}
+
+/** A process of a container in its guest. */
+export interface ListedProcess {
+  readonly pid: number;
+  /** Present for processes that clients know, unless it is the init process. */
+  readonly execId?: string;
+  /** Present for Windows processes. */
+  readonly details?: WindowsProcessFigures;
 }
 
 /** Built by the shim's services; read by packages/controller-pod and packages/controller-container. */
@@ -148,7 +200,10 @@ export interface StdioPaths {
   readonly containerId?: string;
 }
 
-/** Satisfied by `LinuxContainerController` of packages/controller-container. */
+/**
+ * Satisfied by `LinuxContainerController` of packages/controller-container, `WindowsContainerController` of
+ * packages/controller-container-wcow and, for the task of a sandbox that has no container, by the shim itself.
+ */
 export interface Container {
   readonly id: string;
   readonly bundle: string;
@@ -161,8 +216,9 @@ export interface Container {
   deleteProcess(execId: string, signal?: AbortSignal): Promise<Exit>;
   /** The guest's measurements of the container. Throws FailedPrecondition unless it runs. */
   statistics(signal?: AbortSignal): Promise<ContainerStatistics>;
-  /** Guest pids. */
-  pids(signal?: AbortSignal): Promise<readonly { readonly pid: number; readonly execId?: string }[]>;
+  pids(signal?: AbortSignal): Promise<readonly ListedProcess[]>;
+  /** Absent where running containers take no further mounts. */
+  addMount?(mount: AddedMount, signal?: AbortSignal): Promise<void>;
   readonly isPaused: boolean;
   /** Freezes every process. */
   pause(signal?: AbortSignal): Promise<void>;

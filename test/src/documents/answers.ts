@@ -1,4 +1,8 @@
 import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
+import type { Answer } from "./answer.ts";
+import { type ContainerCase, containerAnswer, type StandaloneCase, standaloneAnswer } from "./container.ts";
+import { withoutZeros } from "./facts.ts";
+import { podSandboxOf, type SandboxCase } from "./sandbox.ts";
 
 export interface ProcessCase {
   readonly name: string;
@@ -10,43 +14,32 @@ export interface ProcessCase {
   readonly stderr: boolean;
 }
 
-/** A case of a kind that production code does not make yet. */
-export interface UnbuiltCase {
-  readonly name: string;
-  readonly kind: "sandbox" | "container" | "standalone";
-}
-
-export type DocumentCase = ProcessCase | UnbuiltCase;
-
-export interface Answer {
-  readonly parameters?: unknown;
-  readonly error?: string;
-}
+export type DocumentCase = ProcessCase | ({ readonly kind: "sandbox" } & SandboxCase) | ContainerCase | StandaloneCase;
 
 /** What production code makes of a case. */
-export function answerTo(asked: DocumentCase): Answer {
+export async function answerTo(asked: DocumentCase): Promise<Answer> {
   switch (asked.kind) {
     case "process":
-      return parametersOrError(asked);
+      return orRefusal(() => parametersOf(asked));
     case "sandbox":
+      return orRefusal(() => ({ document: withoutZeros(podSandboxOf(asked).document) }));
     case "container":
+      return await containerAnswer(asked);
     case "standalone":
-      return { error: `kind: ${asked.kind} has no production code yet; process is expected` };
+      return await standaloneAnswer(asked);
   }
 }
 
-function parametersOrError(asked: ProcessCase): Answer {
-  const { process, spec, stdin, stdout, stderr } = asked;
+function orRefusal(make: () => Answer): Answer {
   try {
-    return {
-      parameters: processParameters({
-        process,
-        annotations: spec?.annotations ?? {},
-        streams: { stdin, stdout, stderr },
-      }),
-    };
+    return make();
   } catch (error) {
     if (error instanceof SandboxError) return { error: error.message };
     throw error;
   }
+}
+
+function parametersOf({ process, spec, stdin, stdout, stderr }: ProcessCase): Answer {
+  const annotations = spec?.annotations ?? {};
+  return { parameters: processParameters({ process, annotations, streams: { stdin, stdout, stderr } }) };
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { Answer } from "./answer.ts";
 import { answerTo, type DocumentCase } from "./answers.ts";
 import { parseWhole, writeWhole } from "./number-text.ts";
 
@@ -8,6 +9,7 @@ if (file === undefined) {
   process.exitCode = 2;
 } else {
   const cases = parseWhole(readFileSync(file, "utf8")) as readonly DocumentCase[];
-  const answers = Object.fromEntries(cases.map((asked) => [asked.name, answerTo(asked)]));
-  process.stdout.write(`${writeWhole(answers)}\n`);
+  const answers: [string, Answer][] = [];
+  for (const asked of cases) answers.push([asked.name, await answerTo(asked)]);
+  process.stdout.write(`${writeWhole(Object.fromEntries(answers))}\n`);
 }

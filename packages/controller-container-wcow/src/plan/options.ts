@@ -1,5 +1,6 @@
 import type { RootfsMount } from "@uvm-shim/container-common";
 import type { HostPaths } from "@uvm-shim/lifecycle";
+import type { PathGrammar } from "@uvm-shim/sandbox-common";
 import type { ContainerRuntimeOptions } from "../specification/runtime-options.ts";
 
 export interface WindowsPlanRequest {
@@ -26,6 +27,8 @@ export interface WindowsPlanOptions {
   readonly build?: number;
   /** Path rules of the host: those of Linux on its Linux build. */
   readonly paths: HostPaths;
+  /** The same, as layers are read. */
+  readonly pathGrammar: PathGrammar;
   readonly files: WindowsPlanFiles;
   /** Where device-util.exe is: beside the shim. */
   readonly deviceUtilPath: string;

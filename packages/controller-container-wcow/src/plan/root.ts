@@ -1,7 +1,8 @@
 import type { RootfsMount } from "@uvm-shim/container-common";
 import type { OciWindowsSpec } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
-import { parseWindowsLayers, type WindowsLayers } from "./layers.ts";
+import { type BlockCims, parseWindowsLayers, type WindowsLayers } from "@uvm-shim/sandbox-wcow";
+import { refusingAs } from "../specification/annotations.ts";
 import type { WindowsPlanOptions } from "./options.ts";
 import type { BlockCimPlan, MountedRoot, RootPlan, ScratchPlan } from "./root-plan.ts";
 
@@ -13,8 +14,8 @@ export async function planRoot(
   options: WindowsPlanOptions,
   refuse: Refuse,
 ): Promise<RootPlan> {
-  const { paths } = options;
-  const layers = parseWindowsLayers({ layerFolders: spec.windows?.layerFolders ?? [], rootfs, paths }, refuse);
+  const request = { layerFolders: spec.windows?.layerFolders, rootfs, grammar: options.pathGrammar };
+  const layers = refusingAs("", () => parseWindowsLayers(request), refuse);
   const mounted = spec.root?.path ?? "";
   if (/^([A-Za-z]:|[\\/]{2})[\\/]/.test(mounted) || mounted.startsWith("\\\\?\\")) {
     return mountedRoot(mounted, layers, options, refuse);
@@ -73,7 +74,7 @@ function inFolder(folder: string, paths: WindowsPlanOptions["paths"]): string {
 }
 
 async function cimsOf(
-  { merged, parents, blockType }: Extract<WindowsLayers, { readonly kind: "block CIMs" }>,
+  { merged, parents, blockType }: BlockCims,
   options: WindowsPlanOptions,
   refuse: Refuse,
 ): Promise<readonly BlockCimPlan[]> {

@@ -1,39 +1,17 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
+import { boolean, int32, integer, type Reader, SandboxError, text } from "@uvm-shim/sandbox-common";
 
 export type Annotations = { readonly [key: string]: string };
 
-/** Parses the text of one annotation; `wrong` makes the error from what is expected. */
-type Reader<T> = (text: string, wrong: (expected: string) => Error) => T;
-
-const trueWords = ["1", "t", "T", "TRUE", "true", "True"];
-const falseWords = ["0", "f", "F", "FALSE", "false", "False"];
-
-const truth: Reader<boolean> = (text, wrong) => {
-  if (trueWords.includes(text)) return true;
-  if (falseWords.includes(text)) return false;
-  throw wrong(`one of ${[...trueWords, ...falseWords].join(", ")}`);
-};
-
-function whole(most: number): Reader<number> {
-  return (text, wrong) => {
-    const value = Number(text);
-    if (!/^\+?\d{1,16}$/.test(text) || value > most) throw wrong(`a whole number from 0 to ${most}`);
-    return value;
-  };
-}
-
-const int32 = whole(2 ** 31 - 1);
-const tenThousandths = whole(10_000);
-const megabytes = whole(Number.MAX_SAFE_INTEGER);
+const tenThousandths = integer(0, 10_000);
+const megabytes = integer(0, Number.MAX_SAFE_INTEGER);
 
 /** Paths separated by commas; none for the empty text. */
-const paths: Reader<readonly string[]> = (text, wrong) => {
-  if (text === "") return [];
-  const all = text.split(",");
-  if (all.includes("")) throw wrong("paths separated by single commas");
-  return all;
-};
+const paths: Reader<readonly string[]> = (key, list) => (list === "" ? [] : text(key, list).split(","));
+
+/** Read where it counts. */
+const anyText: Reader<string> = (_key, given) => given;
 
 /** DumpType of Windows Error Reporting. */
 const dumpTypes: ReadonlyMap<string, number> = new Map([
@@ -41,12 +19,6 @@ const dumpTypes: ReadonlyMap<string, number> = new Map([
   ["full", 2],
   ["mini", 1],
 ]);
-
-/** Texts that count only together with others are read where they count. */
-const plain: Reader<string> = (text, wrong) => {
-  if (/\p{Cc}/u.test(text)) throw wrong("text without control characters");
-  return text;
-};
 
 const container = "io.microsoft.container.";
 
@@ -58,22 +30,22 @@ const known = {
   memoryInMb: [`${container}memory.sizeinmb`, megabytes],
   bandwidthMaximum: [`${container}storage.qos.bandwidthmaximum`, int32],
   iopsMaximum: [`${container}storage.qos.iopsmaximum`, int32],
-  processDumpLocation: [`${container}processdumplocation`, plain],
-  processDumpType: ["io.microsoft.wcow.processdumptype", plain],
-  processDumpCount: ["io.microsoft.wcow.processdumpcount", plain],
+  processDumpLocation: [`${container}processdumplocation`, text],
+  processDumpType: ["io.microsoft.wcow.processdumptype", text],
+  processDumpCount: ["io.microsoft.wcow.processdumpcount", text],
   deviceExtensions: [`${container}wcow.deviceextensions`, paths],
-  registryValues: [`${container}wcow.test-registry-annotation`, (text: string) => text],
-  disableGmsa: [`${container}wcow.gmsa.disable`, truth],
+  registryValues: [`${container}wcow.test-registry-annotation`, anyText],
+  disableGmsa: [`${container}wcow.gmsa.disable`, boolean],
   kernelDrivers: ["io.microsoft.virtualmachine.kerneldrivers", paths],
-  noWritableFileShares: ["io.microsoft.virtualmachine.fileshares.disablewritable", truth],
-  noDirectMap: ["io.microsoft.virtualmachine.wcow.virtualSMB.nodirectmap", truth],
-  disableUnsafeOperations: ["io.microsoft.disable-unsafe-operations", truth],
-  disableHostProcess: ["microsoft.com/disable-hostprocess-container", truth],
-  hostProcess: ["microsoft.com/hostprocess-container", truth],
-  hostProcessInheritsUser: ["microsoft.com/hostprocess-inherit-user", truth],
-  hostProcessRoot: ["microsoft.com/hostprocess-rootfs-location", plain],
-  type: ["io.kubernetes.cri.container-type", plain],
-  sandboxId: ["io.kubernetes.cri.sandbox-id", plain],
+  noWritableFileShares: ["io.microsoft.virtualmachine.fileshares.disablewritable", boolean],
+  noDirectMap: ["io.microsoft.virtualmachine.wcow.virtualSMB.nodirectmap", boolean],
+  disableUnsafeOperations: ["io.microsoft.disable-unsafe-operations", boolean],
+  disableHostProcess: ["microsoft.com/disable-hostprocess-container", boolean],
+  hostProcess: ["microsoft.com/hostprocess-container", boolean],
+  hostProcessInheritsUser: ["microsoft.com/hostprocess-inherit-user", boolean],
+  hostProcessRoot: ["microsoft.com/hostprocess-rootfs-location", text],
+  type: ["io.kubernetes.cri.container-type", text],
+  sandboxId: ["io.kubernetes.cri.sandbox-id", text],
 } as const satisfies { readonly [name: string]: readonly [string, Reader<unknown>] };
 
 type Known = typeof known;
@@ -88,31 +60,47 @@ export function keyOf(name: AnnotationName): string {
 }
 
 /** One annotation that is wrong. Only what looks like a mistyped number or word is shown: others may be secrets. */
-export function wrongAnnotation(name: AnnotationName, text: string, expected: string, refuse: Refuse): Error {
-  const given = isMistyped(text) ? JSON.stringify(text) : `a text of ${text.length} characters`;
-  return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${given}, expected ${expected}`);
+export function wrongAnnotation(name: AnnotationName, given: string, expected: string, refuse: Refuse): Error {
+  const shown = isMistyped(given) ? JSON.stringify(given) : `a text of ${given.length} characters`;
+  return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${shown}, expected ${expected}`);
 }
 
 /** As `wrongAnnotation`, for paths of this machine or the guest, which are no secrets. */
 export function wrongPath(name: AnnotationName, path: string, expected: string, refuse: Refuse): Error {
-  const given = JSON.stringify(path.slice(0, 300));
-  return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${given}, expected ${expected}`);
+  const shown = JSON.stringify(path.slice(0, 300));
+  return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${shown}, expected ${expected}`);
+}
+
+/** Runs a reader of sandbox-common; its error becomes one of this operation. */
+export function refusingAs<T>(subject: string, read: () => T, refuse: Refuse): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof SandboxError) throw refuse(error.code, `${subject}${error.message}`, error);
+    throw error;
+  }
 }
 
 export function readAnnotations(annotations: Annotations, refuse: Refuse): AnnotationValues {
   const values: { [name: string]: unknown } = {};
   for (const name of Object.keys(known) as AnnotationName[]) {
-    const text = annotations[keyOf(name)];
-    if (text === undefined) continue;
-    const read: Reader<unknown> = known[name][1];
-    values[name] = read(text, (expected) => wrongAnnotation(name, text, expected, refuse));
+    const given = annotations[keyOf(name)];
+    if (given === undefined) continue;
+    const [key, read]: readonly [string, Reader<unknown>] = known[name];
+    values[name] = refusingAs("annotation ", () => read(key, given), refuse);
   }
   return values;
 }
 
 /** Whether annotations that were checked elsewhere say yes. */
 export function isTrueIn(annotations: Annotations, name: AnnotationName): boolean {
-  return trueWords.includes(annotations[keyOf(name)] ?? "");
+  const key = keyOf(name);
+  const given = annotations[key];
+  try {
+    return given !== undefined && boolean(key, given);
+  } catch {
+    return false;
+  }
 }
 
 /** What `disable-unsafe-operations` stands for. */
@@ -123,26 +111,29 @@ export function expandedAnnotations(annotations: Annotations, refuse: Refuse): A
   const all = annotations[keyOf("disableUnsafeOperations")];
   if (all === undefined) return annotations;
   for (const name of unsafeOperations) {
-    const text = annotations[keyOf(name)];
-    if (text === undefined || text === all) continue;
+    const given = annotations[keyOf(name)];
+    if (given === undefined || given === all) continue;
     const expected = `${JSON.stringify(all.slice(0, 60))}, as ${keyOf("disableUnsafeOperations")} says`;
-    throw wrongAnnotation(name, text, expected, refuse);
+    throw wrongAnnotation(name, given, expected, refuse);
   }
   return { ...annotations, ...Object.fromEntries(unsafeOperations.map((name) => [keyOf(name), all])) };
 }
 
-export function dumpTypeOf(text: string, refuse: Refuse): number {
-  const type = dumpTypes.get(text);
-  if (type === undefined) throw wrongAnnotation("processDumpType", text, "full or mini", refuse);
+/** Whether a pod's annotations, unexpanded, forbid something. */
+export function isForbiddenIn(pod: Annotations, name: (typeof unsafeOperations)[number]): boolean {
+  return isTrueIn(pod, name) || isTrueIn(pod, "disableUnsafeOperations");
+}
+
+export function dumpTypeOf(given: string, refuse: Refuse): number {
+  const type = dumpTypes.get(given);
+  if (type === undefined) throw wrongAnnotation("processDumpType", given, "full or mini", refuse);
   return type;
 }
 
 const defaultDumpCount = 10;
+const positive = integer(1, 2 ** 31 - 1);
 
-export function dumpCountOf(text: string, refuse: Refuse): number {
-  if (text === "") return defaultDumpCount;
-  const wrong = (expected: string) => wrongAnnotation("processDumpCount", text, expected, refuse);
-  const count = int32(text, wrong);
-  if (count === 0) throw wrong("a positive number");
-  return count;
+export function dumpCountOf(given: string, refuse: Refuse): number {
+  if (given === "") return defaultDumpCount;
+  return refusingAs("annotation ", () => positive(keyOf("processDumpCount"), given), refuse);
 }

@@ -5,6 +5,7 @@ import {
   type Annotations,
   type AnnotationValues,
   expandedAnnotations,
+  isForbiddenIn,
   isTrueIn,
   keyOf,
   readAnnotations,
@@ -71,7 +72,7 @@ function checkHostProcess(
   refuse: Refuse,
 ): void {
   const wrong = (expected: string) => wrongAnnotation("hostProcess", "true", expected, refuse);
-  if (values.disableHostProcess || isTrueIn(podAnnotations, "disableHostProcess")) {
+  if (values.disableHostProcess || isForbiddenIn(podAnnotations, "disableHostProcess")) {
     throw wrong(`false, as ${keyOf("disableHostProcess")} says`);
   }
   if (!isInVm) throw wrong("false without windows.hyperv: processes run in virtual machines only, never on the host");
@@ -106,7 +107,7 @@ function withPodAnnotations(
 /** What is forbidden for the pod is forbidden for its containers, and the other way about. */
 function forbidden(own: AnnotationValues, { podAnnotations: pod }: WindowsPlanOptions): AnnotationValues {
   return {
-    disableGmsa: own.disableGmsa === true || isTrueIn(pod, "disableGmsa"),
-    noWritableFileShares: own.noWritableFileShares === true || isTrueIn(pod, "noWritableFileShares"),
+    disableGmsa: own.disableGmsa === true || isForbiddenIn(pod, "disableGmsa"),
+    noWritableFileShares: own.noWritableFileShares === true || isForbiddenIn(pod, "noWritableFileShares"),
   };
 }

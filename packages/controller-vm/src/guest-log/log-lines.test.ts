@@ -128,3 +128,31 @@ describe("parseLogLine", () => {
     expect(parseLogLine(line, false)).toEqual({ level: "warn", message: line, fields: {} });
   });
 });
+
+describe("a line about an event of Windows", () => {
+  const line = (fields: object) => parseLogLine(JSON.stringify({ Source: "ETW", ...fields }), false);
+
+  it.each(["message", "Message"])("has its text in the field %s", (name) => {
+    expect(line({ level: "warning", [name]: "disk is slow", ProviderName: "p" })).toEqual({
+      level: "warn",
+      message: "disk is slow",
+      fields: { "guest.Source": "ETW", "guest.ProviderName": "p" },
+    });
+  });
+
+  it.each([
+    ["Information", "info"],
+    ["Verbose", "debug"],
+    ["Critical", "error"],
+    ["Error", "error"],
+    [undefined, "info"],
+  ])("of level %s is one of level %s", (level, expected) => {
+    expect(line({ level, message: "x" }).level).toBe(expected);
+  });
+
+  it("has the event's text even if there is another, and fields of other sources keep theirs", () => {
+    expect(line({ msg: "a", message: "b" })).toMatchObject({ message: "b", fields: { "guest.Source": "ETW" } });
+    const other = parseLogLine('{"message":"b"}', false);
+    expect(other).toMatchObject({ message: "", fields: { "guest.message": "b" } });
+  });
+});

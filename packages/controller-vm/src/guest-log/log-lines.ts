@@ -63,6 +63,10 @@ const levels: Readonly<Record<string, GuestLogLine["level"]>> = {
   error: "error",
   fatal: "error",
   panic: "error",
+  // Names of levels of Windows' event tracing.
+  verbose: "debug",
+  information: "info",
+  critical: "error",
 };
 
 /**
@@ -79,13 +83,24 @@ export function parseLogLine(line: string, truncated: boolean): GuestLogLine {
   const entry = parseObject(line);
   const cutFields = truncated ? { truncated } : {};
   if (entry === undefined) return { level: "warn", message: line.trimEnd(), fields: cutFields };
-  const { level, msg, ...fields } = entry;
+  const { level, msg, ...others } = entry;
   const name = typeof level === "string" ? level.toLowerCase() : "";
+  const { message, fields } = textOf(msg, others);
   return {
     level: (Object.hasOwn(levels, name) && levels[name]) || "info",
-    message: typeof msg === "string" ? msg : "",
+    message,
     fields: { ...fieldsOf(fields), ...cutFields },
   };
+}
+
+type Fields = { readonly [name: string]: unknown };
+
+/** A Windows guest forwards events that have their text in a field of their own, in one of two spellings. */
+function textOf(msg: unknown, others: Fields): { readonly message: string; readonly fields: Fields } {
+  const { message, Message, ...rest } = others;
+  if (others.Source === "ETW" && typeof message === "string") return { message, fields: rest };
+  if (others.Source === "ETW" && typeof Message === "string") return { message: Message, fields: rest };
+  return { message: typeof msg === "string" ? msg : "", fields: others };
 }
 
 function fieldsOf(given: { readonly [name: string]: unknown }): { readonly [name: string]: unknown } {

@@ -59,9 +59,9 @@ export function setUpCommands(adapter: LinuxNetworkAdapter, { number, hostName, 
   };
 }
 
-/** Moves a NIC from the VM's own network to that of a process. */
-export function moveCommands(hostName: string, pid: number): Commands {
-  return { common: [`link set dev ${hostName} down`, `link set dev ${hostName} netns ${pid}`], ipv6Rules: [] };
+/** Moves a NIC from the VM's own network to that of a process, or to the namespace at a path. */
+export function moveCommands(hostName: string, owner: number | string): Commands {
+  return { common: [`link set dev ${hostName} down`, `link set dev ${hostName} netns ${owner}`], ipv6Rules: [] };
 }
 
 function hasOwnTable({ PolicyBasedRouting = false }: LinuxNetworkAdapter, number: number): boolean {

@@ -6,8 +6,8 @@ import { agentFolders } from "../boot/guest-folders.ts";
 import type { Children } from "../process/children.ts";
 import type { Commands } from "./commands.ts";
 
-/** The pid whose network namespace is used; undefined for the VM's own. */
-export type NamespaceOwner = number | undefined;
+/** The pid whose network namespace is used, or the path of one; undefined for the VM's own. */
+export type NamespaceOwner = number | string | undefined;
 
 /** Runs a program in a network namespace until it ends. */
 export type RunInNetwork = (
@@ -20,7 +20,7 @@ export function runInNetwork(children: Children): RunInNetwork {
   return async (command, parameters, owner) => {
     const start = () => ({ done: children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }) });
     if (owner === undefined) return await start().done;
-    const namespace = openNetworkNamespace(`/proc/${owner}/ns/net`);
+    const namespace = openNetworkNamespace(typeof owner === "number" ? `/proc/${owner}/ns/net` : owner);
     try {
       // The program stays in the namespace in which it was started.
       return await namespace.run(start).done;

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { windowsGuestBoot } from "@uvm-shim/host-protocol/guest";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -32,6 +33,7 @@ describeWith("Linux", "mkfs.ext4")("the disk for what a virtual machine writes",
 describeWith(
   "Linux on x64",
   "mkfs.ext4",
+  "x86_64-w64-mingw32-gcc",
   "Wine",
 )("the base layer", () => {
   it("has what is looked for in a base layer of Windows", async () => {
@@ -41,10 +43,13 @@ describeWith(
       "UtilityVM/Files/windows/system32/cmd.exe",
       "UtilityVM/Files/EFI/Microsoft/Boot/bootmgfw.efi",
       "UtilityVM/Files/EFI/Microsoft/Boot/BCD",
+      "UtilityVM/Files/EFI/uvm-shim/starter.exe",
       "UtilityVM/SystemTemplate.vhdx",
     ];
     for (const file of files) expect(statSync(join(layer, file)).size).toBeGreaterThan(0);
     expect(() => statSync(join(layer, "Files/users/root"))).toThrow("ENOENT");
     expect(await baseLayer()).toBe(layer);
+    const boot = readFileSync(join(layer, "UtilityVM/Files/EFI/Microsoft/Boot/bootmgfw.efi"), "utf8");
+    expect(boot.split("\n")[0]).toBe(windowsGuestBoot);
   }, 60_000);
 });

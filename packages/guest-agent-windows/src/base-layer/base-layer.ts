@@ -1,30 +1,51 @@
 /** The base layer of Windows that the emulated host's containers are made on, kept in the cache. */
+import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { appendFileSync, existsSync, mkdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { startProgram } from "@uvm-shim/child-processes";
-import { cacheFolder, wineRoot } from "../wine.ts";
+import { windowsGuestBoot } from "@uvm-shim/host-protocol/guest";
+import { cacheFolder, starterFolder, wineRoot } from "../wine.ts";
 import { fixedVhdFooter } from "./vhd-footer.ts";
 
 const script = join(dirname(fileURLToPath(import.meta.url)), "make-base-layer.sh");
-/** The 1 counts changes of the recipe, each of which needs a folder of its own. */
-const name = "wine-10.1-1";
+/** The 2 counts changes of the recipe, each of which needs a folder of its own. */
+const name = "wine-10.1-2";
+const agentSource = join(dirname(fileURLToPath(import.meta.url)), "..", "main.ts");
 /** Sparse, so that it takes what the empty file system takes. */
 const templateBytes = 1024 * 1024 * 1024;
 
-/** The folder of the layer, made when it is not in the cache: some seconds, after Wine. */
-export async function baseLayer(): Promise<string> {
+/**
+ * The folder of the layer, made when it is not in the cache: some seconds, after Wine. A virtual machine that boots from it
+ * runs `agent`, a program of Node, which stays where it is.
+ */
+export async function baseLayer(agent: string = agentSource): Promise<string> {
   const cache = join(cacheFolder(), "windows-base-layer");
-  const layer = join(cache, name);
+  const starter = join(await starterFolder(), "starter.exe");
+  const boot = `${windowsGuestBoot}\nimport(${JSON.stringify(pathToFileURL(agent).href)});\n`;
+  const digest = createHash("sha256").update(boot).update(readFileSync(starter)).digest("hex").slice(0, 16);
+  const layer = join(cache, `${name}-${digest}`);
   if (existsSync(layer)) return layer;
   mkdirSync(cache, { recursive: true });
   const template = join(cache, `template-${process.pid}.vhdx`);
+  const bootFile = join(cache, `boot-${process.pid}`);
   try {
     await makeTemplate(template);
-    await run("flock", ["--close", join(cache, "lock"), "sh", script, layer, wineRoot(), template]);
+    writeFileSync(bootFile, boot);
+    const parameters = [layer, wineRoot(), template, bootFile, starter];
+    await run("flock", ["--close", join(cache, "lock"), "sh", script, ...parameters]);
   } finally {
-    rmSync(template, { force: true });
+    for (const file of [template, bootFile]) rmSync(file, { force: true });
   }
   return layer;
 }

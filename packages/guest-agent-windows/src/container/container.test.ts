@@ -33,13 +33,15 @@ describeWith(
   };
   const start = async (name: string): Promise<WindowsContainer> => {
     const layers = [join(folder, "layer"), join(await baseLayer(), "Files")];
-    const parts = {
+    const { folder: own, scratch } = folders(name);
+    return await WindowsContainer.start({
+      folder: own,
       wineRoot: wineRoot(),
       starterFolder: await starterFolder(),
-      layers,
+      drive: { kind: "layers", layers, scratch },
       userName: "ContainerAdministrator",
-    };
-    return await WindowsContainer.start({ ...parts, hostName: name, ...folders(name) });
+      hostName: name,
+    });
   };
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "windows-container-"));

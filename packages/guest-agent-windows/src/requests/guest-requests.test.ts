@@ -65,11 +65,11 @@ describe("the order of requests to a Windows guest", () => {
     const resources = new GuestResources();
     const combine = (): unknown => done(resources, "CombinedLayers", "Add", combined);
     expect(resultOf(combine)).toBe("ERROR_PATH_NOT_FOUND");
-    expect(resultOf(() => resources.layersAt(root))).toBe("ERROR_PATH_NOT_FOUND");
+    expect(resultOf(() => resources.combinedDisk(root))).toBe("ERROR_PATH_NOT_FOUND");
     done(resources, "MappedVirtualDisk", "Add", { ...disk, ContainerPath: root.toUpperCase() });
     combine();
     expect(resultOf(combine)).toBe("ERROR_ALREADY_EXISTS");
-    expect(resources.layersAt(`${root}\\`)).toEqual([layers[0]?.Path]);
+    expect(resources.combinedDisk(`${root}\\`)).toBe(disk.Lun);
   });
 
   it("keeps a disk that layers are combined on", () => {

@@ -9,16 +9,22 @@ export class GuestResources {
   /** LUNs by the path that they are mounted at. */
   readonly #disks = new Map<string, number>();
   readonly #directories = new Set<string>();
-  /** The folders below each root of combined layers. */
-  readonly #roots = new Map<string, readonly string[]>();
+  /** The roots of combined layers. */
+  readonly #roots = new Set<string>();
   readonly #namespaces = new Set<string>();
   readonly #adapters = new Map<string, Adapter>();
 
-  /** The folders of a container's layers, topmost first. Throws when none are combined at this root. */
-  layersAt(root: string): readonly string[] {
-    const layers = this.#roots.get(folded(root));
-    if (layers === undefined) throw fault("ERROR_PATH_NOT_FOUND", `${root}: no layers are combined there`);
-    return layers;
+  /** The disk over which layers are combined at a root. Throws when none are. */
+  combinedDisk(root: string): number {
+    if (!this.#roots.has(folded(root))) throw fault("ERROR_PATH_NOT_FOUND", `${root}: no layers are combined there`);
+    return this.diskAt(root);
+  }
+
+  /** The LUN of the disk that is mounted at a path. Throws when none is. */
+  diskAt(path: string): number {
+    const lun = this.#disks.get(folded(path));
+    if (lun === undefined) throw fault("ERROR_PATH_NOT_FOUND", `${path}: no disk is mounted there`);
+    return lun;
   }
 
   requireNamespace(id: string): void {
@@ -62,11 +68,7 @@ export class GuestResources {
         return;
       case "CombinedLayers": {
         const root = folded(change.settings.ContainerRootPath);
-        if (change.verb === "Add")
-          this.#roots.set(
-            root,
-            change.settings.Layers.map((layer) => layer.Path),
-          );
+        if (change.verb === "Add") this.#roots.add(root);
         else this.#roots.delete(root);
         return;
       }

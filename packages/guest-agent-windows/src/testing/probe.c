@@ -60,6 +60,39 @@ int wmain(int count, wchar_t **arguments) {
     while (fgets(line, sizeof line, stdin)) say_size();
     return 0;
   }
+  if (!wcscmp(what, L"limits")) {
+    MEMORYSTATUSEX memory = {.dwLength = sizeof memory};
+    DWORD_PTR own, all;
+    GlobalMemoryStatusEx(&memory);
+    GetProcessAffinityMask(GetCurrentProcess(), &own, &all);
+    int count = 0;
+    for (; own; own &= own - 1) count++;
+    printf("memory=%llu free=%d processors=%d\n", memory.ullTotalPageFile >> 20,
+           memory.ullAvailPhys > 0 && memory.ullAvailPhys <= memory.ullTotalPageFile, count);
+    return 0;
+  }
+  if (!wcscmp(what, L"pipe")) {
+    /* Sends each line of input through a named pipe, and says what comes back. */
+    char line[256];
+    DWORD got, put;
+    if (!WaitNamedPipeW(arguments[2], 5000)) return (int)GetLastError();
+    HANDLE pipe = CreateFileW(arguments[2], GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
+    if (pipe == INVALID_HANDLE_VALUE) return (int)GetLastError();
+    while (fgets(line, sizeof line, stdin)) {
+      if (!WriteFile(pipe, line, (DWORD)strlen(line), &put, NULL)) return (int)GetLastError();
+      if (!ReadFile(pipe, line, sizeof line - 1, &got, NULL)) return (int)GetLastError();
+      printf("%.*s", (int)got, line);
+      fflush(stdout);
+    }
+    CloseHandle(pipe);
+    return 0;
+  }
+  if (!wcscmp(what, L"zone")) {
+    TIME_ZONE_INFORMATION zone;
+    GetTimeZoneInformation(&zone);
+    printf("bias=%ld\n", zone.Bias);
+    return 0;
+  }
   if (!wcscmp(what, L"copy")) {
     HANDLE in = GetStdHandle(STD_INPUT_HANDLE), out = GetStdHandle(STD_OUTPUT_HANDLE);
     static char bytes[65536];

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { detectFilesystem, readOnlyOptionsOf } from "@uvm-shim/guest-agent-common";
 import { mountFlags } from "@uvm-shim/linux-calls";
 import { describe, expect, it } from "vitest";
-import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { modifyStorage } from "./storage.ts";
 

@@ -1,6 +1,7 @@
 /** Makes disks, shares, layers and devices that the host has attached part of the guest. */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
+import { detectFilesystem, readOnlyOptionsOf } from "@uvm-shim/guest-agent-common";
 import type {
   GuestScsiDevice,
   LinuxCombinedLayers,
@@ -12,7 +13,6 @@ import { assignedDeviceFiles, assignedDeviceFolder, diskNode, guestFolders } fro
 import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
 import type { GuardedContainer, PolicyGuard } from "../policy/policy-guard.ts";
 import { waitForAppearance } from "./appearance.ts";
-import { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
 

@@ -9,9 +9,16 @@ import type {
 } from "@uvm-shim/hcs-schema";
 import type { EmulatedHandle } from "@uvm-shim/host-protocol";
 import { HostError, ignoreEnded } from "../host-error.ts";
-import { portOf } from "../hvsocket-service.ts";
-import type { ComputeHost, ComputeSystem, HostNetworks, HvsocketListener, HvsocketService } from "../types.ts";
+import type {
+  ComputeHost,
+  ComputeSystem,
+  HostNetworks,
+  HvsocketListener,
+  HvsocketService,
+  WindowsGuestServices,
+} from "../types.ts";
 import type { EmulatorConnection } from "./connection.ts";
+import { emulatedGuestServices } from "./guest-services.ts";
 import { connectToGuest, listenForGuest } from "./hvsocket.ts";
 import { emulatedNetworks } from "./networks.ts";
 import { type ConnectOptions, connectOrStart } from "./start-host.ts";
@@ -23,11 +30,13 @@ export async function connectEmulatedHost(options: ConnectOptions): Promise<Comp
 
 class EmulatedComputeHost implements ComputeHost {
   readonly networks: HostNetworks;
+  readonly windows: WindowsGuestServices;
   readonly #connection: EmulatorConnection;
 
   constructor(connection: EmulatorConnection) {
     this.#connection = connection;
     this.networks = emulatedNetworks(connection);
+    this.windows = emulatedGuestServices(connection);
   }
 
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem> {
@@ -176,7 +185,7 @@ class EmulatedComputeSystem implements ComputeSystem {
 
   async listen(service: HvsocketService): Promise<HvsocketListener> {
     this.#open("listen on hvsocket of");
-    return listenForGuest(this.id, this.#vsockBase, portOf(this.id, service));
+    return listenForGuest(this.id, this.#vsockBase, service);
   }
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {

@@ -3,16 +3,21 @@ import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
 import { requireDescriptors } from "@uvm-shim/child-processes";
-import { acceptancePattern, connectLine, hostPortPath, longestHvsocketLine } from "@uvm-shim/host-protocol";
+import { acceptancePattern, connectLine, hostServicePath, longestHvsocketLine } from "@uvm-shim/host-protocol";
 import { AcceptQueue, backlog } from "../accept-queue.ts";
 import { abortedError, type HostError } from "../host-error.ts";
-import { checkPort, socketError } from "../hvsocket-service.ts";
-import type { HvsocketListener } from "../types.ts";
+import { checkPort, portOf, serviceGuidOf, socketError } from "../hvsocket-service.ts";
+import type { HvsocketListener, HvsocketService } from "../types.ts";
 
-/** Listens for the guest on a port: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */
-export async function listenForGuest(systemId: string, vsockBase: string, port: number): Promise<HvsocketListener> {
+/** Listens for the guest on a port or service: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */
+export async function listenForGuest(
+  systemId: string,
+  vsockBase: string,
+  service: HvsocketService,
+): Promise<HvsocketListener> {
+  const port = portOf(systemId, service);
   checkPort("listen on hvsocket", systemId, port);
-  const path = hostPortPath(vsockBase, port);
+  const path = hostServicePath(vsockBase, serviceGuidOf(service));
   const server = createServer({ allowHalfOpen: true });
   await new Promise<void>((resolve, reject) => {
     server.once("listening", resolve);

@@ -9,6 +9,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ComputeHost, ComputeSystem, HvsocketListener } from "../types.ts";
+import { describeGuestServicesContract } from "./guest-services-contract.ts";
 import { describeResourceContract, type ResourceContractHost } from "./resource-contract.ts";
 import { describeVsmbContract } from "./vsmb-contract.ts";
 
@@ -32,7 +33,11 @@ export interface ContractHost extends ResourceContractHost {
 }
 
 /** The contract of ComputeHost, which every driver must pass. */
-export function describeComputeHostContract(name: string, setup: () => Promise<ContractHost>): void {
+export function describeComputeHostContract(
+  name: string,
+  setup: () => Promise<ContractHost>,
+  { guestServices = true }: { readonly guestServices?: boolean } = {},
+): void {
   describe(`the compute host contract: ${name}`, () => {
     let on: ContractHost;
     let host: Omit<ComputeHost, "networks">;
@@ -247,6 +252,13 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
 
     describeResourceContract(() => on, create);
     describeVsmbContract(() => on, create);
+    if (guestServices) {
+      describeGuestServicesContract(
+        () => on,
+        () => host,
+        create,
+      );
+    }
 
     describe("modify", () => {
       it("attaches disks to free LUNs", async () => {

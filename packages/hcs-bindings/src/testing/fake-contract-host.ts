@@ -16,6 +16,10 @@ export class FakeContractHost implements ContractHost {
     return this.#service;
   }
 
+  hasFile(path: string): boolean {
+    return this.#files.has(path);
+  }
+
   connect(): Promise<Omit<ComputeHost, "networks">> {
     return Promise.resolve(this.#service.connect());
   }
@@ -34,7 +38,7 @@ export class FakeContractHost implements ContractHost {
   }
 
   makeDisk(): string {
-    return this.#make("disk");
+    return this.#make("disk", ".vhdx");
   }
 
   makeDirectory(): string {
@@ -58,14 +62,14 @@ export class FakeContractHost implements ContractHost {
 
   #start(): FakeComputeService {
     return new FakeComputeService({
-      hasFile: (path) => this.#files.has(path),
+      hasFile: (path) => this.hasFile(path),
       hasCpuGroup: () => false,
       devices: new Map([[this.assignableDevice, 2]]),
     });
   }
 
-  #make(name: string): string {
-    const path = `/${name}-${this.#files.size}`;
+  #make(name: string, extension = ""): string {
+    const path = `/${name}-${this.#files.size}${extension}`;
     this.#files.add(path);
     return path;
   }

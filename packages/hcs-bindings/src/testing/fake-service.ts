@@ -8,6 +8,7 @@ import {
 import { abortedError, HostError, hostErrorOf } from "../host-error.ts";
 import type { ComputeHost, ComputeSystem } from "../types.ts";
 import { FakeAssignableDevices } from "./fake-assignments.ts";
+import { FakeGuestServices } from "./fake-guest-services.ts";
 import { FakeHandle } from "./fake-handle.ts";
 import { FakeRefusal } from "./fake-refusal.ts";
 import { bootLinux, type FakeBoot, FakeSystem } from "./fake-system.ts";
@@ -40,6 +41,7 @@ export interface FakeServiceOptions {
 export class FakeComputeService {
   readonly systems = new Map<string, FakeSystem>();
   readonly assignable: FakeAssignableDevices;
+  readonly guestServices: FakeGuestServices;
   readonly #options: FakeServiceOptions;
   readonly #handles = new Set<FakeHandle>();
   /** By path: the number of readers, or a single writer. */
@@ -49,6 +51,7 @@ export class FakeComputeService {
   constructor(options: FakeServiceOptions = {}) {
     this.#options = options;
     this.assignable = new FakeAssignableDevices(options.devices);
+    this.guestServices = new FakeGuestServices((path) => this.requireFile(path));
   }
 
   /** A client. Networks have their own contract and fake. */
@@ -60,7 +63,16 @@ export class FakeComputeService {
       return handle;
     };
     const subjectOf = (verb: string, id: string) => ({ operation: `${verb} compute system`, id });
+    const ends: (() => void)[] = [];
     return {
+      windows: this.guestServices.connect(
+        (name, detail, signal, effect) =>
+          this.call(name, detail, { operation: name, id: detail }, signal, () => {
+            signal?.throwIfAborted();
+            return effect();
+          }),
+        (end) => ends.push(end),
+      ),
       createComputeSystem: (id: string, document: ComputeSystemDocument, signal?: AbortSignal) =>
         this.#opening("createComputeSystem", subjectOf("create", id), signal, () => open(this.create(id, document))),
       openComputeSystem: (id: string, signal?: AbortSignal) =>
@@ -73,6 +85,7 @@ export class FakeComputeService {
         ),
       close: async () => {
         for (const handle of handles) handle.letGo();
+        for (const end of ends.splice(0)) end();
       },
     };
   }
@@ -142,6 +155,7 @@ export class FakeComputeService {
       ...[...this.systems.values()].flatMap((system) => system.leftovers()),
       ...[...this.#handles].filter((handle) => handle.isOpen).map((handle) => `handle of ${handle.id}`),
       ...[...this.#claims.keys()].map((path) => `claim on ${path}`),
+      ...this.guestServices.leftovers(),
       ...this.assignable.held.map((device) => `claim on ${device}`),
     ];
   }

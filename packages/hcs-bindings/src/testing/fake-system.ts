@@ -20,6 +20,7 @@ import {
 import { portOf } from "../hvsocket-service.ts";
 import type { HvsocketService } from "../types.ts";
 import { type FakeAssignableDevices, FakeAssignments, vmBusGuidOf } from "./fake-assignments.ts";
+import { FakeServiceTable } from "./fake-guest-services.ts";
 import { FakeRefusal } from "./fake-refusal.ts";
 import { FakeTopology, isTopologyPath } from "./fake-topology.ts";
 import { FakeVsmb, isVsmbPath } from "./fake-vsmb.ts";
@@ -79,6 +80,7 @@ export class FakeSystem {
   crashReport: CrashReport | undefined;
   readonly assignments: FakeAssignments;
   readonly vsmb: FakeVsmb;
+  readonly hvsocketServices: FakeServiceTable;
   readonly #service: OwnerOfSystem;
   readonly #boot: FakeBoot;
   readonly #guestEnds = new Set<Duplex>();
@@ -96,6 +98,9 @@ export class FakeSystem {
     );
     this.assignments = new FakeAssignments(service.assignable);
     this.vsmb = new FakeVsmb(document.VirtualMachine.Devices?.VirtualSmb, (path) => service.requireFile(path));
+    this.hvsocketServices = new FakeServiceTable(
+      document.VirtualMachine.Devices?.HvSocket?.HvSocketConfig?.ServiceTable,
+    );
     this.#boot = boot;
     const number = [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 1e9, 7);
     this.runtimeId = `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
@@ -183,16 +188,18 @@ export class FakeSystem {
     const vmBusGuid = vmBusGuidOf(ResourcePath);
     const isTopology = isTopologyPath(ResourcePath);
     const isVsmb = isVsmbPath(ResourcePath);
-    const isKnown = place !== undefined || vmBusGuid !== undefined || isTopology || isVsmb;
+    const isService = FakeServiceTable.isPath(ResourcePath);
+    const isKnown = place !== undefined || vmBusGuid !== undefined || isTopology || isVsmb || isService;
     if (!isKnown && ResourcePath !== resourcePaths.plan9Shares) {
       throw new FakeRefusal("E_INVALIDARG", `ResourcePath: unknown resource ${ResourcePath}`);
     }
     this.#require("modify", "Running");
-    if (!isVsmb && isTopology !== (RequestType === "Update")) {
+    if (!isVsmb && !isService && isTopology !== (RequestType === "Update")) {
       throw new FakeRefusal("E_INVALIDARG", `RequestType: ${ResourcePath} does not support ${RequestType}`);
     }
     const isAdd = RequestType === "Add";
     if (isVsmb) this.vsmb.modify(request);
+    else if (isService) this.hvsocketServices.modify(request);
     else if (isTopology) this.topology.update(ResourcePath, Settings);
     else if (vmBusGuid !== undefined) {
       if (isAdd) this.assignments.add(vmBusGuid, Settings);

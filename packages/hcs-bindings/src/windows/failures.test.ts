@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { resourcePaths, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
 import { HostError } from "../host-error.ts";
@@ -62,6 +63,30 @@ const paths: { readonly [name: string]: (host: WindowsHost, on: FakeWindows) => 
     await disks.detach("c.vhd");
     await disks.sizeOf("b.avhdx");
     await disks.chainOf("b.avhdx");
+  },
+  async "credential guards"({ windows }, on) {
+    await windows.addCredentialGuard("container", "{}");
+    try {
+      await windows.credentialGuards();
+      await windows.removeCredentialGuard("container");
+      await windows.credentialGuards();
+    } finally {
+      // Whoever has added a guard must remove it, which this caller cannot when its calls fail.
+      on.service.guestServices.guards.clear();
+    }
+  },
+  async "a redirection of hvsockets"({ windows }) {
+    const [systemId, vmId] = [randomUUID(), randomUUID()];
+    for (let time = 0; time < 3; time++) await (await windows.redirectHvsockets(systemId, vmId)).close();
+    await windows.redirectHvsockets(systemId, vmId);
+  },
+  async "layers of Windows containers"({ windows }, on) {
+    const disk = on.makeDisk();
+    await windows.layerId("base");
+    await windows.createScratchLayer("/scratch", [on.makeDirectory(), on.makeDirectory()]);
+    await windows.setDiskIdentifier(disk, randomUUID());
+    await windows.grantVmGroupAccess(disk);
+    await windows.timeZone();
   },
   async "the service"({ service }) {
     await service.properties({ PropertyTypes: ["Basic"] });

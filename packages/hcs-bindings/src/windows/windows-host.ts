@@ -146,9 +146,11 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
 
   async #close(): Promise<void> {
     try {
+      // What was begun for a guest is undone by further calls.
+      await this.windows.close();
       await this.#operations.end(hostClosed);
       await this.#systems.close();
-      await Promise.all([this.networks.close(), this.disks.close(), this.windows.close()]);
+      await Promise.all([this.networks.close(), this.disks.close()]);
       await this.sockets.close();
     } finally {
       clearInterval(this.#alive);

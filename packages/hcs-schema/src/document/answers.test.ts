@@ -8,6 +8,7 @@ import { checkWindowsProcessList, checkWindowsStatistics, checkWindowsSystemGuid
 import { checkHcnEncapOverhead, checkHcnEndpoint, checkHcnNamespace, checkHcnNetwork } from "../hcn/hcn-checks.ts";
 import { checkHostErrorDocument, checkHostErrorEvent, checkHostProcessStatus, serviceAnswer } from "./answer-checks.ts";
 import { checkComputeSystemProperties, checkSystemExitStatus, checkSystemType } from "./checks.ts";
+import { checkCredentialGuardInstance, checkCredentialGuards } from "./credential-guard.ts";
 import { checkCrashReport, checkMemoryInformation, checkSystemStatistics } from "./resource-checks.ts";
 import { hcnReleases, schemaCheck } from "./schema.ts";
 import { hcnTypes } from "./tables.ts";
@@ -56,6 +57,20 @@ const statistics = {
 };
 
 /** Documents by the check that reads them, with every known field, spelled as in Microsoft's schema. */
+const credentialGuard = {
+  Id: "c",
+  CredentialGuard: { Cookie: "a", RpcEndpoint: "b", Transport: "LRPC", CredentialSpec: "{}" },
+  HvSocketConfig: {
+    ServiceId: id,
+    ServiceConfig: {
+      BindSecurityDescriptor: "a",
+      ConnectSecurityDescriptor: "b",
+      AllowWildcardBinds: true,
+      Disabled: false,
+    },
+  },
+};
+
 const answers: { readonly [check: string]: readonly [read: Check<unknown>, document: unknown] } = {
   checkHcnNetwork: [
     checkHcnNetwork,
@@ -148,6 +163,8 @@ const answers: { readonly [check: string]: readonly [read: Check<unknown>, docum
     checkHostErrorDocument,
     { Error: -2143878902, ErrorMessage: "no", ErrorCode: 1, ErrorEvents: [] },
   ],
+  checkCredentialGuardInstance: [checkCredentialGuardInstance, credentialGuard],
+  checkCredentialGuards: [checkCredentialGuards, { Instances: [credentialGuard] }],
   checkHostErrorEvent: [checkHostErrorEvent, { Message: "why" }],
   serviceAnswer: [
     serviceAnswer(["Basic", "CpuGroup", "ProcessorTopology", "ContainerCredentialGuard", "QoSCapabilities"]),
@@ -170,23 +187,7 @@ const answers: { readonly [check: string]: readonly [read: Check<unknown>, docum
             { LpIndex: 0, NodeNumber: 0, PackageId: 0, CoreId: 0, RootVpIndex: 0, Subnodes: [{ Type: "L3", Id: 1 }] },
           ],
         },
-        {
-          Instances: [
-            {
-              Id: "c",
-              CredentialGuard: { Cookie: "a", RpcEndpoint: "b", Transport: "LRPC", CredentialSpec: "{}" },
-              HvSocketConfig: {
-                ServiceId: id,
-                ServiceConfig: {
-                  BindSecurityDescriptor: "a",
-                  ConnectSecurityDescriptor: "b",
-                  AllowWildcardBinds: true,
-                  Disabled: false,
-                },
-              },
-            },
-          ],
-        },
+        { Instances: [credentialGuard] },
         { ProcessorQoSSupported: true },
       ],
     },

@@ -1,5 +1,5 @@
 /** What a Windows guest is told about its VM when it starts. */
-import { type Check, closedObject, integer, oneOf, optional, text } from "../check.ts";
+import { answerObject, type Check, closedObject, type FieldChecks, integer, oneOf, optional, text } from "../check.ts";
 
 /** A time of the year; all fields are absent in a zone without daylight saving time. */
 export interface SystemTime {
@@ -39,7 +39,7 @@ export interface WindowsUvmConfig {
 }
 
 const most = 0xffff;
-const systemTime = closedObject<SystemTime>({
+const systemTimeFields: FieldChecks<SystemTime> = {
   Year: optional(integer(0, most)),
   Month: optional(integer(0, 12)),
   DayOfWeek: optional(integer(0, 6)),
@@ -48,20 +48,31 @@ const systemTime = closedObject<SystemTime>({
   Minute: optional(integer(0, 59)),
   Second: optional(integer(0, 59)),
   Milliseconds: optional(integer(0, 999)),
-});
+};
 const minutes = optional(integer(-1440, 1440));
+
+const timeZoneFields = (date: Check<SystemTime>): FieldChecks<TimeZoneInformation> => ({
+  Bias: minutes,
+  StandardName: optional(text),
+  StandardDate: date,
+  StandardBias: minutes,
+  DaylightName: optional(text),
+  DaylightDate: date,
+  DaylightBias: minutes,
+});
+
+const checkTimeZoneInformation = closedObject<TimeZoneInformation>(
+  timeZoneFields(closedObject<SystemTime>(systemTimeFields)),
+);
+
+/** The zone that a host answers. */
+export const checkHostTimeZone = answerObject<TimeZoneInformation>(
+  timeZoneFields(answerObject<SystemTime>(systemTimeFields)),
+);
 
 export const checkWindowsUvmConfig: Check<WindowsUvmConfig> = closedObject<WindowsUvmConfig>({
   SystemType: oneOf("Container"),
-  TimeZoneInformation: closedObject<TimeZoneInformation>({
-    Bias: minutes,
-    StandardName: optional(text),
-    StandardDate: systemTime,
-    StandardBias: minutes,
-    DaylightName: optional(text),
-    DaylightDate: systemTime,
-    DaylightBias: minutes,
-  }),
+  TimeZoneInformation: checkTimeZoneInformation,
 });
 
 /** Settings of the service that forwards a Windows guest's logs to the host. */

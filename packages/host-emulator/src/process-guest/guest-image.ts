@@ -20,9 +20,55 @@ import { HcsFailure } from "../hcs-failure.ts";
 /** Program folders of Debian and derivatives. The PATH of a service may not contain the sbin folders. */
 export const programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/** OCI runtimes in order of preference; a guest needs one. */
+/** OCI runtimes in order of preference; a Linux guest needs one. */
 const ociRuntimes = ["crun", "runc"];
 const tools = ["mkfs.ext4", "e2fsck", "ip"];
+/** What a Windows guest's containers are made with, by the Debian package that has it. */
+const windowsTools = {
+  coreutils: ["cat", "chmod", "chroot", "cp", "ln", "mkdir", "rm", "sleep", "tail"],
+  dash: ["sh"],
+  e2fsprogs: ["mkfs.ext4", "e2fsck"],
+  hostname: ["hostname"],
+  iproute2: ["ip"],
+  mount: ["mount", "umount"],
+  sed: ["sed"],
+  "util-linux": ["nsenter", "setpriv", "unshare"],
+} as const;
+
+/** Which programs an image has. */
+export interface ImageContent {
+  /** Begins the names of its directories. */
+  readonly prefix: string;
+  /** Paths of the programs. Throws an HcsFailure that says what is missing. */
+  programs(): readonly string[];
+}
+
+export const linuxImage: ImageContent = {
+  prefix: "image-",
+  programs: () => {
+    const runtime = ociRuntimes.map((name) => findProgram(name)).find((path) => path !== undefined);
+    if (runtime !== undefined) return [runtime, ...tools.flatMap((name) => findProgram(name) ?? [])];
+    throw new HcsFailure(
+      "ERROR_FILE_NOT_FOUND",
+      "no OCI runtime found: expected crun or runc; install the Debian package crun",
+    );
+  },
+};
+
+export const windowsImage: ImageContent = {
+  prefix: "windows-image-",
+  programs: () =>
+    Object.entries(windowsTools).flatMap(([debianPackage, names]) =>
+      names.map((name) => {
+        const path = findProgram(name);
+        if (path !== undefined) return path;
+        throw new HcsFailure(
+          "ERROR_FILE_NOT_FOUND",
+          `program ${name} not found: install the Debian package ${debianPackage}`,
+        );
+      }),
+    ),
+};
 
 const passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const group = "root:x:0:\nnogroup:x:65534:\n";
@@ -33,10 +79,12 @@ const group = "root:x:0:\nnogroup:x:65534:\n";
  */
 export class GuestImage {
   readonly #stateDirectory: string;
+  readonly #content: ImageContent;
   #directory: Promise<string> | undefined;
 
-  constructor(stateDirectory: string) {
+  constructor(stateDirectory: string, content: ImageContent = linuxImage) {
     this.#stateDirectory = stateDirectory;
+    this.#content = content;
   }
 
   /** Resolves to the directory. Failures are not cached, so that missing programs can be installed meanwhile. */
@@ -49,19 +97,13 @@ export class GuestImage {
   }
 
   async #build(): Promise<string> {
-    const runtime = ociRuntimes.map((name) => findProgram(name)).find((path) => path !== undefined);
-    if (runtime === undefined) {
-      throw new HcsFailure(
-        "ERROR_FILE_NOT_FOUND",
-        "no OCI runtime found: expected crun or runc; install the Debian package crun",
-      );
-    }
-    const programs = [runtime, ...tools.flatMap((name) => findProgram(name) ?? [])];
+    const { prefix } = this.#content;
+    const programs = this.#content.programs();
     const files = [...programs, ...(await librariesOf(programs))];
-    const directory = join(this.#stateDirectory, `image-${fingerprint(files)}`);
+    const directory = join(this.#stateDirectory, `${prefix}${fingerprint(files)}`);
     this.remove(directory);
     if (statSync(directory, { throwIfNoEntry: false }) !== undefined) return directory;
-    const unfinished = join(this.#stateDirectory, "image-unfinished");
+    const unfinished = join(this.#stateDirectory, `${prefix}unfinished`);
     for (const file of files) {
       const target = join(unfinished, placeOf(file));
       mkdirSync(dirname(target), { recursive: true });
@@ -78,7 +120,7 @@ export class GuestImage {
   remove(kept?: string): void {
     for (const name of readdirSync(this.#stateDirectory)) {
       const path = join(this.#stateDirectory, name);
-      if (name.startsWith("image-") && path !== kept) rmSync(path, { recursive: true, force: true });
+      if (name.startsWith(this.#content.prefix) && path !== kept) rmSync(path, { recursive: true, force: true });
     }
   }
 }

@@ -21,14 +21,16 @@ import { GuestAssignedDevices } from "./assigned-devices.ts";
 import type { BootTurns } from "./boot-queue.ts";
 import type { VmCgroups } from "./cgroups.ts";
 import { GuestDisks } from "./disks.ts";
-import { findProgram, type GuestImage, programFolders } from "./guest-image.ts";
+import { findProgram, programFolders } from "./guest-image.ts";
+import type { GuestProgram } from "./guest-program.ts";
 import { offerNamespace } from "./joined-networks.ts";
 import { GuestNics } from "./nics.ts";
 import type { SettingsGuard } from "./settings-guard.ts";
 import { addShare, removeShare } from "./shares.ts";
 
 export interface ProcessGuestParts {
-  readonly image: GuestImage;
+  /** Finds the program that becomes the guest's init; called at the boot. Rejects with an HcsFailure. */
+  program(): Promise<GuestProgram>;
   readonly cgroups: VmCgroups;
   readonly boots: Pick<BootTurns, "take">;
   /** Nice value of the guest; by default that of this process. */
@@ -128,35 +130,35 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   async attachDisk(slot: DiskSlot, disk: DiskFile): Promise<void> {
-    this.#disks.attach(this.#init(), slot, disk);
+    this.#disks.attach(this.init(), slot, disk);
   }
 
   async detachDisk(slot: DiskSlot): Promise<void> {
-    this.#disks.detach(this.#init(), slot);
+    this.#disks.detach(this.init(), slot);
   }
 
   async addShare(share: Plan9Share): Promise<void> {
-    addShare(this.#init(), share);
+    addShare(this.init(), share);
   }
 
   async removeShare(accessName: string): Promise<void> {
-    await removeShare(this.#init(), accessName);
+    await removeShare(this.init(), accessName);
   }
 
   async assignDevice(vmBusGuid: string, device: AssignableFunction): Promise<void> {
-    this.#devices.assign(this.#init(), vmBusGuid, device);
+    this.#devices.assign(this.init(), vmBusGuid, device);
   }
 
   async unassignDevice(vmBusGuid: string): Promise<void> {
-    this.#devices.unassign(this.#init(), vmBusGuid);
+    this.#devices.unassign(this.init(), vmBusGuid);
   }
 
   async offerNetwork(id: string, path: string): Promise<void> {
-    offerNamespace(this.#init(), id, path);
+    offerNamespace(this.init(), id, path);
   }
 
   addNic(nic: GuestNic): Promise<void> {
-    return this.#nics.add(this.#init(), nic);
+    return this.#nics.add(this.init(), nic);
   }
 
   disconnectNic(id: string): Promise<void> {
@@ -168,27 +170,27 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   async resizeMemory(memoryMb: number): Promise<void> {
-    this.#init();
+    this.init();
     this.#parts.cgroups.limitMemory(memoryMb);
   }
 
   async limitProcessors(share: ProcessorShare): Promise<void> {
-    this.#init();
+    this.init();
     this.#parts.cgroups.limitProcessors(this.#specification.processors, share);
   }
 
   async useProcessors(cpus: string | undefined): Promise<void> {
-    this.#init();
+    this.init();
     this.#parts.cgroups.useProcessors(cpus);
   }
 
   usage(): MachineUsage {
-    this.#init();
+    this.init();
     return this.#parts.cgroups.usage();
   }
 
   async freeze(isFrozen: boolean): Promise<void> {
-    this.#init();
+    this.init();
     await this.#parts.cgroups.freeze(isFrozen, freezeTimeoutMs);
   }
 
@@ -211,24 +213,11 @@ export class ProcessGuestMachine implements GuestMachine {
   }
 
   async #powerOn(): Promise<ChildProcess> {
-    const { directory, boot, name, memoryMb, processors, limits, cpus } = this.#specification;
-    const agent = boot.InitRdPath;
-    if (agent === undefined) {
-      throw new HcsFailure(
-        "E_INVALIDARG",
-        "VirtualMachine.Chipset.LinuxKernelDirect.InitRdPath: expected the path of the guest agent",
-      );
-    }
+    const { directory, name, memoryMb, processors, limits, cpus } = this.#specification;
     const unshare = utility("unshare");
     const setpriv = utility("setpriv");
-    const parameters = {
-      vsockDirectory: directory,
-      image: await this.#parts.image.directory(),
-      hostname: `uvm-${name}`,
-      kernelCommandLine: boot.KernelCmdLine ?? "",
-      memoryMb,
-      processors,
-    };
+    const { agent, ...program } = await this.#parts.program();
+    const parameters = { vsockDirectory: directory, hostname: `uvm-${name}`, memoryMb, processors, ...program };
     if (this.#power.kind === "killed") throw endedBeforeBoot();
     this.#parts.cgroups.create({ memoryMb, processors, share: limits, cpus });
     const { unguarded } = this.#parts.cgroups;
@@ -317,10 +306,11 @@ export class ProcessGuestMachine implements GuestMachine {
   #lowerPriority(launcher: number): void {
     const { priority } = this.#parts;
     if (priority === undefined) return;
-    for (const pid of [launcher, this.#init()]) setPriority(pid, priority);
+    for (const pid of [launcher, this.init()]) setPriority(pid, priority);
   }
 
-  #init(): number {
+  /** Pid of the guest's init. Throws HCS_E_INVALID_STATE. */
+  protected init(): number {
     const init = this.#power.kind === "on" ? initOf(this.#power.child) : undefined;
     if (init === undefined) throw new HcsFailure("HCS_E_INVALID_STATE", "the guest has ended");
     return init;

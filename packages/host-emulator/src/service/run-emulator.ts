@@ -20,6 +20,8 @@ export interface EmulatorSettings {
   /** Milliseconds without systems and clients until the program ends. */
   readonly idleMs: number;
   readonly cpuGroups: CpuGroups;
+  /** Root folder of a Linux with Wine, for Windows guests. */
+  readonly wine?: string;
   /** Instead of serving: asks the running host to freeze or thaw the guest of a system. */
   readonly fault?: { readonly system: string; readonly isFrozen: boolean };
 }
@@ -51,10 +53,12 @@ export function readSettings(
   const socketPath = values[hostSocketOption] ?? defaultHostSocket;
   const stateDirectory = values.state ?? dirname(socketPath);
   const devicesFile = values.devices ?? (env[hostVariables.devices] || undefined);
+  const wine = env[hostVariables.wine] || undefined;
   for (const [name, path] of [
     [`--${hostSocketOption}`, socketPath],
     ["--state", stateDirectory],
     [values.devices === undefined ? hostVariables.devices : "--devices", devicesFile],
+    [hostVariables.wine, wine],
   ] as const) {
     if (path !== undefined && !isAbsolute(path))
       throw new UsageError(`${name}: expected an absolute path, got ${JSON.stringify(path)}`);
@@ -69,6 +73,7 @@ export function readSettings(
     idleMs: idle === "" ? defaultIdleMs : Number(idle),
     cpuGroups: cpuGroupsOf(env[hostVariables.cpuGroups] ?? ""),
     ...(devicesFile === undefined ? {} : { devicesFile }),
+    ...(wine === undefined ? {} : { wine }),
     ...faultOf(values),
   };
 }
@@ -142,7 +147,7 @@ function goFirst(report: (message: string) => void): number {
 }
 
 async function serve(settings: EmulatorSettings, report: (message: string) => void): Promise<number> {
-  const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups } = settings;
+  const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups, wine } = settings;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const lock = lockFile(join(stateDirectory, "lock"));
   if (lock === undefined) return 0;
@@ -150,7 +155,15 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
     stateDirectory,
     ...(devicesFile === undefined ? {} : { devicesFile }),
     cpuGroups,
-    kinds: [new ProcessGuestKind({ stateDirectory, bootTimeoutMs, guestPriority: goFirst(report), report })],
+    kinds: [
+      new ProcessGuestKind({
+        stateDirectory,
+        bootTimeoutMs,
+        guestPriority: goFirst(report),
+        report,
+        ...(wine === undefined ? {} : { wine }),
+      }),
+    ],
     report,
   });
   const server = new HostServer({ host, socketPath, idleMs });

@@ -29,6 +29,8 @@ export class Session {
   readonly #handles = new Map<number, OpenHandle>();
   /** Systems for which this client has joined networks. They may not exist yet. */
   readonly #networksFor = new Set<string>();
+  /** Ends of the redirections of hvsockets that this client has made, by handle. */
+  readonly #redirections = new Map<number, () => void>();
   #nextHandle = 1;
 
   constructor(host: EmulatedHost, socket: Socket) {
@@ -39,6 +41,7 @@ export class Session {
     socket.on("close", () => {
       this.#closeHandles();
       for (const system of this.#networksFor) this.#host.abandonNetworks(system);
+      for (const end of this.#redirections.values()) end();
     });
   }
 
@@ -142,6 +145,33 @@ export class Session {
         if (this.#socket.destroyed) this.#host.abandonNetworks(system);
         return { namespace };
       }
+      case "addCredentialGuard": {
+        const { container, specification } = request.arguments;
+        return this.#host.guestServices.addCredentialGuard(container, specification);
+      }
+      case "credentialGuards":
+        return { instances: this.#host.guestServices.credentialGuards };
+      case "removeCredentialGuard":
+        this.#host.guestServices.removeCredentialGuard(request.arguments.container);
+        return {};
+      case "redirectHvsockets":
+        return { handle: this.#redirect(request.arguments.system, request.arguments.vm) };
+      case "closeRedirection":
+        this.#endRedirection(request.arguments.handle);
+        return {};
+      case "layerId":
+        return { id: this.#host.guestServices.layerId(request.arguments.name) };
+      case "createScratchLayer":
+        this.#host.guestServices.createScratchLayer(request.arguments.path, request.arguments.parents);
+        return {};
+      case "setDiskIdentifier":
+        this.#host.guestServices.setDiskIdentifier(request.arguments.path, request.arguments.identifier);
+        return {};
+      case "grantVmGroupAccess":
+        this.#host.guestServices.grantVmGroupAccess(request.arguments.path);
+        return {};
+      case "timeZone":
+        return this.#host.guestServices.timeZone;
       case "close": {
         const { system, owner } = this.#handle(request.arguments.handle);
         this.#handles.delete(request.arguments.handle);
@@ -167,6 +197,20 @@ export class Session {
     const open = this.#handles.get(handle);
     if (open === undefined) throw new HcsFailure("E_INVALIDARG", `handle ${handle} is not open`);
     return open;
+  }
+
+  #redirect(system: string, vm: string): number {
+    const end = this.#host.guestServices.redirectHvsockets(system, vm);
+    const handle = this.#nextHandle++;
+    this.#redirections.set(handle, end);
+    return handle;
+  }
+
+  #endRedirection(handle: number): void {
+    const end = this.#redirections.get(handle);
+    if (end === undefined) throw new HcsFailure("E_INVALIDARG", `handle ${handle} is no open redirection`);
+    this.#redirections.delete(handle);
+    end();
   }
 
   #closeHandles(): void {

@@ -18,6 +18,7 @@ import type { AssignableDevices } from "./assignable-devices.ts";
 import { AssignedDevices } from "./assigned-devices.ts";
 import { type DiskClaims, type DiskFile, openDiskFile } from "./disk-file.ts";
 import { checkShare, type SystemPlan } from "./document.ts";
+import { SystemHvsockets } from "./hvsockets.ts";
 import type { SystemNics } from "./nics.ts";
 import { readResourcePath } from "./resource-path.ts";
 import { type CpuGroups, isTopology, memoryInformationOf, statisticsOf, updateTopology } from "./topology.ts";
@@ -70,6 +71,7 @@ export class ComputeSystem {
   readonly #shares = new Set<string>();
   readonly #devices: AssignedDevices;
   readonly #vsmb: SystemVsmb;
+  readonly #hvsockets: SystemHvsockets;
   readonly #exit = Promise.withResolvers<SystemExitStatus>();
   #state: SystemState = { kind: "Created" };
   #modifications: Promise<void> = Promise.resolve();
@@ -79,6 +81,7 @@ export class ComputeSystem {
     this.#plan = options.plan;
     this.#devices = new AssignedDevices(options.assignable, options.id);
     this.#vsmb = new SystemVsmb(options.plan.vsmb);
+    this.#hvsockets = new SystemHvsockets(options.plan.hvsockets);
     this.id = options.id;
     this.runtimeId = options.runtimeId;
     this.vsockBase = options.vsockBase;
@@ -111,7 +114,7 @@ export class ComputeSystem {
       SystemType: "VirtualMachine",
       Owner: this.owner,
       RuntimeId: this.runtimeId,
-      RuntimeOsType: "Linux",
+      RuntimeOsType: this.#plan.boot.kind,
       State: shownStates[this.#state.kind],
     };
   }
@@ -225,6 +228,7 @@ export class ComputeSystem {
     const { machine } = this.#running("modify");
     if (isTopology(resource)) return updateTopology(machine, resource, request, this.#options.cpuGroups);
     if (isVsmb(resource)) return this.#vsmb.modify(machine, resource, request);
+    if (resource.kind === "hvsocket service") return this.#hvsockets.modify(resource, request);
     switch (request.RequestType) {
       case "Update":
         throw new HcsFailure("E_INVALIDARG", `RequestType: expected "Add" or "Remove" for ${request.ResourcePath}`);

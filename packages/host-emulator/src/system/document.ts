@@ -3,16 +3,18 @@ import {
   checkComputeSystemDocument,
   checkMemorySize,
   checkProcessorLimits,
-  type LinuxKernelDirect,
+  type HvSocketDevice,
   type Plan9Share,
   plan9ShareFlags,
   scsiControllerGuids,
   type VirtualPciDevice,
   type VirtualSmbDevice,
 } from "@uvm-shim/hcs-schema";
-import type { DiskSlot, ProcessorShare } from "../guest-machine.ts";
+import type { DiskSlot, GuestBoot, ProcessorShare } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
+import { bootOf } from "./boot.ts";
 import { type DiskFile, openDiskFile, realPath } from "./disk-file.ts";
+import { checkRegistryChanges } from "./registry-changes.ts";
 import { checkNuma, refuseUnemulated } from "./virtual-hardware.ts";
 import { checkVsmbDevice } from "./vsmb.ts";
 
@@ -20,7 +22,7 @@ import { checkVsmbDevice } from "./vsmb.ts";
 export interface SystemPlan {
   readonly owner: string;
   readonly endsWithLastHandle: boolean;
-  readonly boot: LinuxKernelDirect;
+  readonly boot: GuestBoot;
   readonly memoryMb: number;
   readonly processors: number;
   readonly limits: ProcessorShare;
@@ -33,6 +35,7 @@ export interface SystemPlan {
   readonly disks: readonly { readonly slot: DiskSlot; readonly disk: DiskFile }[];
   readonly shares: readonly Plan9Share[];
   readonly vsmb: VirtualSmbDevice | undefined;
+  readonly hvsockets: HvSocketDevice | undefined;
   /** Devices by VMBus GUID. */
   readonly devices: ReadonlyMap<string, VirtualPciDevice>;
 }
@@ -47,19 +50,9 @@ export function readDocument(document: unknown): SystemPlan {
       `SchemaVersion: expected version 2, got ${major}.${minor}`,
     );
   }
-  const { Chipset: chipset, ComputeTopology: topology, Devices: devices } = checked.VirtualMachine;
+  const { ComputeTopology: topology, Devices: devices } = checked.VirtualMachine;
   refuseUnemulated(checked.VirtualMachine);
   checkNuma(topology);
-  const boot = chipset.LinuxKernelDirect;
-  if (boot === undefined) {
-    throw new HcsFailure(
-      "ERROR_NOT_SUPPORTED",
-      "VirtualMachine.Chipset.LinuxKernelDirect: expected, as the emulated host supports no other boot",
-    );
-  }
-  const at = "VirtualMachine.Chipset.LinuxKernelDirect";
-  realPath(boot.KernelFilePath, `${at}.KernelFilePath`);
-  if (boot.InitRdPath !== undefined) realPath(boot.InitRdPath, `${at}.InitRdPath`);
   const { Memory: memory, Processor: processor } = topology;
   const { Limit: limit, Weight: weight } = processor;
   const processorAt = "VirtualMachine.ComputeTopology.Processor";
@@ -77,10 +70,11 @@ export function readDocument(document: unknown): SystemPlan {
     names.add(share.AccessName);
   }
   checkVsmbDevice(devices?.VirtualSmb);
+  checkRegistryChanges(checked.VirtualMachine.RegistryChanges);
   return {
     owner: checked.Owner,
     endsWithLastHandle: checked.ShouldTerminateOnLastHandleClosed ?? false,
-    boot,
+    boot: bootOf(checked.VirtualMachine),
     memoryMb: checkMemorySize(memory.SizeInMB, "VirtualMachine.ComputeTopology.Memory.SizeInMB"),
     processors: processor.Count,
     limits: { ...(limit && { limit }), ...(weight && { weight }) },
@@ -90,6 +84,7 @@ export function readDocument(document: unknown): SystemPlan {
     hasPlan9: devices?.Plan9 !== undefined,
     shares,
     vsmb: devices?.VirtualSmb,
+    hvsockets: devices?.HvSocket,
     devices: new Map(Object.entries(devices?.VirtualPci ?? {})),
   };
 }

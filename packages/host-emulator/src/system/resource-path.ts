@@ -2,12 +2,14 @@ import { checkGuid, lunsPerScsiController, resourcePaths } from "@uvm-shim/hcs-s
 import type { DiskSlot } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { controllerNumber } from "./document.ts";
+import { type HvsocketResource, hvsocketServiceOf } from "./hvsockets.ts";
 import type { VsmbResource } from "./vsmb.ts";
 
 export type Resource =
   | { readonly kind: "scsi"; readonly slot: DiskSlot }
   | { readonly kind: "plan9" }
   | VsmbResource
+  | HvsocketResource
   | { readonly kind: "vpci"; readonly vmBusGuid: string }
   | { readonly kind: "nic"; readonly id: string }
   | { readonly kind: "memorySize" }
@@ -24,6 +26,8 @@ export function readResourcePath(path: string): Resource {
   if (path === resourcePaths.virtualSmbShares) return { kind: "vsmb" };
   const pipe = pipePath.exec(path)?.[1];
   if (pipe !== undefined) return { kind: "pipe", path: pipe };
+  const hvsocketService = resourcePaths.hvSocketService("");
+  if (path.startsWith(hvsocketService)) return hvsocketServiceOf(path.slice(hvsocketService.length));
   const vpci = resourcePaths.virtualPci("");
   if (path.startsWith(vpci)) return { kind: "vpci", vmBusGuid: vmBusGuidOf(path.slice(vpci.length)) };
   const nic = nicPath.exec(path)?.[1];
@@ -35,7 +39,7 @@ export function readResourcePath(path: string): Resource {
   if (name === undefined || number === undefined) {
     throw new HcsFailure(
       "E_INVALIDARG",
-      `ResourcePath: unknown path ${JSON.stringify(path)}: expected ${resourcePaths.plan9Shares}, ${resourcePaths.virtualSmbShares}, ${resourcePaths.mappedPipe("\\\\.\\pipe\\<name>")}, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
+      `ResourcePath: unknown path ${JSON.stringify(path)}: expected ${resourcePaths.plan9Shares}, ${resourcePaths.virtualSmbShares}, ${resourcePaths.mappedPipe("\\\\.\\pipe\\<name>")}, ${hvsocketService}<GUID>, ${vpci}<VMBus GUID>, ${resourcePaths.networkAdapter("<GUID>")} or VirtualMachine/Devices/Scsi/<controller>/Attachments/<lun>`,
     );
   }
   const controller = controllerNumber(name);

@@ -2,7 +2,10 @@
 import type { ComputeTopology, VirtualMachine } from "@uvm-shim/hcs-schema";
 import { HcsFailure } from "../hcs-failure.ts";
 
-/** Rejects firmware and isolation, which cannot be emulated. Throws HcsFailure. */
+/** The highest version of a virtual machine that Windows Server 2025 makes. */
+const newestVersion = 12;
+
+/** Rejects isolation, which needs hardware or measured firmware, and what this machine lacks. Throws HcsFailure. */
 export function refuseUnemulated(machine: VirtualMachine): void {
   for (const field of ["GuestState", "SecuritySettings"] as const) {
     if (machine[field] === undefined) continue;
@@ -11,10 +14,11 @@ export function refuseUnemulated(machine: VirtualMachine): void {
       `VirtualMachine.${field}: isolation is not supported by the emulated host`,
     );
   }
-  if (machine.Chipset.Uefi !== undefined) {
+  const { Major: version = newestVersion } = machine.Version ?? {};
+  if (version > newestVersion) {
     throw new HcsFailure(
       "ERROR_NOT_SUPPORTED",
-      "VirtualMachine.Chipset.Uefi: firmware is not supported by the emulated host",
+      `VirtualMachine.Version: expected at most ${newestVersion}.0, got ${version}.${machine.Version?.Minor ?? 0}`,
     );
   }
   if (machine.ResourcePartitionId !== undefined) {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import type {
+  GuestBoot,
   GuestEnd,
   GuestKind,
   GuestMachine,
@@ -88,8 +89,8 @@ export class FakeKind implements GuestKind {
   readonly leftovers: string[] = [];
   prepare: (machine: FakeMachine) => void = () => {};
 
-  recognises(boot: { readonly KernelFilePath: string }): boolean {
-    return !boot.KernelFilePath.endsWith("foreign");
+  recognises(boot: GuestBoot): boolean {
+    return !(boot.kind === "Linux" ? boot.kernel.KernelFilePath : boot.manager).endsWith("foreign");
   }
 
   create(specification: GuestMachineSpecification): GuestMachine {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { acceptancePattern, connectLine, hostPortPath, longestHvsocketLine } from "../hvsockets.ts";
+import { acceptancePattern, connectLine, hostPortPath, hostServicePath, longestHvsocketLine } from "../hvsockets.ts";
 import { acceptanceLine, longestHvsocketName, portOfConnectLine } from "./hvsockets.ts";
 
 const ports = [0, 1, 564, 0x40000000, 0xffffffff];
@@ -8,6 +8,12 @@ it("has a socket for each port of the host", () => {
   expect(hostPortPath("/vm/a/hv.vsock", 564)).toBe("/vm/a/hv.vsock_564");
   for (const port of ports)
     expect(hostPortPath("hv.vsock", port).length).toBeLessThanOrEqual(longestHvsocketName.length);
+});
+
+it("has a socket for each service of the host, by the first 32 bits of its GUID", () => {
+  expect(hostServicePath("/vm/a/hv.vsock", "00000234-FACB-11E6-BD58-64006A7986D3")).toBe("/vm/a/hv.vsock_564");
+  const guestService = "ACEF5661-84A1-4E44-856B-6245E69F4620";
+  expect(hostServicePath("hv.vsock", guestService)).toBe(hostPortPath("hv.vsock", 0xacef5661));
 });
 
 it.each(ports)("carries port %d in its lines", (port) => {

@@ -54,12 +54,17 @@ export function checkHostHas(document: ComputeSystemDocument, { build }: HostFac
 
 /** The bytes of a security policy. The policy may be long and secret, so no error repeats it. */
 export function decodePolicy(key: string, policy: string): Uint8Array {
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(policy)) {
-    throw new SandboxError("InvalidArgument", key, `got ${policy.length} characters, expected base64`);
-  }
-  return Uint8Array.from(atob(policy), (character) => character.charCodeAt(0));
+  const bytes = decodeBase64(policy);
+  if (bytes !== undefined) return bytes;
+  throw new SandboxError("InvalidArgument", key, `got ${policy.length} characters, expected base64`);
+}
+
+/** Undefined for other texts. */
+export function decodeBase64(text: string): Uint8Array | undefined {
+  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) return undefined;
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
 export function encodeBase64(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }

@@ -1,9 +1,10 @@
 /** Every annotation of sandboxes: its default, typical values, limits, and what it refuses. */
+import { Refused, refused } from "@uvm-shim/sandbox-common/testing";
 import { describe, expect, it } from "vitest";
 import { guestRows } from "../testing/guest-rows.ts";
 import { machineRows } from "../testing/machine-rows.ts";
 import { build, vm } from "../testing/sandbox.ts";
-import { Refused, refused, type SettingRows, unsupported, withoutEffect } from "../testing/setting-rows.ts";
+import { kinds, type SettingRows } from "../testing/setting-rows.ts";
 import { type AnnotationName, keyOf, sandboxAnnotationKeys } from "./annotations.ts";
 
 const byName: { readonly [Name in AnnotationName]: SettingRows } = { ...guestRows, ...machineRows };
@@ -15,12 +16,15 @@ const rows = new Map<string, SettingRows>([
   ...[
     ...["io.microsoft.cri.tenant-sandbox-id", "io.microsoft.cri.virtual-pod-id", "io.microsoft.network.ncproxy"],
     ...[`${vm}lcow.vpmem.nomultimapping`, `${vm}kerneldrivers`],
-  ].map((key): [string, SettingRows] => [key, unsupported()]),
+  ].map((key): [string, SettingRows] => [key, kinds.unsupported(build().document)]),
   ...[
     ...[`${vm}lcow.amd-certificate`, `${vm}dump-directory-path`],
     ...[`${vm}devices.virtualpmem.maximumsizebytes`, `${vm}disablecompartmentnamespace`],
     ...["defaultsources.enable", "enable", "sources"].map((name) => `${vm}forwardlogs.${name}`),
-  ].map((key): [string, SettingRows] => [key, withoutEffect(`annotation ${key} has no effect on Linux sandboxes`)]),
+  ].map((key): [string, SettingRows] => [
+    key,
+    kinds.withoutEffect(`annotation ${key} has no effect on Linux sandboxes`),
+  ]),
   [
     service,
     {

@@ -1,7 +1,10 @@
 /** Annotations about the guest's boot and configuration. */
+import { onOff, refused } from "@uvm-shim/sandbox-common/testing";
 import type { AnnotationName } from "../annotations/annotations.ts";
 import { bootFolder, host, vm } from "./sandbox.ts";
-import { type Built, fileName, flag, kernelLineOf, onOff, refused, type SettingRows, text } from "./setting-rows.ts";
+import { type Built, kernelLineOf, kinds, type SettingRows } from "./setting-rows.ts";
+
+const { fileName, flag, text } = kinds;
 
 const rootFs = ["rootfs.vhd", "initrd.img", "kernel"];
 const onDisk = { host: host({}, rootFs) };

@@ -57,6 +57,11 @@ export function sandboxIdOf(annotations: { readonly [key: string]: string }): st
   return undefined;
 }
 
+/** Whether CRI creates a sandbox by this container, and not one that joins a sandbox. */
+export function isSandbox(annotations: { readonly [key: string]: string }): boolean {
+  return annotations["io.kubernetes.cri.container-type"] === "sandbox";
+}
+
 function checkAnnotations(file: string, value: unknown): { readonly [key: string]: string } {
   if (value === undefined || value === null) return {};
   if (!isObject(value)) throw new ShimError("InvalidArgument", `${file}: annotations must be an object of strings`);

@@ -9,6 +9,14 @@ export function timestampOf(date: Date): Timestamp {
   return { seconds, nanos: (date.getTime() - seconds * 1000) * 1_000_000 };
 }
 
+/** A time as Windows writes it, with up to seven digits of a second's fraction; undefined for any other text. */
+export function timestampOfText(text: string | undefined): Timestamp | undefined {
+  const [, second, fraction = ""] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$/.exec(text ?? "") ?? [];
+  const milliseconds = second === undefined ? Number.NaN : Date.parse(`${second}Z`);
+  if (Number.isNaN(milliseconds)) return undefined;
+  return { seconds: milliseconds / 1000, nanos: Number(fraction.padEnd(9, "0")) };
+}
+
 export function exitFields(exit: Exit | undefined): { exitStatus?: number; exitedAt?: Timestamp } {
   return exit === undefined ? {} : { exitStatus: exit.status, exitedAt: timestampOf(exit.exitedAt) };
 }

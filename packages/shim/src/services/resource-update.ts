@@ -1,6 +1,6 @@
 import { ShimError } from "../errors.ts";
 import type { google } from "../generated/messages.js";
-import type { ResourceUpdate } from "../platform.ts";
+import type { AddedMount, Platform, ResourceUpdate } from "../platform.ts";
 import { jsonErrorPosition } from "../redaction.ts";
 
 /** OCI resources as JSON: `types.containerd.io/opencontainers/runtime-spec/1/…`. */
@@ -8,20 +8,39 @@ const ociResources = /(^|\/)opencontainers\/runtime-spec\/1\/(Linux|Windows)Reso
 /** Additions to a guest's security policy, with the type URL that hcsshim's clients use. */
 const policyFragment = /(^|\/)ctrdtaskapi\/PolicyFragment$/;
 
-const expected = "LinuxResources or WindowsResources of the OCI runtime specification, or PolicyFragment";
+/** A folder of the host for a running container, likewise. */
+const containerMount = /(^|\/)ctrdtaskapi\/ContainerMount$/;
 
-/** Decodes the resources of an Update request. Throws InvalidArgument for unknown types; the values are not checked. */
+const expected =
+  "LinuxResources or WindowsResources of the OCI runtime specification, PolicyFragment or ContainerMount";
+
+/** A change of resources or policy, or a mount to be added. */
+export interface TaskUpdate extends ResourceUpdate {
+  readonly mount?: AddedMount;
+}
+
+/**
+ * Decodes the resources of an Update request. Throws InvalidArgument for types that the system of the containers does not
+ * have; the values of resources are not checked.
+ */
 export function readResourceUpdate(
   id: string,
   resources: google.protobuf.Any | null,
   annotations: { readonly [key: string]: string },
-): ResourceUpdate {
+  os: Platform["os"] = "linux",
+): TaskUpdate {
   if (resources === null) {
     throw new ShimError("InvalidArgument", `update task ${id}: resources are missing, expected ${expected}`);
   }
   const { type_url: type, value } = resources;
-  if (ociResources.test(type)) return { resources: parsed(id, value), annotations };
+  const system = ociResources.exec(type)?.[2];
+  if (system === "Linux" && os === "windows") {
+    const message = `update task ${id}: resources are LinuxResources, expected WindowsResources for Windows containers`;
+    throw new ShimError("InvalidArgument", message);
+  }
+  if (system !== undefined) return { resources: parsed(id, value), annotations };
   if (policyFragment.test(type)) return { policyFragment: fragmentOf(id, parsed(id, value)), annotations };
+  if (containerMount.test(type)) return { mount: mountOf(id, parsed(id, value)), annotations };
   throw new ShimError(
     "InvalidArgument",
     `update task ${id}: unknown resources type ${JSON.stringify(type)}, expected ${expected}`,
@@ -48,4 +67,18 @@ function fragmentOf(id: string, value: unknown): { readonly fragment: string; re
     throw new ShimError("InvalidArgument", `update task ${id}: mediaType must be a string`);
   }
   return { fragment, ...(mediaType !== undefined && { mediaType }) };
+}
+
+function mountOf(id: string, value: unknown): AddedMount {
+  const { HostPath: hostPath, ContainerPath: containerPath, ...rest } = (value ?? {}) as { [field: string]: unknown };
+  const { ReadOnly: readOnly = false, Type: type = "" } = rest;
+  const refuse = (field: string, problem: string): ShimError =>
+    new ShimError("InvalidArgument", `update task ${id}: ${field} ${problem}`);
+  if (typeof hostPath !== "string" || hostPath === "") throw refuse("HostPath", "must be a path of the host");
+  if (typeof containerPath !== "string" || containerPath === "") {
+    throw refuse("ContainerPath", "must be a path in the container");
+  }
+  if (typeof readOnly !== "boolean") throw refuse("ReadOnly", "must be true or false");
+  if (type !== "") throw refuse("Type", `is ${JSON.stringify(type)}, expected none: only folders can be added`);
+  return { hostPath, containerPath, readOnly };
 }

@@ -3,7 +3,8 @@
  * and only the statistics of the runhcs shim for Windows sandboxes.
  */
 import { containerd, io } from "../generated/messages.js";
-import type { ContainerStatistics, Platform, VmStatistics } from "../platform.ts";
+import type { ContainerStatistics, Platform, VmStatistics, WindowsMetrics } from "../platform.ts";
+import { type Timestamp, timestampOfText } from "./messages.ts";
 
 export interface EncodedStatistics {
   readonly type_url: string;
@@ -12,9 +13,12 @@ export interface EncodedStatistics {
 
 const pageBytes = 4096;
 /** 2^64 - 1, which a JavaScript number cannot represent. */
-const maxUint64 = { low: 0xffffffff, high: 0xffffffff, unsigned: true };
+const maxUint64 = { low: 0xffffffff, high: 0xffffffff, unsigned: true } as unknown as number;
 
-export function encodeContainerStatistics({ version, metrics }: ContainerStatistics): EncodedStatistics {
+/** `vm` are the measurements of a VM that the container has to itself; cgroup metrics have no place for them. */
+export function encodeContainerStatistics(statistics: ContainerStatistics, vm?: VmStatistics): EncodedStatistics {
+  const { version, metrics } = statistics;
+  if (version === "windows") return encodeRunhcs({ windows: windowsFields(metrics), ...(vm && { vm }) });
   const { Metrics } = version === 1 ? io.containerd.cgroups.v1 : io.containerd.cgroups.v2;
   return {
     type_url: `io.containerd.cgroups.v${version}.Metrics`,
@@ -31,11 +35,58 @@ export function encodeVmStatistics(os: Platform["os"], statistics: VmStatistics)
       return encodeContainerStatistics({ version: 1, metrics });
     }
     case "windows":
-      return {
-        type_url: "containerd.runhcs.stats.v1.Statistics",
-        value: containerd.runhcs.stats.v1.Statistics.encode({ vm: statistics }).finish(),
-      };
+      return encodeRunhcs({ vm: statistics });
   }
+}
+
+function encodeRunhcs(
+  statistics: Parameters<typeof containerd.runhcs.stats.v1.Statistics.encode>[0],
+): EncodedStatistics {
+  return {
+    type_url: "containerd.runhcs.stats.v1.Statistics",
+    value: containerd.runhcs.stats.v1.Statistics.encode(statistics).finish(),
+  };
+}
+
+/** Named one by one, so that nothing else of the guest's answer gets into the message. */
+function windowsFields({ Timestamp, ContainerStartTime, Uptime100ns, Processor, Memory, Storage }: WindowsMetrics) {
+  return {
+    ...timeField("timestamp", Timestamp),
+    ...timeField("containerStartTime", ContainerStartTime),
+    uptimeNs: nanoseconds(Uptime100ns),
+    processor: {
+      totalRuntimeNs: nanoseconds(Processor?.TotalRuntime100ns),
+      runtimeUserNs: nanoseconds(Processor?.RuntimeUser100ns),
+      runtimeKernelNs: nanoseconds(Processor?.RuntimeKernel100ns),
+    },
+    memory: {
+      memoryUsageCommitBytes: counter(Memory?.MemoryUsageCommitBytes),
+      memoryUsageCommitPeakBytes: counter(Memory?.MemoryUsageCommitPeakBytes),
+      memoryUsagePrivateWorkingSetBytes: counter(Memory?.MemoryUsagePrivateWorkingSetBytes),
+    },
+    storage: {
+      readCountNormalized: counter(Storage?.ReadCountNormalized),
+      readSizeBytes: counter(Storage?.ReadSizeBytes),
+      writeCountNormalized: counter(Storage?.WriteCountNormalized),
+      writeSizeBytes: counter(Storage?.WriteSizeBytes),
+    },
+  };
+}
+
+function timeField<Name extends string>(name: Name, text: string | undefined): { readonly [key in Name]?: Timestamp } {
+  const timestamp = timestampOfText(text);
+  return timestamp === undefined ? {} : ({ [name]: timestamp } as { readonly [key in Name]: Timestamp });
+}
+
+const nanosecondsPerTick = 100;
+
+function nanoseconds(ticks: number | undefined): number {
+  return counter((ticks ?? 0) * nanosecondsPerTick);
+}
+
+/** A number above the greatest of the field would become a small one. */
+export function counter(value: number | undefined): number {
+  return value === undefined ? 0 : value < 2 ** 64 ? value : maxUint64;
 }
 
 /** Field names of containerd's messages. Others, such as `$unknowns`, would make generated code write raw bytes. */
@@ -48,7 +99,7 @@ function messageFields(metrics: object): { readonly [field: string]: object | nu
 }
 
 function fieldOf(value: unknown): object | number {
-  if (typeof value === "number") return value < 2 ** 64 ? value : maxUint64;
+  if (typeof value === "number") return counter(value);
   if (Array.isArray(value)) return value.map(fieldOf);
   return typeof value === "object" && value !== null ? messageFields(value) : 0;
 }

@@ -1,4 +1,5 @@
 import { hresults } from "@uvm-shim/hcs-schema";
+import { messageOf } from "@uvm-shim/lifecycle";
 import type { ComputeSystem } from "../../types.ts";
 import { hostEventTypes } from "../../windows/native/callbacks.ts";
 import { hostStructures } from "../../windows/native/host-structures.ts";
@@ -21,6 +22,15 @@ interface ProcessHandle {
   readonly processId: number;
   exitCode?: number;
   listener?: Listener;
+}
+
+interface GuardRequest {
+  readonly Operation: string;
+  readonly OperationDetails: {
+    readonly Id: string;
+    readonly CredentialSpec?: string;
+    readonly Transport?: "HvSocket" | "LRPC";
+  };
 }
 
 type Output = Buffer;
@@ -222,10 +232,17 @@ export class FakeComputeCore {
           return { document: [...systems, { Id: "container", SystemType: "Container" }] };
         }),
       HcsGetServiceProperties: (query: string, output: Output) => {
+        if (JSON.parse(query).PropertyTypes?.[0] === "ContainerCredentialGuard") {
+          const Properties = [{ Instances: [...this.#service().guestServices.guards.values()] }];
+          output.writeBigUInt64LE(this.#machine.giveText("computecore", JSON.stringify({ Properties })));
+          return 0;
+        }
         output.writeBigUInt64LE(this.#machine.giveText("computecore", `{"Properties":[${query}]}`));
         return 0;
       },
-      HcsModifyServiceSettings: (_settings: string, output: Output) => {
+      HcsModifyServiceSettings: (settings: string, output: Output) => {
+        const { PropertyType, Settings } = JSON.parse(settings);
+        if (PropertyType === "ContainerCredentialGuard") return this.#modifyGuards(Settings, output);
         output.writeBigUInt64LE(this.#machine.giveText("computecore", '{"ErrorMessage":"no such group"}'));
         return hresults.ERROR_NOT_FOUND | 0;
       },
@@ -236,6 +253,21 @@ export class FakeComputeCore {
       HcsCreateEmptyGuestStateFile: () => 0,
       HcsCreateEmptyRuntimeStateFile: () => 0,
     };
+  }
+
+  #modifyGuards({ Operation, OperationDetails: details }: GuardRequest, output: Output): number {
+    const { guestServices } = this.#service();
+    try {
+      if (Operation === "AddInstance")
+        guestServices.addGuard(details.Id, details.CredentialSpec ?? "", details.Transport);
+      else guestServices.removeGuard(details.Id);
+      return 0;
+    } catch (error) {
+      // The service may repeat what it was given.
+      const ErrorMessage = `${messageOf(error)}: ${details.CredentialSpec}`;
+      output.writeBigUInt64LE(this.#machine.giveText("computecore", JSON.stringify({ ErrorMessage })));
+      return this.operations.hresultOf(error);
+    }
   }
 
   #newHandle(system: SystemHandle): bigint {

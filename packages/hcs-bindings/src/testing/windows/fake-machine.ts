@@ -21,6 +21,13 @@ export interface FakeDll {
 /** Functions that never fail, since a caller could not handle it. */
 const releases = /^(HcsClose|HcnClose|HcnUnregister|HcsCancel|CloseHandle|LocalFree|CoTaskMemFree|DetachVirtualDisk)/;
 
+/** Failures of functions that return neither an HRESULT nor a Windows error. */
+const otherFailures: { readonly [name: string]: unknown } = {
+  CreateFileW: 0xffff_ffff_ffff_ffffn,
+  DeviceIoControl: 0,
+  GetTimeZoneInformation: 0xffff_ffff,
+};
+
 /** E_FAIL, and ERROR_ACCESS_DENIED for functions that return Windows errors. */
 export const failures = { hresult: 0x80004005 | 0, error: 5 } as const;
 
@@ -227,6 +234,7 @@ class FakeLibrary<Table extends FunctionTable> implements NativeLibrary<Table> {
     if (described === undefined || does === undefined) throw new Error(`fake ${this.path} does not export ${name}`);
     if (parameters.length !== described.parameters.length) throw new Error(`${name}: wrong number of parameters`);
     if (!this.#machine.strikesCall(name)) return does(...(parameters as never[]));
+    if (name in otherFailures) return otherFailures[name];
     if (described.result === "pointer") return 0n;
     return described.result === "uint32" ? failures.error : failures.hresult;
   }

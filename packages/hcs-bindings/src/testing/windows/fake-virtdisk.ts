@@ -1,5 +1,5 @@
 import { hostStructures } from "../../windows/native/host-structures.ts";
-import { errorVhdInvalidType, infoVersions } from "../../windows/native/virtdisk-constants.ts";
+import { errorVhdInvalidType, infoVersions, setInfoVersions } from "../../windows/native/virtdisk-constants.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
 export interface FakeDisk {
@@ -10,27 +10,32 @@ export interface FakeDisk {
   readonly source?: string;
   attached?: "read-only" | "writable";
   formatted?: true;
+  identifier?: string;
 }
 
 const {
   VIRTUAL_STORAGE_TYPE: storageType,
   CREATE_VIRTUAL_DISK_PARAMETERS: createParameters,
   EXPAND_VIRTUAL_DISK_PARAMETERS: expandParameters,
+  SET_VIRTUAL_DISK_INFO: newInfo,
   GET_VIRTUAL_DISK_INFO: diskInfo,
   GET_VIRTUAL_DISK_INFO_PARENT: parentInfo,
 } = hostStructures;
 
 const errorFileNotFound = 2;
 const errorFileExists = 80;
+const errorInvalidParameter = 87;
 
 /** virtdisk.dll and computestorage.dll: disks by path. */
 export class FakeVirtualDisks {
   readonly disks = new Map<string, FakeDisk>();
   readonly open = new Map<bigint, FakeDisk>();
   readonly #machine: FakeMachine;
+  readonly #files: { hasFile(path: string): boolean };
 
-  constructor(machine: FakeMachine) {
+  constructor(machine: FakeMachine, files: { hasFile(path: string): boolean }) {
     this.#machine = machine;
+    this.#files = files;
   }
 
   leftovers(): readonly string[] {
@@ -72,7 +77,7 @@ export class FakeVirtualDisks {
         return this.#open(disk, output);
       },
       OpenVirtualDisk: (_type: Buffer, path: string, _access: number, _flags: number, _how: Buffer, output: Buffer) => {
-        const disk = this.disks.get(path);
+        const disk = this.disks.get(path) ?? this.#adopt(path);
         return disk === undefined ? errorFileNotFound : this.#open(disk, output);
       },
       ExpandVirtualDisk: (handle: bigint, _flags: number, parameters: Buffer) => {
@@ -91,6 +96,13 @@ export class FakeVirtualDisks {
         path.write("\\\\.\\PhysicalDrive7\0", "utf16le");
         return 0;
       },
+      SetVirtualDiskInformation: (handle: bigint, info: Buffer) => {
+        const disk = this.#on(handle);
+        const { Version, VirtualDiskId } = newInfo.decode(info);
+        if (Version !== (disk.device === 3 ? setInfoVersions.vhdx : setInfoVersions.vhd)) return errorInvalidParameter;
+        disk.identifier = VirtualDiskId;
+        return 0;
+      },
       GetVirtualDiskInformation: (handle: bigint, _size: Buffer, info: Buffer) => {
         const { size, parent } = this.#on(handle);
         if (info.readUInt32LE() === infoVersions.size) {
@@ -104,6 +116,14 @@ export class FakeVirtualDisks {
         return 0;
       },
     };
+  }
+
+  /** A disk that a test has made as a file. */
+  #adopt(path: string): FakeDisk | undefined {
+    if (!this.#files.hasFile(path)) return undefined;
+    const disk: FakeDisk = { size: 1 << 20, device: path.endsWith("x") ? 3 : 2, fixed: false };
+    this.disks.set(path, disk);
+    return disk;
   }
 
   #on(handle: bigint): FakeDisk {

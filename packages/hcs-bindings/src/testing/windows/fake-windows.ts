@@ -6,6 +6,7 @@ import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.
 import { FakeContractHost } from "../fake-contract-host.ts";
 import { FakeComputeCore } from "./fake-computecore.ts";
 import { FakeComputeNetwork } from "./fake-computenetwork.ts";
+import { FakeGuestDlls } from "./fake-guest-dlls.ts";
 import { FakeMachine } from "./fake-machine.ts";
 import { FakeVirtualDisks } from "./fake-virtdisk.ts";
 import { ServedComputeNetwork } from "./served-computenetwork.ts";
@@ -29,6 +30,7 @@ export class FakeWindows extends FakeContractHost {
   /** Replaces the network service with networks of the test. */
   readonly served: ServedComputeNetwork | undefined;
   readonly disks: FakeVirtualDisks;
+  readonly guests: FakeGuestDlls;
   readonly machine: FakeMachine;
 
   constructor(networks?: HostNetworks) {
@@ -38,21 +40,34 @@ export class FakeWindows extends FakeContractHost {
       networks: FakeComputeNetwork;
       served?: ServedComputeNetwork;
       disks: FakeVirtualDisks;
+      guests: FakeGuestDlls;
     };
     this.machine = new FakeMachine((machine) => {
       made.core = new FakeComputeCore(machine, () => this.service);
       made.networks = new FakeComputeNetwork(machine);
       if (networks !== undefined) made.served = new ServedComputeNetwork(machine, networks);
-      made.disks = new FakeVirtualDisks(machine);
+      made.disks = new FakeVirtualDisks(machine, this);
+      made.guests = new FakeGuestDlls(
+        machine,
+        () => this.service.guestServices,
+        () => made.core.operations,
+      );
       return {
         computecore: made.core.functions,
         computenetwork: (made.served ?? made.networks).functions,
         computestorage: made.disks.storageFunctions,
         virtdisk: made.disks.functions,
+        vmcompute: made.guests.layerFunctions,
         kernel32: {
+          ...made.guests.kernelFunctions,
           LocalFree: (address: bigint) => machine.freeText("computecore", address),
           CloseHandle: (handle: bigint) => {
-            if (!made.core.stdio.delete(handle) && !made.disks.open.delete(handle)) {
+            const owners = [
+              made.core.stdio,
+              made.disks.open,
+              { delete: (entry: bigint) => made.guests.closeHandle(entry) },
+            ];
+            if (!owners.some((owner) => owner.delete(handle))) {
               machine.wrongs.push(`handle ${handle} is not open`);
             }
             return 1;
@@ -65,6 +80,7 @@ export class FakeWindows extends FakeContractHost {
     this.networks = made.networks;
     this.served = made.served;
     this.disks = made.disks;
+    this.guests = made.guests;
   }
 
   override connect(): Promise<WindowsHost> {
@@ -82,6 +98,7 @@ export class FakeWindows extends FakeContractHost {
       ...this.networks.leftovers(),
       ...(this.served?.leftovers() ?? []),
       ...this.disks.leftovers(),
+      ...this.guests.leftovers(),
       ...this.service.leftovers(),
     ];
   }

@@ -2,9 +2,11 @@ import type { CredentialGuardInstance, TimeZoneInformation } from "@uvm-shim/hcs
 import type { HvsocketRedirection, WindowsGuestServices } from "../../types.ts";
 import { type Subject, unlessAborted } from "../compute/call-results.ts";
 import type { ComputeService } from "../compute/compute-service.ts";
+import { hostClosed } from "../native/close-reason.ts";
 import { kernelFunctions } from "../native/kernel-functions.ts";
 import type { LibraryPaths } from "../native/libraries.ts";
 import type { NativeMachine } from "../native/native-types.ts";
+import { PendingCalls } from "../native/pending-calls.ts";
 import type { VirtualDisks } from "../virtual-disks.ts";
 import { CredentialGuards } from "./credential-guards.ts";
 import { ContainerLayers } from "./layers.ts";
@@ -27,13 +29,20 @@ export interface DriverGuestServices extends WindowsGuestServices {
 export function windowsGuestServices({ machine, paths, service, disks }: GuestServiceParts): DriverGuestServices {
   const kernel = machine.library(paths.kernel32, kernelFunctions);
   const guards = new CredentialGuards(service);
+  const adding = new PendingCalls();
   const layers = new ContainerLayers(machine, paths);
   const redirections = new HvsocketRedirections(kernel);
   return {
     addCredentialGuard(containerId, specification, signal): Promise<CredentialGuardInstance> {
       const subject = { operation: "add credential guard of container", id: containerId };
-      const work = (): Promise<CredentialGuardInstance> => guards.add(subject, containerId, specification);
-      return unlessAborted(signal, subject, work, () => guards.remove(subject, containerId));
+      const work = async (): Promise<CredentialGuardInstance> => {
+        const guard = await guards.add(subject, containerId, specification);
+        // Nobody else would remove it.
+        if (signal?.aborted) await guards.remove(subject, containerId);
+        signal?.throwIfAborted();
+        return guard;
+      };
+      return unlessAborted(signal, subject, () => adding.call(subject, work));
     },
     credentialGuards(signal): Promise<readonly CredentialGuardInstance[]> {
       const subject = { operation: "list credential guards of", id: "all containers" };
@@ -64,7 +73,7 @@ export function windowsGuestServices({ machine, paths, service, disks }: GuestSe
     },
     async close(): Promise<void> {
       redirections.close();
-      await layers.close();
+      await Promise.all([adding.end(hostClosed), layers.close()]);
     },
   };
 }

@@ -54,6 +54,10 @@ export class InitKills {
     } else await answered;
   }
 
+  get #patience(): number {
+    return budgets.killed[this.#options.slot.present?.os ?? "linux"];
+  }
+
   #expectExit(taskId: string, record: ProcessRecord): Promise<void> {
     const before = this.#expected.get(record);
     if (before !== undefined) return before;
@@ -62,7 +66,7 @@ export class InitKills {
     void this.#watch(record).then(async (hasEnded) => {
       if (hasEnded) return;
       const why = "container still runs after SIGKILL, ending its VM";
-      const ending = endVm(why, { container: taskId, milliseconds: budgets.killed }, this.#options);
+      const ending = endVm(why, { container: taskId, milliseconds: this.#patience }, this.#options);
       vmEnds.resolve();
       await ending;
       // If the VM could not be ended, the next SIGKILL tries again.
@@ -84,10 +88,11 @@ export class InitKills {
       over.abort();
     });
     const sandbox = slot.present?.sandbox;
-    if (sandbox === undefined) return await settlesWithin(exited, budgets.killed, clock);
+    const patience = this.#patience;
+    if (sandbox === undefined) return await settlesWithin(exited, patience, clock);
     const bounds = {
-      worked: budgets.killed,
-      silent: budgets.killed,
+      worked: patience,
+      silent: patience,
       longest: budgets.killedAtMost,
       // Once the process has ended, the bounds of its client's output apply.
       isEnding: () => slot.isStopping || record.process.hasEnded,

@@ -12,10 +12,12 @@ export type SandboxMode = "classic" | "api";
 type SlotState =
   | { readonly kind: "empty" }
   | { readonly kind: "creating"; readonly id: string; readonly creation: Creation }
-  | { readonly kind: "present"; readonly mode: SandboxMode; readonly sandbox: Sandbox; exit: Exit | undefined };
+  | ({ readonly kind: "present" } & Omit<PresentSandbox, "exit"> & { exit: Exit | undefined });
 
 export interface PresentSandbox {
   readonly mode: SandboxMode;
+  /** The system of its containers. */
+  readonly os: Platform["os"];
   readonly sandbox: Sandbox;
   /** Set once the VM, or the container that holds the pod's namespaces, has ended. */
   readonly exit: Exit | undefined;
@@ -86,7 +88,7 @@ export class SandboxSlot {
       try {
         const platform = await abortable(this.#platform(), until);
         const sandbox = await platform.createSandbox(request, until);
-        const present = { kind: "present" as const, mode, sandbox, exit: undefined };
+        const present = { kind: "present" as const, mode, os: platform.os, sandbox, exit: undefined };
         this.#state = present;
         this.#watch(present);
         return sandbox;

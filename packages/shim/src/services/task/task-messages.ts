@@ -1,9 +1,11 @@
 /** Conversions between the Task service's messages and the shim's types. */
 import { ShimError } from "../../errors.ts";
-import type { containerd, google } from "../../generated/messages.js";
+import { containerd, type google } from "../../generated/messages.js";
+import type { ListedProcess, WindowsProcessFigures } from "../../platform.ts";
 import { encodeFields } from "../../program/protobuf-wire.ts";
 import { jsonErrorPosition } from "../../redaction.ts";
-import { exitFields } from "../messages.ts";
+import { exitFields, timestampOfText } from "../messages.ts";
+import { counter } from "../statistics.ts";
 import type { DeleteAnswer } from "./process-record.ts";
 
 type Requests = typeof containerd.task.v2;
@@ -21,9 +23,33 @@ export function keyOf(id: string, execId: string): string {
   return `${id}/${execId}`;
 }
 
+/** An entry of the list of a task's processes, with what clients of its system expect to be told of it. */
+export function processInfo({ pid, execId = "", details }: ListedProcess) {
+  if (details !== undefined) return { pid, info: windowsDetails(pid, execId, details) };
+  return execId === "" ? { pid } : { pid, info: execDetails(execId) };
+}
+
 /** The type that runc's shim uses: `ctr task ps` fails on types that it does not know. */
-export function execDetails(execId: string) {
+function execDetails(execId: string) {
   return { type_url: "containerd.runc.v1.ProcessDetails", value: encodeFields([[1, execId]]) };
+}
+
+/** The type of the runhcs shim, which clients of Windows tasks know. */
+function windowsDetails(processId: number, execId: string, details: WindowsProcessFigures) {
+  const createdAt = timestampOfText(details.CreateTimestamp);
+  const message = {
+    imageName: details.ImageName ?? "",
+    ...(createdAt && { createdAt }),
+    kernelTime_100Ns: counter(details.KernelTime100ns),
+    memoryCommitBytes: counter(details.MemoryCommitBytes),
+    memoryWorkingSetPrivateBytes: counter(details.MemoryWorkingSetPrivateBytes),
+    memoryWorkingSetSharedBytes: counter(details.MemoryWorkingSetSharedBytes),
+    processId,
+    userTime_100Ns: counter(details.UserTime100ns),
+    execId,
+  };
+  const { ProcessDetails } = containerd.runhcs.v1;
+  return { type_url: "containerd.runhcs.v1.ProcessDetails", value: ProcessDetails.encode(message).finish() };
 }
 
 export function answerOf({ pid, exit }: DeleteAnswer) {

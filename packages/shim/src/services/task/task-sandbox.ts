@@ -1,16 +1,19 @@
 /** Creates the container of a new task, and its sandbox if it does not join one. */
 
+import type { Clock } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../../errors.ts";
 import type { Container, ContainerRequest, Log, Sandbox } from "../../platform.ts";
 import type { RuntimeOptions } from "../../program/bootstrap.ts";
-import { type BundleConfiguration, requireConfiguration, sandboxIdOf } from "../../program/bundle.ts";
+import { type BundleConfiguration, isSandbox, requireConfiguration, sandboxIdOf } from "../../program/bundle.ts";
 import type { SandboxSlot } from "../sandbox/sandbox-slot.ts";
+import { SandboxTask } from "./sandbox-task.ts";
 
 export interface TaskSandboxOptions {
   readonly namespace: string;
   readonly runtimeOptions?: RuntimeOptions;
   readonly slot: SandboxSlot;
   readonly log: Log;
+  readonly clock: Clock;
 }
 
 export const stopMilliseconds = 10_000;
@@ -21,13 +24,14 @@ export async function createTaskContainer(
   request: Omit<ContainerRequest, "spec">,
   signal: AbortSignal,
 ): Promise<Container> {
-  const { id, bundle } = request;
+  const { id, bundle, rootfs } = request;
   const configuration = await requireConfiguration(bundle);
   const ownsSandbox = options.slot.isEmpty;
   const sandbox = ownsSandbox
-    ? await createTaskSandbox(options, { id, bundle, configuration }, signal)
+    ? await createTaskSandbox(options, { id, bundle, rootfs, configuration }, signal)
     : sandboxToJoin(options.slot, id, configuration);
   try {
+    if (ownsSandbox && isOfItsOwn(options.slot, configuration)) return sandboxTask(options, sandbox, bundle, signal);
     const container = await sandbox.createContainer({ ...request, spec: configuration.spec }, signal);
     // Nobody would delete a sandbox whose client gave up. A container in a shared sandbox ends with that at the latest.
     if (ownsSandbox) signal.throwIfAborted();
@@ -38,13 +42,28 @@ export async function createTaskContainer(
   }
 }
 
+/** Whether the task of the sandbox's own id is the sandbox itself: guests of Windows need no container to hold a pod. */
+function isOfItsOwn({ present }: SandboxSlot, { annotations }: BundleConfiguration): boolean {
+  return present?.os === "windows" && isSandbox(annotations);
+}
+
+function sandboxTask(
+  { slot, clock, log }: TaskSandboxOptions,
+  sandbox: Sandbox,
+  bundle: string,
+  signal: AbortSignal,
+): SandboxTask {
+  signal.throwIfAborted();
+  return new SandboxTask({ sandbox, bundle, clock, log, stop: () => slot.stopPatiently(stopMilliseconds) });
+}
+
 /** Creates and starts a sandbox for one task; leaves nothing behind on failure. */
 async function createTaskSandbox(
   { slot, namespace, runtimeOptions, log }: TaskSandboxOptions,
-  task: { readonly id: string; readonly bundle: string; readonly configuration: BundleConfiguration },
+  task: Pick<ContainerRequest, "id" | "bundle" | "rootfs"> & { readonly configuration: BundleConfiguration },
   signal?: AbortSignal,
 ): Promise<Sandbox> {
-  const { id, bundle } = task;
+  const { id, bundle, rootfs } = task;
   const { annotations, spec } = task.configuration;
   const named = sandboxIdOf(annotations);
   if (named !== undefined && named !== id) {
@@ -56,7 +75,7 @@ async function createTaskSandbox(
   const options = runtimeOptions === undefined ? {} : { runtimeOptions };
   const sandbox = await slot.create(
     "classic",
-    { id, namespace, bundle, spec, annotations, makesContainer: false, ...options },
+    { id, namespace, bundle, spec, annotations, rootfs, makesContainer: false, ...options },
     signal,
   );
   try {

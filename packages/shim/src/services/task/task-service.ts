@@ -1,20 +1,20 @@
 import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { ShimError } from "../../errors.ts";
-import type { Container, ContainerRequest, Exit, Log, Platform, Sandbox } from "../../platform.ts";
+import type { Container, ContainerRequest, Exit, Log, Sandbox } from "../../platform.ts";
 import type { RuntimeOptions } from "../../program/bootstrap.ts";
 import { checkExecId, checkIdentifier } from "../../program/identifiers.ts";
 import { BoundedCalls, orEndVmOf } from "../budgets.ts";
 import { exitFields, rootfsOf, stdioOf, taskStatus } from "../messages.ts";
-import { readResourceUpdate } from "../resource-update.ts";
 import { ExitOrder } from "../sandbox/exit-order.ts";
 import { InitKills } from "../sandbox/init-kills.ts";
 import type { SandboxSlot } from "../sandbox/sandbox-slot.ts";
-import { encodeContainerStatistics, encodeVmStatistics } from "../statistics.ts";
 import { Creation } from "./creation.ts";
 import { type DeletedTask, lastingState } from "./deleted-task.ts";
 import { ProcessRecord } from "./process-record.ts";
+import { SandboxTask } from "./sandbox-task.ts";
 import type { TaskEvents } from "./task-events.ts";
-import { answerOf, execDetails, keyOf, parseProcess, type Request } from "./task-messages.ts";
+import { answerOf, keyOf, parseProcess, type Request } from "./task-messages.ts";
+import { TaskResources } from "./task-resources.ts";
 import { createTaskContainer, stopMilliseconds } from "./task-sandbox.ts";
 import { type Task, TaskTable } from "./task-table.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -27,7 +27,6 @@ export interface TaskServiceOptions {
   readonly pid: number;
   readonly version: string;
   readonly runtimeOptions?: RuntimeOptions;
-  readonly platform: () => Promise<Platform>;
   readonly slot: SandboxSlot;
   readonly events: TaskEvents;
   readonly log: Log;
@@ -40,7 +39,8 @@ export interface TaskServiceOptions {
 
 /** Deleted tasks and execs to remember: each takes some 600 bytes, and clients repeat requests within seconds. */
 const mostTombstones = 512;
-const highestSignal = 64;
+/** Windows' signals are a short list, which its processes know. */
+const highestLinuxSignal = 64;
 const sigkill = 9;
 
 /** The Task service in versions 2 and 3, whose messages have the same fields. */
@@ -53,10 +53,15 @@ export class TaskService {
   readonly #undoings = new WeakMap<Creation, Promise<unknown>>();
   readonly #initKills: InitKills;
   readonly #exitOrder: ExitOrder;
+  readonly resources: TaskResources;
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
     this.#bounded = new BoundedCalls(options);
+    this.resources = new TaskResources({
+      ...{ slot: options.slot, tasks: this.#tasks, bounded: this.#bounded },
+      isSandbox: (id) => this.#isSandbox(id),
+    });
     this.#initKills = new InitKills(options);
     this.#exitOrder = new ExitOrder(options);
   }
@@ -178,10 +183,10 @@ export class TaskService {
 
   async kill(request: Request<"KillRequest">, signal?: AbortSignal): Promise<object> {
     const { id, execId } = request;
-    if (request.signal > highestSignal) {
+    if (this.#options.slot.present?.os !== "windows" && request.signal > highestLinuxSignal) {
       throw new ShimError(
         "InvalidArgument",
-        `kill task ${id}: invalid signal ${request.signal}: expected 1 to ${highestSignal}`,
+        `kill task ${id}: invalid signal ${request.signal}: expected 1 to ${highestLinuxSignal}`,
       );
     }
     const { container } = this.#tasks.require(id);
@@ -215,53 +220,6 @@ export class TaskService {
     const { process } = this.#tasks.process(request);
     if (request.stdin && process.state !== "stopped") await process.closeStdin(signal);
     return {};
-  }
-
-  /** For the id of a sandbox without a task of its own, the statistics of the VM. */
-  async stats(request: Request<"StatsRequest">, signal?: AbortSignal) {
-    const { id } = request;
-    const sandbox = this.#sandboxAlone(id);
-    if (sandbox === undefined) {
-      const { container } = this.#tasks.require(id);
-      const measure = (until: AbortSignal) => container.statistics(until);
-      return {
-        stats: encodeContainerStatistics(await this.#bounded.run("figures", `stats of task ${id}`, measure, signal)),
-      };
-    }
-    const { os } = await this.#options.platform();
-    return { stats: encodeVmStatistics(os, await sandbox.statistics(signal)) };
-  }
-
-  /** For the id of a sandbox, updates the VM and then the container of that id, if it runs. */
-  async update(request: Request<"UpdateTaskRequest">, signal?: AbortSignal): Promise<object> {
-    const { id } = request;
-    const update = readResourceUpdate(id, request.resources, request.annotations);
-    const sandbox = this.#options.slot.present?.sandbox;
-    const container = this.#sandboxAlone(id) === undefined ? this.#tasks.require(id).container : undefined;
-    if (sandbox?.id === id) await sandbox.update(update, signal);
-    else if (update.policyFragment !== undefined) {
-      throw new ShimError(
-        "InvalidArgument",
-        `update task ${id}: a policy fragment applies to a sandbox, not to a container`,
-      );
-    }
-    const isLimited = update.resources !== undefined && (sandbox?.id !== id || container?.init.state === "running");
-    if (isLimited && container !== undefined) await sandbox?.updateContainer(id, update.resources, signal);
-    return {};
-  }
-
-  async pids(request: Request<"PidsRequest">, signal?: AbortSignal) {
-    // A sandbox without a task of its own has no processes that clients know.
-    if (!this.#tasks.has(request.id) && this.#isSandbox(request.id)) return { processes: [] };
-    const { container } = this.#tasks.require(request.id);
-    const list = (until: AbortSignal) => container.pids(until);
-    const pids = await this.#bounded.run("pids", `pids of task ${request.id}`, list, signal).catch((error) => {
-      // When containerd starts, it considers a task without pids leaked and deletes it.
-      const known = container.processes().filter(({ state }) => state === "running");
-      if (known.length === 0) throw error;
-      return known;
-    });
-    return { processes: pids.map(({ pid, execId }) => (execId ? { pid, info: execDetails(execId) } : { pid })) };
   }
 
   /**
@@ -308,8 +266,8 @@ export class TaskService {
     await Promise.all(undone);
     for (const [id, task] of this.#tasks.entries()) {
       const sandbox = slot.present?.sandbox;
-      if (!(task instanceof Creation) && sandbox?.container(id) !== undefined) {
-        task.exit ??= await sandbox.deleteContainer(id);
+      if (!(task instanceof Creation) && sandbox !== undefined && holds(sandbox, task.container)) {
+        task.exit ??= await release(sandbox, task.container);
         this.#bury(id, task.container, task.container.init, task.exit);
       }
       this.#forget(id);
@@ -347,14 +305,14 @@ export class TaskService {
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
     const takesVmAlong = slot.goesWith(id);
     if (task.exit === undefined) {
-      const release = (): Promise<Exit> => sandbox.deleteContainer(id);
-      const deleting = takesVmAlong ? release() : this.#bounded.inTurn(release);
+      const releaseIt = (): Promise<Exit> => release(sandbox, task.container);
+      const deleting = takesVmAlong ? releaseIt() : this.#bounded.inTurn(releaseIt);
       const outcome = await orEndVmOf(id, `delete task ${id}`, deleting, this.#options);
       task.exit = await deleting.catch(async (error: unknown) => {
         if (outcome === "guest works") throw error;
         // Pending guest calls fail when the VM ends; after that, nothing in the guest needs releasing.
         await slot.stopPatiently(stopMilliseconds);
-        return await sandbox.deleteContainer(id);
+        return await releaseIt();
       });
     }
     if (takesVmAlong) await slot.stopPatiently(stopMilliseconds);
@@ -382,13 +340,16 @@ export class TaskService {
     return new ProcessRecord({ containerId, process, events, log, clock });
   }
 
-  /** The sandbox of this id, if it has no task of its own. */
-  #sandboxAlone(id: string): Sandbox | undefined {
-    const sandbox = this.#options.slot.present?.sandbox;
-    return sandbox?.id === id && !this.#tasks.has(id) ? sandbox : undefined;
-  }
-
   #isSandbox(id: string): boolean {
     return id === this.#options.shimId || id === this.#options.slot.present?.sandbox.id;
   }
+}
+
+/** Whether there is anything of the task's container to be released. */
+function holds(sandbox: Sandbox, container: Container): boolean {
+  return container instanceof SandboxTask || sandbox.container(container.id) !== undefined;
+}
+
+function release(sandbox: Sandbox, container: Container): Promise<Exit> {
+  return container instanceof SandboxTask ? container.delete() : sandbox.deleteContainer(container.id);
 }

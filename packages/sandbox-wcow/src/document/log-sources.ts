@@ -1,5 +1,6 @@
 /** Which event sources a Windows guest forwards to its host. */
-import { FieldError, Fields, GcsError } from "@uvm-shim/gcs-bridge";
+import { decodeBase64, encodeBase64, fieldsOf, SandboxError, shownValue } from "@uvm-shim/sandbox-common";
+import { keyOf } from "../annotations/annotations.ts";
 
 export interface LogProvider {
   readonly providerName?: string;
@@ -40,7 +41,7 @@ const defaultProviders: ReadonlyMap<string, string> = new Map([
   ["microsoft.windows.logforwardservice.provider", "396a26ff-fb73-5465-0d17-dd4930896239"],
 ] as const);
 
-/** Base64 of the document that WindowsGuest.startLogForwarding takes. Throws InvalidArgument for wrong sources. */
+/** Base64 of the document that a Windows guest takes. Throws SandboxError for wrong sources. */
 export function logSources({ wanted = "", withDefaults, isConfidential }: LogSourceOptions): string {
   // By name alone, so that one that is wanted by name takes the place of the usual one.
   const defaults = [...defaultProviders.keys()].map((providerName) => ({ providerName, level: "Information" }));
@@ -49,15 +50,15 @@ export function logSources({ wanted = "", withDefaults, isConfidential }: LogSou
   for (const { type, providers } of sources) {
     const ofType = merged.get(type) ?? new Map<string, LogProvider>();
     merged.set(type, ofType);
-    for (const provider of providers) ofType.set(keyOf(provider), provider);
+    for (const provider of providers) ofType.set(identityOf(provider), provider);
   }
   const named = isConfidential ? byName : byGuid;
   const result = [...merged].map(([type, providers]) => ({ type, providers: [...providers.values()].map(named) }));
-  return Buffer.from(JSON.stringify({ LogConfig: { sources: result } })).toString("base64");
+  return encodeBase64(new TextEncoder().encode(JSON.stringify({ LogConfig: { sources: result } })));
 }
 
 /** Providers with the same name and GUID, as they were written, are one. */
-function keyOf({ providerName = "", providerGuid = "" }: LogProvider): string {
+function identityOf({ providerName = "", providerGuid = "" }: LogProvider): string {
   return `${providerName}|${providerGuid}`;
 }
 
@@ -77,41 +78,72 @@ function knownGuid({ providerName }: LogProvider): string | undefined {
   return providerName === undefined ? undefined : defaultProviders.get(providerName.toLowerCase());
 }
 
+/** Of a name in an error. */
+const longestName = 64;
 const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function guidOf({ providerName = "", providerGuid }: LogProvider): string | undefined {
   if (providerGuid === undefined) return undefined;
   const guid = providerGuid.trim().replace(/^\{/, "").replace(/\}$/, "").trim().toLowerCase();
   if (!guidPattern.test(guid)) {
-    throw invalid(`invalid providerGuid "${providerGuid}" of log provider "${providerName}": expected a GUID`);
+    const name = JSON.stringify(providerName.slice(0, longestName));
+    return refuse(providerGuid, `providerGuid of provider ${name}`, "a GUID");
   }
   return guid;
 }
 
-const base64Pattern = /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-
 function readSources(wanted: string): readonly LogSource[] {
-  if (!base64Pattern.test(wanted)) throw invalid("invalid log sources: expected base64 of a JSON document");
   if (wanted === "") return [];
+  const document = read(wanted);
+  const { LogConfig: config = {} } = fieldsOf(document);
+  if (!isObject(document) || !isObject(config)) return refuseWhole(wanted);
+  return list("LogConfig.sources", fieldsOf(config).sources, (source, place) => {
+    const { type, providers } = fieldsOf(source);
+    return { type: text(`${place}.type`, type), providers: list(`${place}.providers`, providers, readProvider) };
+  });
+}
+
+function read(wanted: string): unknown {
+  const bytes = decodeBase64(wanted);
+  if (bytes === undefined) return refuseWhole(wanted);
   try {
-    const document = Fields.parse(Buffer.from(wanted, "base64").toString("utf8"), "log sources");
-    return document.optionalObject("LogConfig").list("sources", (item, path) => {
-      const source = new Fields(item, path);
-      return { type: source.optionalText("type") ?? "", providers: source.list("providers", readProvider) };
-    });
-  } catch (error) {
-    throw error instanceof FieldError ? invalid(`invalid log sources: ${error.message}`) : error;
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch {
+    return refuseWhole(wanted);
   }
 }
 
 /** Empty texts count as absent. */
-function readProvider(item: unknown, path: string): LogProvider {
-  const fields = new Fields(item, path);
+function readProvider(item: unknown, place: string): LogProvider {
   const names = ["providerName", "providerGuid", "level", "keywords"] as const;
-  const texts = names.map((name) => [name, fields.optionalText(name) ?? ""] as const);
-  return Object.fromEntries(texts.filter(([, text]) => text !== ""));
+  const texts = names.map((name) => [name, text(`${place}.${name}`, fieldsOf(item)[name])] as const);
+  return Object.fromEntries(texts.filter(([, value]) => value !== ""));
 }
 
-function invalid(message: string): GcsError {
-  return new GcsError("InvalidArgument", message, { procedure: "modifyServiceSettings" });
+function list<T>(place: string, value: unknown, readItem: (item: unknown, place: string) => T): readonly T[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) return refuse(value, place, "a list");
+  return value.map((item: unknown, index) => {
+    const at = `${place}[${index}]`;
+    return isObject(item) ? readItem(item, at) : refuse(item, at, "an object");
+  });
+}
+
+function text(place: string, value: unknown): string {
+  if (value === undefined || value === null) return "";
+  return typeof value === "string" ? value : refuse(value, place, "text");
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function refuseWhole(wanted: string): never {
+  const message = `got ${wanted.length} characters, expected base64 of a JSON object with LogConfig.sources`;
+  throw new SandboxError("InvalidArgument", keyOf("logSources"), message);
+}
+
+function refuse(value: unknown, place: string, accepted: string): never {
+  const message = `got ${shownValue(value)} as ${place}, expected ${accepted}`;
+  throw new SandboxError("InvalidArgument", keyOf("logSources"), message);
 }

@@ -3,7 +3,7 @@ import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism, release, totalmem } from "node:os";
 import { type Clock, systemClock } from "@uvm-shim/lifecycle";
-import type { HostFacts } from "@uvm-shim/sandbox-lcow";
+import type { HostFacts } from "@uvm-shim/sandbox-common";
 import { callFileSystem } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
 
@@ -65,7 +65,13 @@ async function statOf(file: string): Promise<Stats | undefined> {
   }
 }
 
-function windowsFacts({ ProgramFiles: programFiles }: NodeJS.ProcessEnv): Partial<HostFacts> {
+/** Build number of a Windows host; undefined on any other, which has every feature. */
+export function hostBuild(): number | undefined {
   // Windows' release has the form major.minor.build.
-  return { ...(programFiles !== undefined && { programFiles }), build: Number(release().split(".")[2]) };
+  return process.platform === "win32" ? Number(release().split(".")[2]) : undefined;
+}
+
+function windowsFacts({ ProgramFiles: programFiles }: NodeJS.ProcessEnv): Partial<HostFacts> {
+  const build = hostBuild();
+  return { ...(programFiles !== undefined && { programFiles }), ...(build !== undefined && { build }) };
 }

@@ -1,16 +1,22 @@
 import { copyFile, rm } from "node:fs/promises";
 import type { SecurityPolicy } from "@uvm-shim/hcs-schema";
 import { systemClock } from "@uvm-shim/lifecycle";
-import type { SandboxSettings } from "@uvm-shim/sandbox-lcow";
 import { readNamedFile } from "@uvm-shim/shim";
 
 /** A reference file reaches the guest in one message; real ones are far smaller. */
 const largestReferenceFile = 16 * 1024 * 1024;
 
-type ConfidentialSettings = NonNullable<SandboxSettings["confidential"]>;
+export interface PolicySettings {
+  /** In base64. */
+  readonly policy: string;
+  readonly enforcer: string;
+  /** Paths; empty for none. */
+  readonly referenceInfoFile: string;
+  readonly hashEnvelopeReferenceInfoFile: string;
+}
 
 /** The message to the guest of a VM with a security policy. Omits reference files that do not exist. */
-export async function securityPolicyOf(settings: ConfidentialSettings): Promise<SecurityPolicy> {
+export async function securityPolicyOf(settings: PolicySettings): Promise<SecurityPolicy> {
   const { policy, enforcer, referenceInfoFile, hashEnvelopeReferenceInfoFile } = settings;
   const [reference, envelope] = await Promise.all([referenceInfoFile, hashEnvelopeReferenceInfoFile].map(encodedFile));
   return {
@@ -26,7 +32,7 @@ export async function securityPolicyOf(settings: ConfidentialSettings): Promise<
  * copies are removed with the bundle, or here if the VM cannot be made.
  */
 export async function withCopies(
-  copies: ConfidentialSettings["copies"],
+  copies: readonly { readonly from: string; readonly to: string }[],
   grantVmAccess: (file: string) => Promise<void>,
   create: () => Promise<void>,
 ): Promise<void> {

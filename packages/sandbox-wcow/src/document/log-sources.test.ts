@@ -55,10 +55,10 @@ describe("log sources", () => {
   });
 
   it.each([
-    ["not base64!", "expected base64 of a JSON document"],
-    [Buffer.from("{").toString("base64"), "log sources must be a JSON object in a string"],
-    [encoded({ LogConfig: { sources: 1 } }), "LogConfig.sources must be a list, got 1"],
-    [wantedOf([{ providerName: "mine", providerGuid: "1" }]), 'invalid providerGuid "1" of log provider "mine"'],
+    ["not base64!", "forwardlogs.sources: got 11 characters, expected base64 of a JSON object"],
+    [Buffer.from("{").toString("base64"), "got 4 characters, expected base64 of a JSON object"],
+    [encoded({ LogConfig: { sources: 1 } }), "got 1 as LogConfig.sources, expected a list"],
+    [wantedOf([{ providerName: "mine", providerGuid: "1" }]), 'got "1" as providerGuid of provider "mine"'],
   ])("are refused where they are wrong: %j", (wanted, message) => {
     expect(() => logSources({ wanted, withDefaults: true, isConfidential: false })).toThrow(message);
   });

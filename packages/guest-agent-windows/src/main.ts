@@ -1,0 +1,3 @@
+import { runWindowsAgent } from "./agent.ts";
+
+void runWindowsAgent();

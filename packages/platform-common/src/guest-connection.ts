@@ -1,0 +1,20 @@
+import { randomInt, randomUUID } from "node:crypto";
+import { systemClock } from "@uvm-shim/lifecycle";
+import type { Log } from "@uvm-shim/shim";
+
+export interface GuestConnectionParts<Listener> {
+  /** The VM, which listens for its guest's connections. */
+  readonly system: { listen(port: number): Promise<Listener> };
+  readonly guestLog: Log;
+}
+
+/** What every guest's end of the bridge is made with. */
+export function guestConnectionOptions<Listener>({ system, guestLog }: GuestConnectionParts<Listener>) {
+  return {
+    listen: (port: number) => system.listen(port),
+    newActivityId: randomUUID,
+    firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
+    delay: systemClock.delay,
+    log: guestLog,
+  };
+}

@@ -1,0 +1,12 @@
+/** Tests of settings, row by row: for the tests of packages that build documents of sandboxes. */
+export { type BuiltMachine, even, machineRows } from "./machine-rows.ts";
+export {
+  type Annotations,
+  noNumbers,
+  onOff,
+  Refused,
+  type Row,
+  RowKinds,
+  refused,
+  type SettingRows,
+} from "./setting-rows.ts";
