@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { WindowsContainer, WindowsProcess } from "@uvm-shim/guest-wcow";
-import { resourcePaths } from "@uvm-shim/hcs-schema";
+import { endpointForWindowsGuest, namespaceForWindowsGuest, resourcePaths } from "@uvm-shim/hcs-schema";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, expect, it } from "vitest";
 import { LoneWindowsVm } from "./lone-windows-vm.ts";
@@ -128,6 +128,47 @@ describeWith(
       }
       await hosted.terminate();
       await hosted.exited;
+    },
+    timeoutMs,
+  );
+
+  it(
+    "joins a network of the host in the three steps, and leaves it",
+    async () => {
+      lone = await LoneWindowsVm.boot("windows-network");
+      const { networks } = lone.host;
+      const network = await networks.createNetwork({
+        Name: "pods",
+        Type: "L2Bridge",
+        Ipams: [{ Type: "Static", Subnets: [{ IpAddressPrefix: "10.97.0.0/24" }] }],
+        SchemaVersion: { Major: 2, Minor: 0 },
+      });
+      const { ID: endpointId } = await networks.createEndpoint(network.ID, {
+        Name: "eth0",
+        IpConfigurations: [{ IpAddress: "10.97.0.7", PrefixLength: 24 }],
+        SchemaVersion: { Major: 2, Minor: 0 },
+      });
+      const namespace = await networks.createNamespace({ SchemaVersion: { Major: 2, Minor: 0 } });
+      await networks.addNamespaceEndpoint(namespace.ID, endpointId);
+      const endpoint = await networks.queryEndpoint(endpointId);
+      const nic = "0a1b2c3d-0000-4000-8000-000000000001";
+      const adapter = { EndpointId: endpoint.ID, MacAddress: endpoint.MacAddress };
+      const ResourcePath = resourcePaths.networkAdapter(nic);
+      await lone.guest.addNetworkNamespace(namespaceForWindowsGuest(await networks.queryNamespace(namespace.ID)));
+      await lone.guest.preAddNetworkInterface(nic, endpointForWindowsGuest(endpoint));
+      await lone.system.modify({ ResourcePath, RequestType: "Add", Settings: adapter });
+      await lone.guest.addNetworkInterface(nic);
+      const hosted = await container(lone, 1, { Networking: { Namespace: namespace.ID } });
+      const process = await hosted.execute({ CommandLine: "ipconfig", WorkingDirectory: "C:\\", ...withOutput });
+      expect(await outcome(process)).toMatchObject({ 0: 0, 1: expect.stringContaining("10.97.0.7") as string });
+      await hosted.terminate();
+      await hosted.exited;
+      await lone.guest.removeNetworkInterface(nic);
+      await lone.system.modify({ ResourcePath, RequestType: "Remove", Settings: adapter });
+      await lone.guest.removeNetworkNamespace(namespaceForWindowsGuest(await networks.queryNamespace(namespace.ID)));
+      await networks.deleteNamespace(namespace.ID);
+      await networks.deleteEndpoint(endpoint.ID);
+      await networks.deleteNetwork(network.ID);
     },
     timeoutMs,
   );
