@@ -1,6 +1,10 @@
 /** What users write: annotations, and the runtime's configuration. */
 import { runtimeoptions } from "@uvm-shim/shim/protocol";
 import { readAnnotations as readContainerAnnotations } from "../../../../../packages/controller-container/src/plan/annotations.ts";
+import {
+  expandedAnnotations,
+  readAnnotations as readWindowsContainerAnnotations,
+} from "../../../../../packages/controller-container-wcow/src/specification/annotations.ts";
 import { readAnnotations } from "../../../../../packages/sandbox-lcow/src/annotations/annotations.ts";
 import { decodeRuntimeOptions } from "../../../../../packages/shim/src/program/runtime-options.ts";
 import { NoJson, parseJson, type Subject } from "../subject.ts";
@@ -10,6 +14,8 @@ const vm = "io.microsoft.virtualmachine.";
 class Refused extends Error {
   override readonly name = "Refused";
 }
+
+const refuse = ((_code: string, message: string) => new Refused(message)) as never;
 
 /** As a bundle's reader hands annotations on: strings by their keys. */
 function annotationsOf(input: Buffer): { readonly [key: string]: string } {
@@ -55,13 +61,24 @@ export const settingSubjects: readonly Subject[] = [
       },
     ],
     refusals: ["Refused", "NoJson"],
-    decode: (input) =>
-      readContainerAnnotations(
-        annotationsOf(input),
-        "pod",
-        ((_code: string, message: string) => new Refused(message)) as never,
-        () => {},
-      ),
+    decode: (input) => readContainerAnnotations(annotationsOf(input), "pod", refuse, () => {}),
+  },
+  {
+    name: "windows-container-annotations",
+    seeds: [
+      {
+        "io.microsoft.container.processor.count": "1",
+        "io.microsoft.container.memory.sizeinmb": "512",
+        "io.microsoft.container.processdumplocation": "C:\\dumps\\{container_id}",
+        "io.microsoft.container.wcow.deviceextensions": "C:\\a.json,C:\\b.json",
+        "io.microsoft.container.wcow.test-registry-annotation":
+          '[{"Key":{"Hive":"Software","Name":"a"},"Name":"b","Type":"DWord","DWordValue":1}]',
+        "io.microsoft.disable-unsafe-operations": "false",
+        "microsoft.com/hostprocess-container": "true",
+      },
+    ],
+    refusals: ["Refused", "NoJson"],
+    decode: (input) => readWindowsContainerAnnotations(expandedAnnotations(annotationsOf(input), refuse), refuse),
   },
   {
     name: "runtime-configuration",
