@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { answerObject, type Check, closedObject, integer, openObject, optional, text } from "../check.ts";
 import { endpointForWindowsGuest, namespaceForWindowsGuest } from "../guest/wcow.ts";
 import { checkWindowsProcessList, checkWindowsStatistics, checkWindowsSystemGuid } from "../guest/wcow-answers.ts";
+import { checkHostTimeZone } from "../guest/wcow-vm.ts";
 import { checkHcnEncapOverhead, checkHcnEndpoint, checkHcnNamespace, checkHcnNetwork } from "../hcn/hcn-checks.ts";
 import { checkHostErrorDocument, checkHostErrorEvent, checkHostProcessStatus, serviceAnswer } from "./answer-checks.ts";
 import { checkComputeSystemProperties, checkSystemExitStatus, checkSystemType } from "./checks.ts";
@@ -162,6 +163,18 @@ const answers: { readonly [check: string]: readonly [read: Check<unknown>, docum
   checkHostErrorDocument: [
     checkHostErrorDocument,
     { Error: -2143878902, ErrorMessage: "no", ErrorCode: 1, ErrorEvents: [] },
+  ],
+  checkHostTimeZone: [
+    checkHostTimeZone,
+    {
+      Bias: -60,
+      StandardName: "winter",
+      StandardDate: { Month: 10, DayOfWeek: 1, Day: 5, Hour: 3, Minute: 30, Second: 1, Milliseconds: 2, Year: 2026 },
+      StandardBias: 1,
+      DaylightName: "summer",
+      DaylightDate: { Month: 3, Day: 5, Hour: 2 },
+      DaylightBias: -60,
+    },
   ],
   checkCredentialGuardInstance: [checkCredentialGuardInstance, credentialGuard],
   checkCredentialGuards: [checkCredentialGuards, { Instances: [credentialGuard] }],
