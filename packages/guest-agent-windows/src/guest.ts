@@ -194,6 +194,7 @@ export class WindowsGuest {
       ...{ machine, networks: this.#networks, memoryMb, processors },
       localTime: this.#localTime,
       root: disks.combinedAt(lun),
+      device: disks.deviceOf(lun),
     });
     const system = new HostedSystem(id, document, maker, {
       notify: (type) => this.#notify(id, type),

@@ -36,6 +36,8 @@ export interface ContainerSurroundings {
   readonly localTime: Buffer;
   /** Where the layers of its document are combined. */
   readonly root: string;
+  /** The major and minor number of the disk that they are combined over, joined by a colon. */
+  readonly device: string;
 }
 
 export class DocumentContainer implements ContainerMaker {
@@ -62,10 +64,10 @@ export class DocumentContainer implements ContainerMaker {
   }
 
   async start(): Promise<WindowsContainer> {
-    const { machine, processors, root } = this.#surroundings;
+    const { device, machine, processors, root } = this.#surroundings;
     const document = this.#document;
     this.#groups = ContainerGroups.make(this.#id, processors);
-    this.#groups.limit(limitsOf(document));
+    this.#groups.limit({ ...limitsOf(document), ...storageOf(document, device) });
     const common = machine.commonParts();
     this.#folder = common.folder;
     const isHost = isHostProcess(document);
@@ -172,6 +174,11 @@ function limitsOf({ Memory, Processor }: ContainerDocument): ContainerLimits {
     ...(Maximum !== undefined && Maximum > 0 && { maximum: Maximum }),
     ...(Weight !== undefined && Weight > 0 && { weight: Weight }),
   };
+}
+
+function storageOf({ Storage }: ContainerDocument, device: string): ContainerLimits {
+  const { BandwidthMaximum: bytes = 0, IopsMaximum: operations = 0 } = Storage?.QoS ?? {};
+  return bytes === 0 && operations === 0 ? {} : { storage: { device, bytes, operations } };
 }
 
 /** Attaches a copy of what is at a path of the agent to a place on drive C: of a container, which has it at once. */

@@ -260,7 +260,8 @@ describeWith(
 
   it("end with their programs when they are terminated", async () => {
     const place = await machine.makeRoot(3, [layer]);
-    const other = await machine.guest.createContainer("third", documentOf(place));
+    const Storage = { Layers: [], Path: place, QoS: { BandwidthMaximum: 50 * mebibyte, IopsMaximum: 5000 } };
+    const other = await machine.guest.createContainer("third", documentOf(place, { Storage }));
     await other.start();
     const waiting = await other.execute(asked("C:\\probe.exe wait"));
     await says(waiting.stdout, /ready/);
