@@ -176,18 +176,6 @@ const answers: { readonly [check: string]: readonly [read: Check<unknown>, docum
     checkHostErrorDocument,
     { Error: -2143878902, ErrorMessage: "no", ErrorCode: 1, ErrorEvents: [] },
   ],
-  checkHostTimeZone: [
-    checkHostTimeZone,
-    {
-      Bias: -60,
-      StandardName: "winter",
-      StandardDate: { Month: 10, DayOfWeek: 1, Day: 5, Hour: 3, Minute: 30, Second: 1, Milliseconds: 2, Year: 2026 },
-      StandardBias: 1,
-      DaylightName: "summer",
-      DaylightDate: { Month: 3, Day: 5, Hour: 2 },
-      DaylightBias: -60,
-    },
-  ],
   checkCredentialGuardInstance: [checkCredentialGuardInstance, credentialGuard],
   checkCredentialGuards: [checkCredentialGuards, { Instances: [credentialGuard] }],
   checkHostErrorEvent: [checkHostErrorEvent, { Message: "why" }],
