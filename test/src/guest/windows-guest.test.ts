@@ -1,10 +1,16 @@
 /** Host and guest of this project together, as a pod of Windows containers uses them. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { WindowsContainer, WindowsProcess } from "@uvm-shim/guest-wcow";
-import { endpointForWindowsGuest, namespaceForWindowsGuest, resourcePaths } from "@uvm-shim/hcs-schema";
+import {
+  endpointForWindowsGuest,
+  namespaceForWindowsGuest,
+  resourcePaths,
+  windowsGuestPaths,
+} from "@uvm-shim/hcs-schema";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, expect, it } from "vitest";
 import { LoneWindowsVm } from "./lone-windows-vm.ts";
@@ -20,11 +26,14 @@ describeWith(
   "x86_64-w64-mingw32-gcc",
 )("a Windows VM on the emulated host", () => {
   let lone: LoneWindowsVm | undefined;
+  let server: Server | undefined;
 
   afterEach(async () => {
     const { directory } = lone ?? {};
     await lone?.close();
     lone = undefined;
+    server?.close();
+    server = undefined;
     const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
     expect(mounts.filter((line) => directory !== undefined && line.includes(directory))).toEqual([]);
     expect(existsSync("/run/host/vsmb")).toBe(false);
@@ -128,6 +137,28 @@ describeWith(
       }
       await hosted.terminate();
       await hosted.exited;
+    },
+    timeoutMs,
+  );
+
+  it(
+    "connects a container to a pipe of the host",
+    async () => {
+      lone = await LoneWindowsVm.boot("windows-pipes");
+      const pipes = join(lone.directory, "pipes");
+      mkdirSync(pipes);
+      server = createServer((socket) => socket.end("said by the host\r\n"));
+      await new Promise<void>((resolve) => server?.listen(join(pipes, "greeter"), resolve));
+      const ResourcePath = resourcePaths.mappedPipe("\\\\.\\pipe\\Greeter");
+      await lone.system.modify({ ResourcePath, RequestType: "Add" });
+      const HostPath = `${windowsGuestPaths.vsmbShares}\\IPC$\\Greeter`;
+      const hosted = await container(lone, 1, { MappedPipes: [{ HostPath, ContainerPipeName: "inside" }] });
+      const CommandLine = 'cmd.exe /v:on /c "set /p line=<\\\\.\\pipe\\inside&echo !line!"';
+      const process = await hosted.execute({ CommandLine, WorkingDirectory: "C:\\", ...withOutput });
+      expect(await outcome(process)).toEqual([0, "said by the host\r\n", ""]);
+      await hosted.terminate();
+      await hosted.exited;
+      await lone.system.modify({ ResourcePath, RequestType: "Remove" });
     },
     timeoutMs,
   );

@@ -190,7 +190,7 @@ async function statistics(context: CriWindowsContext): Promise<void> {
     );
     assert.deepEqual([...byId.keys()].sort(), [worker, pod.id].sort());
     const windows = byId.get(worker)?.windows;
-    assert.ok(Number(windows?.processor?.totalRuntimeNS) >= cpu, JSON.stringify(windows));
+    assert.ok(Number(windows?.processor?.totalRuntimeNs) >= cpu, JSON.stringify(windows));
     assert.ok(Number(windows?.memory?.memoryUsagePrivateWorkingSetBytes) > 0, JSON.stringify(windows));
     assert.ok(Number(byId.get(pod.id)?.vm?.memory?.workingSetBytes) > 0, JSON.stringify(byId.get(pod.id)));
     assert.ok((await taskPids(endpoint, worker)).length > 0);

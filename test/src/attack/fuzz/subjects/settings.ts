@@ -2,6 +2,10 @@
 import { parseWindowsLayers } from "@uvm-shim/sandbox-wcow";
 import { runtimeoptions } from "@uvm-shim/shim/protocol";
 import { readAnnotations as readContainerAnnotations } from "../../../../../packages/controller-container/src/plan/annotations.ts";
+import {
+  expandedAnnotations,
+  readAnnotations as readWindowsContainerAnnotations,
+} from "../../../../../packages/controller-container-wcow/src/specification/annotations.ts";
 import { readAnnotations } from "../../../../../packages/sandbox-lcow/src/annotations/annotations.ts";
 import { readAnnotations as readWindowsAnnotations } from "../../../../../packages/sandbox-wcow/src/annotations/annotations.ts";
 import { logSources } from "../../../../../packages/sandbox-wcow/src/document/log-sources.ts";
@@ -13,6 +17,8 @@ const vm = "io.microsoft.virtualmachine.";
 class Refused extends Error {
   override readonly name = "Refused";
 }
+
+const refuse = ((_code: string, message: string) => new Refused(message)) as never;
 
 /** As a bundle's reader hands annotations on: strings by their keys. */
 function annotationsOf(input: Buffer): { readonly [key: string]: string } {
@@ -107,13 +113,24 @@ export const settingSubjects: readonly Subject[] = [
       },
     ],
     refusals: ["Refused", "NoJson"],
-    decode: (input) =>
-      readContainerAnnotations(
-        annotationsOf(input),
-        "pod",
-        ((_code: string, message: string) => new Refused(message)) as never,
-        () => {},
-      ),
+    decode: (input) => readContainerAnnotations(annotationsOf(input), "pod", refuse, () => {}),
+  },
+  {
+    name: "windows-container-annotations",
+    seeds: [
+      {
+        "io.microsoft.container.processor.count": "1",
+        "io.microsoft.container.memory.sizeinmb": "512",
+        "io.microsoft.container.processdumplocation": "C:\\dumps\\{container_id}",
+        "io.microsoft.container.wcow.deviceextensions": "C:\\a.json,C:\\b.json",
+        "io.microsoft.container.wcow.test-registry-annotation":
+          '[{"Key":{"Hive":"Software","Name":"a"},"Name":"b","Type":"DWord","DWordValue":1}]',
+        "io.microsoft.disable-unsafe-operations": "false",
+        "microsoft.com/hostprocess-container": "true",
+      },
+    ],
+    refusals: ["Refused", "NoJson"],
+    decode: (input) => readWindowsContainerAnnotations(expandedAnnotations(annotationsOf(input), refuse), refuse),
   },
   {
     name: "runtime-configuration",
