@@ -33,7 +33,7 @@ interface Dll {
 
 const dlls: Readonly<Record<string, Dll>> = {
   testhost: {
-    sources: ["testhost.c", "workers.c", "relay-client.c", "base64.c"],
+    sources: ["testhost.c", "workers.c", "relay-client.c", "base64.c", "pipes.c"],
     libraries: ["-lws2_32", "-lole32"],
   },
   computecore: { sources: ["computecore.c", "operations.c", "subjects.c", "processes.c"] },

@@ -8,13 +8,14 @@ import type { Outcome } from "../../windows-host/suites/outcome.ts";
 import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
 import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.ts";
 import { REPOSITORY } from "../../windows-host/wine-environment.ts";
+import { cacheFolder } from "../support/cache.ts";
 import { type CasePaths, casePathsVariable } from "./case-paths.ts";
 import { LinuxSideServer } from "./linux-side-server.ts";
 import { PodFixture } from "./pod-fixture.ts";
 
 const SUITES = ["shim", "stdio"];
 /** Of whole pods, which need a fixture. */
-const POD_SUITES = ["pod", "pod-ends", "pod-refusals"];
+const POD_SUITES = ["pod", "pod-ends", "pod-refusals", "wcow"];
 /** Those of the pod's suite that run once more on a host that spells the names in its answers in another case. */
 const RESPELLED_CASES = "the sandbox|reports its state|network";
 const SUITE_MS = 600_000;
@@ -54,7 +55,10 @@ async function runPodSuites(
   const directory = join(parent, "pods");
   mkdirSync(directory);
   await using fixture = await PodFixture.make(directory);
-  await using machine = await WindowsMachine.start({ folders: [directory, fixture.host.directory], network: "shared" });
+  await using machine = await WindowsMachine.start({
+    folders: [directory, fixture.host.directory, cacheFolder("windows-base-layer")],
+    network: "shared",
+  });
   await using linuxSide = await LinuxSideServer.serve(fixture);
   const pods = { ...fixture.paths, linuxSide: linuxSide.address };
   const counts: TestCounts[] = [];

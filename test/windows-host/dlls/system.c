@@ -108,7 +108,7 @@ BOOL WINAPI front_CloseHandle(HANDLE handle) {
   ULONG64 entry = host()->untrack(ADDRESS_ENTRIES, handle);
   if (entry != 0) {
     struct number which = number(entry);
-    host()->call(NULL, "HvSocketCloseEntry", 1, (PCWSTR[]){which.text});
+    host()->give_back("HvSocketCloseEntry", which.text);
   }
   for (int kind = 0; kind < TRACKED_KINDS; kind++) host()->untrack((enum tracked_kind)kind, handle);
   return CloseHandle(handle);

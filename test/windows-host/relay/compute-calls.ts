@@ -1,6 +1,6 @@
 import { closeSync, openSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import type { ComputeSystemProperties, SystemPropertyType } from "@uvm-shim/hcs-schema";
+import { type ComputeSystemProperties, resourcePaths, type SystemPropertyType } from "@uvm-shim/hcs-schema";
 import type { EmulatedHostCalls } from "@uvm-shim/host-protocol";
 import { credentialGuards, modifyCredentialGuards } from "./guest-calls.ts";
 import { Refusal } from "./refusal.ts";
@@ -53,6 +53,15 @@ async function close(session: Session, number = ""): Promise<undefined> {
   return undefined;
 }
 
+const pipePath = new RegExp(`^${resourcePaths.mappedPipe("")}(\\\\\\\\[.?]\\\\pipe\\\\.+)$`, "i");
+
+/** The named pipe that a request maps, or no longer maps. */
+function mappedPipeOf(request: unknown): { readonly pipe: string | undefined; readonly isAdded: boolean } {
+  const { ResourcePath, RequestType } = request as { readonly ResourcePath?: unknown; readonly RequestType?: unknown };
+  const [, pipe] = pipePath.exec(typeof ResourcePath === "string" ? ResourcePath : "") ?? [];
+  return { pipe, isAdded: RequestType === "Add" };
+}
+
 const serviceProperties: { readonly [type: string]: (session: Session) => object | Promise<object> } = {
   ContainerCredentialGuard: credentialGuards,
   Basic: () => ({ SupportedSchemaVersions: [{ Major: 2, Minor: 1 }] }),
@@ -100,7 +109,20 @@ export const computeCalls: { readonly [name: string]: Handler } = {
 
   HcsModifyComputeSystem: async (session, number, configuration) => {
     const { client, handle } = await session.system(number);
-    await client.call("modify", { handle: handle.handle, request: localDocument(configuration) });
+    const request = localDocument(configuration);
+    const modify = (): Promise<object> => client.call("modify", { handle: handle.handle, request });
+    const { pipe, isAdded } = mappedPipeOf(request);
+    if (pipe === undefined) await modify();
+    else if (isAdded) {
+      await session.relay.pipes.add(pipe, session);
+      await modify().catch((error: unknown) => {
+        session.relay.pipes.remove(pipe, session);
+        throw error;
+      });
+    } else {
+      await modify();
+      session.relay.pipes.remove(pipe, session);
+    }
     return undefined;
   },
 

@@ -6,6 +6,7 @@ import { respelledText, type Spelling } from "../../../packages/hcs-bindings/src
 import type { HostClient, HostEvents } from "./host-client.ts";
 import { Hvsockets, type SharedHvsockets } from "./hvsockets.ts";
 import { answerLine, type Call, eventLine, readCall } from "./lines.ts";
+import type { MappedPipes, PipeOpener } from "./mapped-pipes.ts";
 import { asRefusal, Refusal } from "./refusal.ts";
 import {
   ntstatusOf,
@@ -23,6 +24,8 @@ export interface SessionOwner extends SharedHvsockets {
   readonly sessions: ReadonlySet<Session>;
   /** Pids of vmmem processes, by the GUID of their VM. */
   readonly pids: Map<string, number>;
+  /** Named pipes that VMs reach. */
+  readonly pipes: MappedPipes;
   /** Entries of the hvsocket provider, by the numbers that the DLLs know them by. */
   readonly addressEntries: Map<number, AddressEntry>;
   /** Ids of what was made through the relay; the host has no call that lists them. */
@@ -36,7 +39,7 @@ export interface SessionOwner extends SharedHvsockets {
 }
 
 /** Types of the events that are no HCS_EVENT_TYPE; the DLLs have them by the same numbers. */
-export const relayEvents = { standardInputClosed: 0x70000001, network: 0x70000002 } as const;
+export const relayEvents = { standardInputClosed: 0x70000001, network: 0x70000002, openPipe: 0x70000003 } as const;
 
 export const hcsEvents = {
   systemExited: 0x00000001,
@@ -62,7 +65,7 @@ export interface OpenSystem {
 }
 
 /** One process that has the DLLs loaded. Its handles on systems end with it. */
-export class Session {
+export class Session implements PipeOpener {
   readonly relay: SessionOwner;
   readonly hvsockets: Hvsockets;
   /** By the number that the DLL has given the handle. */
@@ -111,6 +114,10 @@ export class Session {
 
   sendEvent(object: string, type: number, data: string): void {
     if (!this.#socket.destroyed) this.#socket.write(eventLine(object, type, this.#spelled(data)));
+  }
+
+  openPipe(path: string, port: number): void {
+    this.sendEvent("0", relayEvents.openPipe, `${port} ${path}`);
   }
 
   async #connect(): Promise<HostClient> {
@@ -191,6 +198,7 @@ export class Session {
 
   #end(): void {
     this.relay.forget(this);
+    this.relay.pipes.forget(this);
     for (const [number, { owner }] of this.relay.addressEntries) {
       if (owner === this) this.relay.addressEntries.delete(number);
     }

@@ -115,6 +115,17 @@ const walks: { readonly [name: string]: Walk } = {
       const [scratch, parent, disk] = [newPath("scratch"), newPath("parent"), newPath("disk.vhdx")];
       const container = `container-${made}`;
       mkdirSync(parent);
+      await windows.addCredentialGuard(container, "{}");
+      try {
+        await windows.credentialGuards();
+      } finally {
+        await windows.removeCredentialGuard(container).catch(async (error: unknown) => {
+          await controls.configure({});
+          await windows.removeCredentialGuard(container);
+          throw error;
+        });
+      }
+      await vm.properties(["Memory"]);
       await (await windows.redirectHvsockets(randomUUID(), vm.runtimeId)).close();
       await windows.createScratchLayer(scratch, [parent]);
       await host.disks.create({ path: disk, size: 4 << 20 });
@@ -127,13 +138,6 @@ const walks: { readonly [name: string]: Walk } = {
         }
       }
       for (const ResourcePath of paths) await vm.modify({ ResourcePath, RequestType: "Remove" });
-      await windows.addCredentialGuard(container, "{}");
-      try {
-        await windows.credentialGuards();
-      } finally {
-        await controls.configure({});
-        await windows.removeCredentialGuard(container);
-      }
     },
   },
 };

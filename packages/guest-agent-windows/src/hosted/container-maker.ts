@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { moveMount, openTree, setMountReadOnly, withMountNamespace } from "@uvm-shim/linux-calls";
 import { type ContainerNetwork, WindowsContainer } from "../container/container.ts";
+import { serveMappedPipe } from "../container/mapped-pipe.ts";
 import type { GuestNetworks } from "../network/namespaces.ts";
-import { findBelow, folderBelow, readGuestPath, sourceOf } from "../storage/windows-paths.ts";
+import { findBelow, folderBelow, hostPipeOf, readGuestPath, sourceOf } from "../storage/windows-paths.ts";
 import { type ContainerDocument, hostProcessRoot, isHostProcess } from "./document.ts";
 import type { ContainerMaker } from "./hosted-system.ts";
 import { ContainerGroups, type ContainerLimits } from "./limits.ts";
@@ -16,6 +17,9 @@ const mebibyte = 1024 * 1024;
 const longestHostName = 15;
 const user = "ContainerUser";
 const hostProcessUser = "SYSTEM";
+
+const pipeField = "MappedPipes.HostPath";
+type MappedPipe = NonNullable<ContainerDocument["MappedPipes"]>[number];
 
 export interface MappedDirectory {
   readonly HostPath?: string;
@@ -49,6 +53,7 @@ export class DocumentContainer implements ContainerMaker {
     this.#surroundings = surroundings;
     this.#registry = registryText(document.RegistryChanges);
     for (const mapped of document.MappedDirectories ?? []) this.#sourceOf(mapped, "MappedDirectories");
+    for (const mapped of document.MappedPipes ?? []) checkPipe(mapped);
     this.#network();
   }
 
@@ -76,6 +81,9 @@ export class DocumentContainer implements ContainerMaker {
     try {
       if (isHost) attach(container, root, hostProcessRoot(document), false);
       for (const mapped of document.MappedDirectories ?? []) this.map(container, mapped, "MappedDirectories");
+      for (const { ContainerPipeName = "", HostPath = "" } of document.MappedPipes ?? []) {
+        await serveMappedPipe(container, ContainerPipeName, hostPipeOf(HostPath, pipeField));
+      }
       return container;
     } catch (error) {
       await container.end();
@@ -129,6 +137,15 @@ export class DocumentContainer implements ContainerMaker {
       memoryInformation(Math.min(bytes, this.#surroundings.memoryMb * mebibyte)),
     );
   }
+}
+
+function checkPipe({ ContainerPipeName = "", HostPath = "" }: MappedPipe): void {
+  if (ContainerPipeName === "") throw new GuestFault("E_INVALIDARG", "MappedPipes.ContainerPipeName: expected a name");
+  if (/^\\\\[.?]\\pipe\\/i.test(HostPath)) {
+    const why = "programs of the virtual machine and of its containers have no pipes in common under Wine";
+    throw new GuestFault("ERROR_NOT_SUPPORTED", `${pipeField}: ${HostPath} is a pipe of the virtual machine: ${why}`);
+  }
+  hostPipeOf(HostPath, pipeField);
 }
 
 /** The form of /proc/meminfo. */
