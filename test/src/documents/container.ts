@@ -27,7 +27,7 @@ export interface StandaloneCase extends CaseOfVm {
 export async function containerAnswer(asked: ContainerCase): Promise<Answer> {
   const { container, earlier = [] } = asked;
   const pod = new CasePod(asked, podSandboxOf(asked));
-  for (const request of earlier) await pod.container(request, "workload");
+  for (const request of earlier) await pod.container(request, "workload").catch(refusedOnly);
   // The controller of the pod, which is not asked here, knows its containers.
   if (earlier.some(({ id }) => id === container.id)) {
     throw new ControllerError("AlreadyExists", `the pod has a container ${container.id}`, {
@@ -36,6 +36,11 @@ export async function containerAnswer(asked: ContainerCase): Promise<Answer> {
     });
   }
   return await pod.container(container, "workload");
+}
+
+/** A container that is refused leaves its pod as it was. */
+function refusedOnly(error: unknown): void {
+  if (!(error instanceof ControllerError)) throw error;
 }
 
 export async function standaloneAnswer(asked: StandaloneCase): Promise<Answer> {

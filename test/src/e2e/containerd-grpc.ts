@@ -13,8 +13,9 @@ const FRAME_PREFIX = 5;
 const RESOURCES_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources";
 const SANDBOXES = "containerd.services.sandbox.v1";
 const TASKS = "containerd.services.tasks.v1";
+const CONTAINERS = "containerd.services.containers.v1";
 
-/** Field numbers as containerd's public API has them: api/types/*.proto, api/services/{sandbox,tasks}/v1/*.proto. */
+/** Field numbers as containerd's public API has them: api/types/*.proto, api/services/{containers,sandbox,tasks}/v1/*.proto. */
 const { root: messages } = protobuf.parse(`
   syntax = "proto3";
   message Any { string type_url = 1; bytes value = 2; }
@@ -23,8 +24,11 @@ const { root: messages } = protobuf.parse(`
     string sandbox_id = 1;
     Runtime runtime = 2;
     Any spec = 3;
+    map<string, Any> extensions = 7;
     string sandboxer = 10;
   }
+  message StoreGetRequest { string sandbox_id = 1; }
+  message StoreGetResponse { Sandbox sandbox = 1; }
   message StoreCreateRequest { Sandbox sandbox = 1; }
   message StoreDeleteRequest { string sandbox_id = 1; }
   message ControllerCreateRequest { string sandbox_id = 1; Sandbox sandbox = 6; string sandboxer = 10; }
@@ -35,6 +39,23 @@ const { root: messages } = protobuf.parse(`
   message ControllerMetricsRequest { string sandbox_id = 1; string sandboxer = 10; }
   message Metric { string id = 2; Any data = 3; }
   message ControllerMetricsResponse { Metric metrics = 1; }
+  message MetricsRequest { repeated string filters = 1; }
+  message MetricsResponse { repeated Metric metrics = 1; }
+  message ListPidsRequest { string container_id = 1; }
+  message ProcessInfo { uint32 pid = 1; Any info = 2; }
+  message ListPidsResponse { repeated ProcessInfo processes = 1; }
+  message Container {
+    string id = 1;
+    map<string, string> labels = 2;
+    string image = 3;
+    Sandbox.Runtime runtime = 4;
+    Any spec = 5;
+    string snapshotter = 6;
+    string snapshot_key = 7;
+    map<string, Any> extensions = 10;
+    string sandbox = 11;
+  }
+  message CreateContainerRequest { Container container = 1; }
   message UpdateTaskRequest { string container_id = 1; Any resources = 2; }
 `);
 
@@ -73,6 +94,21 @@ export async function forgetSandbox(endpoint: Endpoint, sandboxId: string): Prom
   await call(endpoint, `${SANDBOXES}.Store/Delete`, "StoreDeleteRequest", { sandboxId });
 }
 
+/** What containerd has recorded of a sandbox: its runtime, and what others keep there, by its names. */
+export async function sandboxRecord(
+  endpoint: Endpoint,
+  sandboxId: string,
+): Promise<{
+  readonly runtime: { readonly name: string; readonly options: Any };
+  readonly extensions: { readonly [name: string]: Any };
+}> {
+  const answer = await call(endpoint, `${SANDBOXES}.Store/Get`, "StoreGetRequest", { sandboxId });
+  const { sandbox } = messages.lookupType("StoreGetResponse").decode(answer) as unknown as {
+    readonly sandbox: Awaited<ReturnType<typeof sandboxRecord>>;
+  };
+  return sandbox;
+}
+
 /**
  * Creates and starts the task of a container on a root file system of the caller's, where ctr would take the
  * container's snapshot. It has no stdio.
@@ -86,15 +122,59 @@ export async function startTask(
   await call(endpoint, `${TASKS}.Tasks/Start`, "StartRequest", { containerId });
 }
 
-/** What the shim of a sandbox measures of it: the type and the bytes. */
-export async function sandboxMetrics(
+export interface Any {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}
+
+export interface ContainerRecord {
+  readonly id: string;
+  readonly labels: { readonly [name: string]: string };
+  readonly image: string;
+  readonly runtime: { readonly name: string; readonly options: Any };
+  readonly spec: object;
+  readonly snapshotter: string;
+  readonly snapshotKey: string;
+  readonly extensions: { readonly [name: string]: Any };
+  /** The id of the sandbox that it is in. */
+  readonly sandbox: string;
+}
+
+/** Records a container, whose task can then be started; its snapshot must be there. */
+export async function createContainer(endpoint: Endpoint, container: ContainerRecord): Promise<void> {
+  const spec = { typeUrl: SPEC_TYPE, value: Buffer.from(JSON.stringify(container.spec)) };
+  const request = { container: { ...container, spec } };
+  await call(endpoint, `${CONTAINERS}.Containers/Create`, "CreateContainerRequest", request);
+}
+
+/** What the shims of the tasks measure of them. */
+export async function taskMetrics(
   endpoint: Endpoint,
-  sandboxId: string,
-): Promise<{ readonly typeUrl: string; readonly value: Uint8Array }> {
+  ids: readonly string[],
+): Promise<readonly { readonly id: string; readonly data: Any }[]> {
+  const request = { filters: ids.map((id) => `id==${id}`) };
+  const answer = await call(endpoint, `${TASKS}.Tasks/Metrics`, "MetricsRequest", request);
+  const { metrics } = messages.lookupType("MetricsResponse").decode(answer) as unknown as {
+    readonly metrics: readonly { readonly id: string; readonly data: Any }[];
+  };
+  return metrics;
+}
+
+/** The processes of a task. */
+export async function taskPids(endpoint: Endpoint, containerId: string): Promise<readonly { readonly pid: number }[]> {
+  const answer = await call(endpoint, `${TASKS}.Tasks/ListPids`, "ListPidsRequest", { containerId });
+  const { processes } = messages.lookupType("ListPidsResponse").decode(answer) as unknown as {
+    readonly processes: readonly { readonly pid: number }[];
+  };
+  return processes;
+}
+
+/** What the shim of a sandbox measures of it: the type and the bytes. */
+export async function sandboxMetrics(endpoint: Endpoint, sandboxId: string): Promise<Any> {
   const request = { sandboxId, sandboxer: SANDBOXER };
   const answer = await call(endpoint, `${SANDBOXES}.Controller/Metrics`, "ControllerMetricsRequest", request);
   const { metrics } = messages.lookupType("ControllerMetricsResponse").decode(answer) as unknown as {
-    readonly metrics: { readonly data: { readonly typeUrl: string; readonly value: Uint8Array } };
+    readonly metrics: { readonly data: Any };
   };
   return metrics.data;
 }

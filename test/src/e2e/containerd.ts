@@ -26,6 +26,15 @@ export interface ContainerdOptions {
   readonly blockfileScratch?: string;
   /** Has it serve Kubernetes' runtime interface too. */
   readonly cri?: CriOptions;
+  /** Snapshotters that others serve. */
+  readonly snapshotters?: readonly ProxySnapshotter[];
+}
+
+export interface ProxySnapshotter {
+  readonly name: string;
+  readonly socket: string;
+  /** Where it keeps its snapshots, as it is shown to those who ask for the usage of images. */
+  readonly directory: string;
 }
 
 export interface CriOptions {
@@ -45,6 +54,9 @@ export interface CriHandler {
   readonly form: PodForm;
   /** Whether its pods have networks that CNI plugins set up. */
   readonly hasPluginNetworks: boolean;
+  /** Of the images of its containers; containerd's usual one when absent. */
+  readonly snapshotter?: string;
+  readonly options?: { readonly [key: string]: string | number };
 }
 
 /** The handler of pods that containerd makes with a container of its own, and not the shim. */
@@ -204,7 +216,7 @@ export class Containerd {
   }
 
   #configuration(): string {
-    const { build, directory, blockfileScratch, cri } = this.#options;
+    const { build, directory, blockfileScratch, cri, snapshotters = [] } = this.#options;
     const blockfile =
       blockfileScratch === undefined
         ? []
@@ -227,6 +239,13 @@ export class Containerd {
       '[plugins."io.containerd.internal.v1.opt"]',
       `path = ${JSON.stringify(join(directory, "opt"))}`,
       ...blockfile,
+      ...snapshotters.flatMap(({ name, socket, directory }) => [
+        `[proxy_plugins.${JSON.stringify(name)}]`,
+        'type = "snapshot"',
+        `address = ${JSON.stringify(socket)}`,
+        `[proxy_plugins.${JSON.stringify(name)}.exports]`,
+        `root = ${JSON.stringify(directory)}`,
+      ]),
       ...(cri === undefined ? [] : criConfiguration(cri, directory, build.major)),
       "",
     ].join("\n");
@@ -264,6 +283,13 @@ function criConfiguration(
       ...(handler.hasPluginNetworks
         ? [`cni_conf_dir = ${JSON.stringify(pluginNetworks(networks))}`, "cni_max_conf_num = 2"]
         : []),
+      ...(handler.snapshotter === undefined ? [] : [`snapshotter = ${JSON.stringify(handler.snapshotter)}`]),
+      ...(handler.options === undefined
+        ? []
+        : [
+            `[plugins."${plugin}".containerd.runtimes.${JSON.stringify(handler.name)}.options]`,
+            ...Object.entries(handler.options).map(([key, value]) => `${key} = ${JSON.stringify(value)}`),
+          ]),
     ]),
   ];
 }

@@ -26,6 +26,21 @@ export interface Images {
 }
 
 type Architecture = "amd64" | "arm64";
+
+/** Of an image with one layer. */
+export interface ImageContent {
+  readonly name: string;
+  /** Of the names of its files. */
+  readonly stem: string;
+  readonly platform: {
+    readonly os: "linux" | "windows";
+    readonly architecture: Architecture;
+    readonly "os.version"?: string;
+  };
+  readonly rootfs: string;
+  readonly config: { readonly Env: readonly string[]; readonly Cmd: readonly string[]; readonly WorkingDir: string };
+}
+
 /** ELF's numbers of the machines. Source: the ELF specification's e_machine. */
 const ELF_MACHINES: { readonly [architecture in Architecture]: number } = { amd64: 62, arm64: 183 };
 
@@ -39,14 +54,19 @@ export async function makeImages(directory: string): Promise<Images> {
   const foreign = join(directory, "foreign");
   mkdirSync(join(foreign, "bin"), { recursive: true });
   writeFileSync(join(foreign, FOREIGN_PROGRAM), elfHeader(ELF_MACHINES[foreignArchitecture]), { mode: 0o755 });
+  const linux = (name: string, stem: string, command: readonly string[]): ImageContent => ({
+    ...{ name, stem, platform: { os: "linux", architecture }, rootfs },
+    config: { Env: ["PATH=/bin"], Cmd: command, WorkingDir: "/" },
+  });
+  const foreignImage: ImageContent = {
+    ...linux(FOREIGN_IMAGE, "foreign", ["sh"]),
+    platform: { os: "linux", architecture: foreignArchitecture },
+    rootfs: foreign,
+  };
   return {
-    archive: await packImage(directory, { name: IMAGE, stem: "busybox", architecture, rootfs, command: ["sh"] }),
-    pauseArchive: await packImage(directory, {
-      ...{ name: PAUSE_IMAGE, stem: "pause", architecture, rootfs, command: ["sleep", "100000"] },
-    }),
-    foreignArchive: await packImage(directory, {
-      ...{ name: FOREIGN_IMAGE, stem: "foreign", architecture: foreignArchitecture, rootfs: foreign, command: ["sh"] },
-    }),
+    archive: (await packImage(directory, linux(IMAGE, "busybox", ["sh"]))).archive,
+    pauseArchive: (await packImage(directory, linux(PAUSE_IMAGE, "pause", ["sleep", "100000"]))).archive,
+    foreignArchive: (await packImage(directory, foreignImage)).archive,
     foreignArchitecture,
     rootfs,
     foreignRootfs: foreign,
@@ -64,36 +84,34 @@ export function digestOf(data: Uint8Array): string {
   return sha256().update(data).digest("hex");
 }
 
-interface ImageContent {
-  readonly name: string;
-  /** Of the names of its files. */
-  readonly stem: string;
-  readonly architecture: Architecture;
-  readonly rootfs: string;
-  readonly command: readonly string[];
+export interface PackedImage {
+  /** The path of an OCI layout's archive. */
+  readonly archive: string;
+  readonly configDigest: string;
+  /** Of the one layer, not compressed. */
+  readonly layerDigest: string;
 }
 
-async function packImage(directory: string, image: ImageContent): Promise<string> {
-  const { name, stem, architecture, rootfs, command } = image;
+export async function packImage(directory: string, image: ImageContent): Promise<PackedImage> {
+  const { name, stem, platform, rootfs, config: ofContainers } = image;
   const layout = join(directory, `${stem}-layout`);
   const blobs = join(layout, "blobs", "sha256");
   mkdirSync(blobs, { recursive: true });
   const layer = join(directory, `${stem}-layer.tar`);
   await pack(rootfs, layer);
-  const put = (data: Uint8Array, mediaType: string): object => {
+  const put = (data: Uint8Array, mediaType: string) => {
     const hex = digestOf(data);
     writeFileSync(join(blobs, hex), data);
     return { mediaType, digest: `sha256:${hex}`, size: data.byteLength };
   };
-  const putJson = (value: object, mediaType: string): object => put(Buffer.from(JSON.stringify(value)), mediaType);
+  const putJson = (value: object, mediaType: string) => put(Buffer.from(JSON.stringify(value)), mediaType);
   const layerData = readFileSync(layer);
   const layerDescriptor = put(layerData, "application/vnd.oci.image.layer.v1.tar");
   const config = putJson(
     {
-      architecture,
-      os: "linux",
-      config: { Env: ["PATH=/bin"], Cmd: command, WorkingDir: "/" },
-      rootfs: { type: "layers", diff_ids: [`sha256:${digestOf(layerData)}`] },
+      ...platform,
+      config: ofContainers,
+      rootfs: { type: "layers", diff_ids: [layerDescriptor.digest] },
     },
     "application/vnd.oci.image.config.v1+json",
   );
@@ -105,12 +123,12 @@ async function packImage(directory: string, image: ImageContent): Promise<string
     join(layout, "index.json"),
     JSON.stringify({
       schemaVersion: 2,
-      manifests: [{ ...manifest, platform: { os: "linux", architecture }, annotations }],
+      manifests: [{ ...manifest, platform, annotations }],
     }),
   );
   const archive = join(directory, `${stem}.tar`);
   await pack(layout, archive);
-  return archive;
+  return { archive, configDigest: config.digest, layerDigest: layerDescriptor.digest };
 }
 
 async function pack(directory: string, archive: string): Promise<void> {

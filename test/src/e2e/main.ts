@@ -24,6 +24,7 @@ import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
 import { criSizeCases } from "./cases/cri-size.ts";
+import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
@@ -55,7 +56,7 @@ import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
 import { windowsCases } from "./cases/windows.ts";
 import { windowsResourceCases } from "./cases/windows-resources.ts";
-import { askedHandler, Containerd, type CriOptions, networkedHandler } from "./containerd.ts";
+import { askedHandler, Containerd, type ContainerdOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-case.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
@@ -69,6 +70,8 @@ import {
   RUNTIMES,
   type Runtime,
 } from "./suite.ts";
+import { importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
+import { WindowsSnapshotter } from "./windows/snapshotter.ts";
 import { makeLayers, runWindowsCase } from "./windows/windows-pods.ts";
 
 const CASES: readonly Case[] = [
@@ -158,6 +161,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     await runAgainst(round);
     const forms = podForms(build, selection.runtime);
     if (forms !== undefined) await runCri(round, forms);
+    if (build === selection.builds.at(-1) && forms?.includes("shim") === true) await runCriWindows(round);
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
@@ -245,7 +249,7 @@ interface Round {
 async function runAgainst(round: Round): Promise<void> {
   const { build, selection, images } = round;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}`);
-  await withContainerd(round, build.version, undefined, async (containerd, context) => {
+  await withContainerd(round, build.version, {}, async (containerd, context) => {
     await containerd.mustCtr(["image", "import", images.archive]);
     await runCases(round, CASES, context);
   });
@@ -276,7 +280,7 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
     ];
   });
   const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
-  const options = { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" };
+  const options = { cri: { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" } };
   await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, context) => {
     const cri = new CriClient(containerd.address);
     try {
@@ -290,10 +294,42 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
   });
 }
 
+/** The cases of Windows pods that a containerd for Linux makes through Kubernetes' runtime interface. */
+async function runCriWindows(round: Round): Promise<void> {
+  const { build, selection, directory } = round;
+  if (!criWindowsCases.some(({ name }) => selection.only.test(name))) return;
+  print(`containerd ${build.version}, Container Runtime Interface, runtime ${WINDOWS_RUNTIME}, pods made by the shim`);
+  await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
+  const layers = await makeLayers(join(directory, "windows-image"));
+  const [programs = "", base = ""] = layers;
+  const snapshots = { socket: join(directory, "windows.sock"), directory: join(directory, "windows-snapshots") };
+  using snapshotter = await WindowsSnapshotter.serve({ ...snapshots, baseLayer: base });
+  const handler = {
+    ...({ name: WINDOWS_RUNTIME, runtime: WINDOWS_RUNTIME, form: "shim", hasPluginNetworks: false } as const),
+    // No layer names the utility VM's files to a sandbox without an image.
+    options: { sandbox_isolation: "HYPERVISOR", boot_files_root_path: base },
+    snapshotter: SNAPSHOTTER,
+  };
+  const options = {
+    cri: { sandboxImage: PAUSE_IMAGE, handlers: [handler], restrictsOomScores: false },
+    snapshotters: [{ name: SNAPSHOTTER, ...snapshots }],
+  };
+  await withContainerd(round, `${build.version}-windows`, options, async (containerd, context) => {
+    const cri = new CriClient(containerd.address);
+    try {
+      const image = await importWindowsImage(containerd, join(directory, "windows-image"), programs);
+      const windows: CriWindowsContext = { ...context, cri, forms: ["shim"], image, snapshotter };
+      await runCases(round, criWindowsCases, windows);
+    } finally {
+      cri.close();
+    }
+  });
+}
+
 async function withContainerd(
   round: Round,
   name: string,
-  cri: CriOptions | undefined,
+  options: Pick<ContainerdOptions, "cri" | "snapshotters">,
   work: (containerd: Containerd, context: CaseContext) => Promise<void>,
 ): Promise<void> {
   const { build, selection, images, blockfileScratch, environment, signal } = round;
@@ -302,7 +338,7 @@ async function withContainerd(
   mkdirSync(directory);
   mkdirSync(scratch);
   const containerd = await Containerd.start(
-    { build, directory, shims: DISTRIBUTION, blockfileScratch, environment, ...(cri && { cri }) },
+    { build, directory, shims: DISTRIBUTION, blockfileScratch, environment, ...options },
     signal,
   );
   let count = 0;

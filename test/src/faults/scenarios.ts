@@ -6,6 +6,7 @@ import { plan9Scenarios } from "./scenarios/plan9.ts";
 import { processScenarios } from "./scenarios/process.ts";
 import { scsiScenarios } from "./scenarios/scsi.ts";
 import { stackScenarios } from "./scenarios/stack.ts";
+import { windowsStackScenarios } from "./scenarios/stack-wcow.ts";
 import { vmScenarios } from "./scenarios/vm.ts";
 import { vpciScenarios } from "./scenarios/vpci.ts";
 import { vsmbScenarios } from "./scenarios/vsmb.ts";
@@ -22,4 +23,5 @@ export const scenarios: readonly Scenario[] = [
   ...windowsContainerScenarios,
   ...processScenarios,
   ...stackScenarios,
+  ...windowsStackScenarios,
 ];

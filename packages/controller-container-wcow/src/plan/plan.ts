@@ -91,9 +91,7 @@ export async function planWindowsContainer(
     ...{ isHostProcess, annotations, credential: windows.credentialSpec, process: spec.process },
     document: (resolved) => {
       const hosted = hostedSystem(parts, resolved);
-      return vm.isConfidential
-        ? confidentialHostedSystem({ spec, annotations, isHostProcess }, hosted, resolved)
-        : hosted;
+      return vm.isConfidential ? confidentialHostedSystem({ spec, ...member }, hosted, resolved) : hosted;
     },
   };
 }

@@ -320,6 +320,15 @@ describe("a container is refused", () => {
     });
   });
 
+  it("without windows, unless its options ask for a VM", async () => {
+    const spec = { annotations: memberAnnotations };
+    const plan = new PlanBench().with({ runtimeOptions: {} }).planOf({ spec, rootfs: [] });
+    await expect(plan).rejects.toMatchObject({
+      code: "InvalidArgument",
+      message: expect.stringContaining("config.json: windows is missing"),
+    });
+  });
+
   it("that belongs to a pod, where it is alone", async () => {
     const bench = new PlanBench().with({ role: "standalone" });
     await refused({}, 'container-type is "container", expected none for a container without a pod', { bench });

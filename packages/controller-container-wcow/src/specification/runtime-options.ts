@@ -12,7 +12,8 @@ export interface ContainerRuntimeOptions {
   readonly defaultContainerAnnotations?: { readonly [key: string]: string };
 }
 
-const platform = /^windows(\/[a-z0-9_]+)?$/i;
+/** A system, an architecture, or both, as containerd writes them. */
+const platform = /^(windows(\([^()]*\))?(\/[a-z0-9_]+){0,2}|amd64|x86_64|arm64|aarch64)$/i;
 
 /**
  * Whether the request asks for isolation by a VM. Options that say nothing leave it to the specification; any other

@@ -1,6 +1,7 @@
 import { FakeReservations } from "@uvm-shim/container-common/testing";
 import type { CredentialGuardInstance, HvSocketServiceConfig } from "@uvm-shim/hcs-schema";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
+import type { CimDisks } from "../block-cims.ts";
 import type { WindowsPlanFiles } from "../plan/options.ts";
 import type {
   CimConfig,
@@ -180,5 +181,28 @@ export class FakeCims extends FakeReservations implements ContainerCims {
   async reserve(cims: CimConfig): Promise<string> {
     this.requests.push(cims);
     return this.add(cims.cims[0]?.hostPath ?? "");
+  }
+}
+
+/** Disks that are attached only, each at a LUN of its own. */
+export class FakeCimDisks extends FakeReservations implements CimDisks {
+  readonly luns = new Map<string, number>();
+  readonly requests: Parameters<CimDisks["reserve"]>[] = [];
+
+  constructor(script: ScriptedCalls) {
+    super("cim", "unused", script);
+  }
+
+  async reserve(...request: Parameters<CimDisks["reserve"]>): Promise<string> {
+    this.requests.push(request);
+    const reservation = this.add(request[0].hostPath);
+    this.luns.set(reservation, this.luns.size);
+    return reservation;
+  }
+
+  slotOf(reservation: string): { readonly lun: number } {
+    const lun = this.luns.get(reservation);
+    if (lun === undefined) throw scriptedError("NotFound", `no reservation ${reservation}`);
+    return { lun };
   }
 }

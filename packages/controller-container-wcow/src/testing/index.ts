@@ -22,6 +22,7 @@ export { FakeGuestProcess } from "@uvm-shim/container-common/testing";
 export { FakeGuest, FakeGuestContainer } from "./guest.ts";
 export {
   FakeAssignedDevices,
+  FakeCimDisks,
   FakeCims,
   FakeDisks,
   FakeFiles,

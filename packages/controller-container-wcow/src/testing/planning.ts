@@ -25,7 +25,8 @@ export class PlanFiles {
   readonly texts = new Map<string, string>();
 
   async kind(path: string): Promise<Kind | undefined> {
-    return this.texts.has(path) ? "file" : this.kinds.get(path);
+    const plain = path.replace(/[\\/]+$/, "");
+    return this.texts.has(path) ? "file" : this.kinds.get(/^C:/.test(plain) ? plain.replaceAll("/", "\\") : plain);
   }
 
   async readText(path: string): Promise<string> {

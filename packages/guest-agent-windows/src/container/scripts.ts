@@ -60,7 +60,7 @@ cat >/dev/null
 `;
 
 /** Runs the starter in the container whose root is $1, for its user $2, who has a name here alone. Wine's log is $3. */
-export const enterScript = String.raw`
+export const enterScript = `
 set -e
 root=$1 user=$2 log=$3
 shift 3

@@ -80,7 +80,8 @@ async function streams(context: WindowsCaseContext): Promise<void> {
       [exec, "copy"],
     ] as const) {
       const output = stdio.output();
-      stdio.stdin.end(bytes);
+      // What ends the input is the call: it must not come before the input.
+      await new Promise<void>((resolve) => stdio.stdin.write(bytes, () => resolve()));
       await container.closeStdin(execId);
       assert.equal(sha256((await output).stdout), sha256(bytes));
       assert.equal(await container.wait(execId), 0);
@@ -167,7 +168,7 @@ async function wrongProcesses(context: WindowsCaseContext): Promise<void> {
     await assertRefused(container.exec("folder", folder), ["NotFound", "InvalidArgument"], "C:\\absent");
     await container.deleteExec("folder");
     const empty = container.exec("empty", { args: [] });
-    await assertRefused(empty, "InvalidArgument", "process.args");
+    await assertRefused(empty, "InvalidArgument", "process has neither args nor commandLine");
   });
 }
 

@@ -74,7 +74,11 @@ export interface WindowsContainerOptions {
   /** Further fields of the process. */
   readonly fields?: object;
   /** Further fields of the specification, and others in place of the usual ones. */
-  readonly specification?: { readonly windows?: object; readonly [field: string]: unknown };
+  readonly specification?: {
+    readonly windows?: object;
+    readonly annotations?: object;
+    readonly [field: string]: unknown;
+  };
 }
 
 /** A container of the suite's layers, whose first process has this command line. */
@@ -91,6 +95,7 @@ export async function createContainer(
     change: (usual) => ({
       ...usual,
       ...specification,
+      annotations: { ...(usual.annotations as object), ...specification.annotations },
       windows: { ...(usual.windows as object), ...specification.windows },
     }),
   });

@@ -1,9 +1,8 @@
-import { WindowsContainerController } from "@uvm-shim/controller-container-wcow";
+import { BlockCimController, WindowsContainerController } from "@uvm-shim/controller-container-wcow";
 import {
   addHostFiles,
   ContainerBench,
   deviceUtil,
-  FakeCims,
   FakeFiles,
   FakeGuest,
   FakeHostServices,
@@ -37,20 +36,28 @@ const withDevice = specification({
   windows: { hyperv: {}, devices: [guest.device] },
 });
 
+const cimsMount: typeof layersMount = {
+  ...{ type: "BlockCIM", source: "C:\\snapshots\\3" },
+  options: ["rw", `parentCimPaths=${JSON.stringify(["C:\\cims\\a.bcim\\layer.cim"])}`, "blockCIMType=file"],
+};
+
 type End = "terminated" | "by itself";
 
 /** A container that is created, started, executes something, ends and is deleted. */
 function containerLife(
   { callers }: CaseContext,
   container: WindowsContainerController,
-  spec: unknown,
+  {
+    spec,
+    rootfs = layersMount,
+    end,
+  }: { readonly spec: unknown; readonly rootfs?: typeof layersMount; readonly end: End },
   leftovers: () => readonly string[],
-  end: End,
 ): Play {
   return {
     async act() {
       await callers.attempt(async (signal) => {
-        await container.create({ spec, rootfs: [layersMount], stdio: noStdio }, signal);
+        await container.create({ spec, rootfs: [rootfs], stdio: noStdio }, signal);
         await container.init.start(signal);
         await container.update({ memory: { limit: 2 ** 30 }, cpu: { count: 1 } }, signal);
         await container.statistics(signal);
@@ -80,11 +87,11 @@ function containerLife(
 function aloneLife(context: CaseContext, spec: unknown, end: End): Play {
   const { script, clock } = context;
   const bench = new ContainerBench(script, { clock });
-  return containerLife(context, bench.controller, spec, () => bench.leftovers, end);
+  return containerLife(context, bench.controller, { spec, end }, () => bench.leftovers);
 }
 
 /** The container's controller with those of its processes, disks, shares, pipes and devices, as the shim puts them together. */
-function togetherLife(context: CaseContext): Play {
+function togetherLife(context: CaseContext, isConfidential: boolean): Play {
   const { script, clock } = context;
   const { vm: disksVm, scsi } = windowsScsiOn(script);
   const { vsmb, pipes, leftovers: sharesLeft } = vsmbOn(script, { noDirectMap: true });
@@ -95,13 +102,23 @@ function togetherLife(context: CaseContext): Play {
   const services = new FakeHostServices(script);
   const files = new FakeFiles();
   addHostFiles(files);
+  files.kinds.set("C:\\cims\\a.bcim", "file");
+  const vm = new FakeVm(script);
+  let numbers = 0;
+  const newId = (): string => {
+    numbers += 1;
+    return `00000000-0000-4000-8000-${String(numbers).padStart(12, "0")}`;
+  };
+  const cims = new BlockCimController({
+    ...{ id: "vm-1", disks: scsi, guest: () => guestOfVm, vm, paths: windowsPaths, newId, newGuid: newId },
+  });
   const container = new WindowsContainerController({
     ...{ id: "c1", bundle: "C:\\bundle", guest: guestOfVm, disks: scsi, shares: vsmb, pipes, devices: vpci, clock },
-    ...{ cims: new FakeCims(script), vm: new FakeVm(script), services, warn: () => {} },
+    ...{ cims, vm, services, warn: () => {} },
     plan: {
       ...{ podId: "p1", role: "workload", podAnnotations: {}, processors: 8, paths: windowsPaths, files },
       ...{ pathGrammar: "windows", deviceUtilPath: deviceUtil },
-      vm: { processors: 4, isConfidential: false, supportsHostProcesses: true, noWritableFileShares: false },
+      vm: { processors: 4, isConfidential, supportsHostProcesses: true, noWritableFileShares: false },
     },
     createProcess: (process) => new ProcessController({ ...process, flavour: windowsProcesses, upstream, clock }),
   });
@@ -110,7 +127,7 @@ function togetherLife(context: CaseContext): Play {
   return containerLife(
     context,
     container,
-    spec,
+    isConfidential ? { spec: specification(), rootfs: cimsMount, end: "terminated" } : { spec, end: "by itself" },
     () => [
       ...disksVm.leftovers(),
       ...sharesLeft(),
@@ -120,9 +137,10 @@ function togetherLife(context: CaseContext): Play {
       ...[...services.guards.keys()].map((id) => `guard of ${id}`),
       ...[...services.redirections.keys()].map((id) => `redirection of ${id}`),
       ...[...guestOfVm.combined].map((path) => `combined ${path}`),
+      ...[...guestOfVm.volumes.keys()].map((volume) => `volume ${volume}`),
+      ...cims.volumes.map(({ hostPath }) => `tracked ${hostPath}`),
       ...[...guestOfVm.running, ...guestOfVm.known].map((id) => `container ${id} in the guest`),
     ],
-    "by itself",
   );
 }
 
@@ -147,6 +165,11 @@ export const windowsContainerScenarios: readonly Scenario[] = [
   {
     controller,
     name: "create-container and exec, together with its processes, disks, shares, pipes and devices",
-    begin: togetherLife,
+    begin: (context) => togetherLife(context, false),
+  },
+  {
+    controller,
+    name: "the same on layers in block CIMs, with a security policy",
+    begin: (context) => togetherLife(context, true),
   },
 ];
