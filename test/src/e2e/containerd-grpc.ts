@@ -99,7 +99,7 @@ export async function sandboxRecord(
   endpoint: Endpoint,
   sandboxId: string,
 ): Promise<{
-  readonly runtime: { readonly name: string; readonly options: Any };
+  readonly runtime: { readonly name: string; readonly options: Any | null };
   readonly extensions: { readonly [name: string]: Any };
 }> {
   const answer = await call(endpoint, `${SANDBOXES}.Store/Get`, "StoreGetRequest", { sandboxId });
@@ -131,7 +131,7 @@ export interface ContainerRecord {
   readonly id: string;
   readonly labels: { readonly [name: string]: string };
   readonly image: string;
-  readonly runtime: { readonly name: string; readonly options: Any };
+  readonly runtime: { readonly name: string; readonly options: Any | null };
   readonly spec: object;
   readonly snapshotter: string;
   readonly snapshotKey: string;
