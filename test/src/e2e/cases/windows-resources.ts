@@ -90,7 +90,7 @@ async function namedPipe(context: WindowsCaseContext): Promise<void> {
     await withWindowsContainer(context, waits, work, { specification });
   } finally {
     await new Promise((resolve) => server.close(resolve));
-    rmSync(path, { force: true });
+    rmSync(dirname(path), { recursive: true });
   }
 }
 
