@@ -114,6 +114,17 @@ describe("after the exit of the init process", () => {
     expect(bench.warnings).toHaveLength(1);
   });
 
+  it("does not depend on the report of the end of a container in which nothing runs", async () => {
+    const bench = await new ContainerBench().running();
+    bench.guestContainer.endsSilently = true;
+    bench.initProcess.exit(3);
+    await nextTurn();
+    await bench.clock.advance(30_000);
+    await bench.clock.advance(30_000);
+    expect(await bench.controller.init.wait()).toMatchObject({ status: 3 });
+    expect(bench.leftovers).toEqual([]);
+  });
+
   it("gives every exec its exit, and takes no more of them", async () => {
     const bench = await new ContainerBench().running();
     const request = { spec: { args: ["cmd"], cwd: "C:\\" }, stdio: noStdio };

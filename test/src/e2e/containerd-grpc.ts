@@ -24,7 +24,6 @@ const { root: messages } = protobuf.parse(`
     string sandbox_id = 1;
     Runtime runtime = 2;
     Any spec = 3;
-    map<string, Any> extensions = 7;
     string sandboxer = 10;
   }
   message StoreGetRequest { string sandbox_id = 1; }
@@ -94,14 +93,11 @@ export async function forgetSandbox(endpoint: Endpoint, sandboxId: string): Prom
   await call(endpoint, `${SANDBOXES}.Store/Delete`, "StoreDeleteRequest", { sandboxId });
 }
 
-/** What containerd has recorded of a sandbox: its runtime, and what others keep there, by its names. */
+/** What containerd has recorded of a sandbox. */
 export async function sandboxRecord(
   endpoint: Endpoint,
   sandboxId: string,
-): Promise<{
-  readonly runtime: { readonly name: string; readonly options: Any };
-  readonly extensions: { readonly [name: string]: Any };
-}> {
+): Promise<{ readonly runtime: { readonly name: string; readonly options: Any | null } }> {
   const answer = await call(endpoint, `${SANDBOXES}.Store/Get`, "StoreGetRequest", { sandboxId });
   const { sandbox } = messages.lookupType("StoreGetResponse").decode(answer) as unknown as {
     readonly sandbox: Awaited<ReturnType<typeof sandboxRecord>>;
@@ -131,7 +127,7 @@ export interface ContainerRecord {
   readonly id: string;
   readonly labels: { readonly [name: string]: string };
   readonly image: string;
-  readonly runtime: { readonly name: string; readonly options: Any };
+  readonly runtime: { readonly name: string; readonly options: Any | null };
   readonly spec: object;
   readonly snapshotter: string;
   readonly snapshotKey: string;

@@ -70,7 +70,7 @@ import {
   RUNTIMES,
   type Runtime,
 } from "./suite.ts";
-import { importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
+import { CONFIGURED_HANDLER, importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
 import { WindowsSnapshotter } from "./windows/snapshotter.ts";
 import { makeLayers, runWindowsCase } from "./windows/windows-pods.ts";
 
@@ -306,19 +306,22 @@ async function runCriWindows(round: Round): Promise<void> {
   using snapshotter = await WindowsSnapshotter.serve({ ...snapshots, baseLayer: base });
   const handler = {
     ...({ name: WINDOWS_RUNTIME, runtime: WINDOWS_RUNTIME, form: "shim", hasPluginNetworks: false } as const),
-    // No layer names the utility VM's files to a sandbox without an image.
-    options: { sandbox_isolation: "HYPERVISOR", boot_files_root_path: base },
     snapshotter: SNAPSHOTTER,
   };
+  const configured = {
+    ...handler,
+    name: CONFIGURED_HANDLER,
+    options: { SandboxIsolation: 1, SandboxPlatform: "windows/amd64", BootFilesRootPath: base },
+  };
   const options = {
-    cri: { sandboxImage: PAUSE_IMAGE, handlers: [handler], restrictsOomScores: false },
+    cri: { sandboxImage: PAUSE_IMAGE, handlers: [handler, configured], restrictsOomScores: false },
     snapshotters: [{ name: SNAPSHOTTER, ...snapshots }],
   };
   await withContainerd(round, `${build.version}-windows`, options, async (containerd, context) => {
     const cri = new CriClient(containerd.address);
     try {
       const image = await importWindowsImage(containerd, join(directory, "windows-image"), programs);
-      const windows: CriWindowsContext = { ...context, cri, forms: ["shim"], image, snapshotter };
+      const windows: CriWindowsContext = { ...context, cri, forms: ["shim"], image, baseLayer: base, snapshotter };
       await runCases(round, criWindowsCases, windows);
     } finally {
       cri.close();

@@ -31,8 +31,12 @@ export interface WindowsContainer {
   readonly terminal?: boolean;
   /** Further fields of the process. */
   readonly process?: object;
-  /** Further fields of the specification; those of `windows` are added to the usual ones. */
-  readonly specification?: { readonly windows?: object; readonly [field: string]: unknown };
+  /** Further fields of the specification; those of `windows` and annotations are added to the usual ones. */
+  readonly specification?: {
+    readonly windows?: object;
+    readonly annotations?: object;
+    readonly [field: string]: unknown;
+  };
 }
 
 export async function startWindows(
@@ -45,6 +49,7 @@ export async function startWindows(
     change: (usual) => ({
       ...usual,
       ...specification,
+      annotations: { ...(usual.annotations as object), ...specification.annotations },
       windows: { ...(usual.windows as object), ...specification.windows },
     }),
   });

@@ -3,20 +3,23 @@ import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
+import { connectWindowsHost, librariesOf } from "@uvm-shim/hcs-bindings/windows";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { digestOf, PATTERN } from "../e2e/images.ts";
+import { NetworkPlan } from "../e2e/networks.ts";
 import { Pod, type PodContainer } from "../shim-client/pod.ts";
 import { runDelete, Task } from "../shim-client/shim.ts";
 import { execOf, readUntil, runExec } from "../shim-client/windows-programs.ts";
-import { casePaths } from "./case-paths.ts";
+import { casePaths, podPaths } from "./case-paths.ts";
 import { credentialGuards, held, left, remember } from "./linux-side.ts";
 import { endWindows, startWindows, wcowPodOptions } from "./wcow-pod.ts";
 
 const { Statistics } = containerd.runhcs.stats.v1;
 const { DeleteResponse } = containerd.task.v2;
 const waits = "C:\\probe.exe wait";
-const ctrlC = 0;
+const events = { ctrlC: 0, ctrlBreak: 1, ctrlShutdown: 6 } as const;
+const sigkill = 9;
 /** STATUS_CONTROL_C_EXIT: how Windows ends a program by an event that it does not handle. */
 const controlCExit = 0xc000013a;
 const resourcesType = "types.containerd.io/opencontainers/runtime-spec/1/WindowsResources";
@@ -82,18 +85,22 @@ describe("a pod of Windows containers", () => {
     await container.delete();
   });
 
-  it("shows CtrlC to who handles it, and ends by it who does not", async () => {
+  it("shows console events to who handles them, and ends by CtrlC who does not", async () => {
     const container = await startWindows(pod, { id: "events", commandLine: waits });
-    const exec = await container.exec("handles", execOf("C:\\probe.exe handle"));
-    await readUntil(exec.stdout, /ready/);
-    await container.kill(ctrlC, { execId: "handles" });
-    expect(await readUntil(exec.stdout, /event \d/)).toMatch(/event 0/);
-    await container.kill(9, { execId: "handles" });
-    await container.wait("handles");
-    await container.deleteExec("handles");
-    exec.close();
+    for (const event of [events.ctrlC, events.ctrlBreak, events.ctrlShutdown]) {
+      const execId = `handles-${event}`;
+      const exec = await container.exec(execId, execOf("C:\\probe.exe handle"));
+      await readUntil(exec.stdout, /ready/);
+      await container.kill(event, { execId });
+      expect(await readUntil(exec.stdout, /event \d/)).toContain(`event ${event}`);
+      // Windows may end a program by the event already.
+      await container.kill(sigkill, { execId }).catch(() => undefined);
+      await container.wait(execId);
+      await container.deleteExec(execId);
+      exec.close();
+    }
     await readUntil(container.stdio.stdout, /ready/);
-    await container.kill(ctrlC);
+    await container.kill(events.ctrlC);
     expect(await container.wait()).toBe(controlCExit);
     await container.delete();
   });
@@ -107,9 +114,7 @@ describe("a pod of Windows containers", () => {
     await pod.shim.call(Task, "ResizePty", { id: "terminal", width: 117, height: 42 });
     container.stdio.stdin.write("\r");
     await readUntil(container.stdio.stdout, /size=117x42/);
-    await container.kill(9);
-    await container.wait();
-    await container.delete();
+    await endWindows(container);
   });
 
   it("maps folders of the host, to read and to write, and single files", async () => {
@@ -203,6 +208,15 @@ describe("a pod of Windows containers", () => {
     expect(await credentialGuards()).toEqual([]);
   });
 
+  it("runs host processes in its VM", async () => {
+    const annotations = { "microsoft.com/hostprocess-container": "true" };
+    const commandLine = "cmd /c if exist C:\\hpc\\probe.exe (if not exist C:\\probe.exe echo in the VM)";
+    const container = await startWindows(pod, { id: "host-process", commandLine, specification: { annotations } });
+    const [{ stdout }, status] = await Promise.all([container.stdio.output(), container.wait()]);
+    expect({ status, stdout: stdout.toString() }).toEqual({ status: 0, stdout: "in the VM\r\n" });
+    await container.delete();
+  });
+
   it("goes, and leaves nothing", async () => {
     await pod.remove();
     expect(await left()).toEqual([]);
@@ -241,5 +255,35 @@ describe("the serving process of a pod of Windows containers", () => {
       await pod.abandon();
     }
     expect(await left()).toEqual([]);
+  });
+});
+
+describe("a pod of Windows containers with a network", () => {
+  it("has both endpoints of its namespace", async () => {
+    // The connection of this process keeps the emulated host until the suite ends, so that nothing is counted here.
+    const host = await connectWindowsHost(librariesOf(podPaths().libraries));
+    const plan = new NetworkPlan(host.networks);
+    let pod: Pod | undefined;
+    try {
+      const networkNamespace = await plan.namespace();
+      const network = await plan.network("wcow", "10.43.0.0/24", "10.44.0.0/24");
+      const addresses = ["10.43.0.2", "10.44.0.2"];
+      for (const [index, IpAddress] of addresses.entries()) {
+        const IpConfigurations = [{ IpAddress, PrefixLength: 24 }];
+        await plan.endpoint(networkNamespace, network, { Name: `pod_eth${index}`, IpConfigurations });
+      }
+      pod = await Pod.run({ ...wcowPodOptions("wcow-network"), networkNamespace });
+      const container = await startWindows(pod, {
+        ...{ id: "networked", commandLine: waits, specification: { windows: { network: { networkNamespace } } } },
+      });
+      const { stdout } = await runExec(container, "addresses", "C:\\guest-program.exe addresses");
+      expect(stdout.trim().split("\r\n").toSorted()).toEqual(addresses.map((address) => `address ${address}`));
+      await endWindows(container);
+      await pod.remove();
+    } finally {
+      await pod?.abandon();
+      await plan.remove();
+      await host.close();
+    }
   });
 });

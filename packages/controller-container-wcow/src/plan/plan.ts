@@ -80,7 +80,7 @@ export async function planWindowsContainer(
     spec,
     limits,
     mounts,
-    registryValues: registryValues(values, dumps, refuse),
+    registryValues: registryValues(values, dumps),
     deviceExtensions: await planDeviceExtensions(values.deviceExtensions ?? [], options, refuse),
     namespace: network.kind === "existing" ? network.namespace : undefined,
     isHostProcess,

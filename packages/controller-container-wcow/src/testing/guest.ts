@@ -46,6 +46,8 @@ export class FakeGuestContainer implements GuestContainer {
   ignoresShutdown = false;
   /** Whether it goes on even when it is terminated. */
   ignoresTermination = false;
+  /** Whether the guest does not report that it has ended. */
+  endsSilently = false;
   readonly #ended = Promise.withResolvers<void>();
   readonly #guest: FakeGuest;
   readonly #script: ScriptedCalls;
@@ -85,6 +87,7 @@ export class FakeGuestContainer implements GuestContainer {
   processes(signal?: AbortSignal): Promise<readonly WindowsProcessDetails[]> {
     return this.#script.run("processes", this.id, signal, () => {
       this.#requireKnown();
+      if (!this.#guest.running.has(this.id)) return [];
       return [...this.processesRun, { pid: 999 }].map(({ pid }) => ({ ProcessId: pid, ImageName: `${pid}.exe` }));
     });
   }
@@ -118,7 +121,7 @@ export class FakeGuestContainer implements GuestContainer {
   end(exitCode: number): void {
     this.#guest.running.delete(this.id);
     for (const process of this.processesRun) process.exit(exitCode);
-    this.#ended.resolve();
+    if (!this.endsSilently) this.#ended.resolve();
   }
 
   deleteState(signal?: AbortSignal): Promise<void> {

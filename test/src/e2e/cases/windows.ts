@@ -32,7 +32,7 @@ async function containersOfOnePod(context: WindowsCaseContext): Promise<void> {
     }
     for (const [index, container] of containers.entries()) {
       const { status, stdout } = await runExec(container, "read", "cmd /c type C:\\mine.txt & hostname");
-      assert.deepEqual({ status, stdout }, { status: 0, stdout: `${ids[index]}\r\n${ids[index]}\r\n` });
+      assert.deepEqual({ status, stdout }, { status: 0, stdout: `${ids[index]}\r\n${ids[index]?.toUpperCase()}\r\n` });
       const shared = await runExec(
         container,
         "shared",
@@ -83,7 +83,7 @@ async function streams(context: WindowsCaseContext): Promise<void> {
       // What ends the input is the call: it must not come before the input.
       await new Promise<void>((resolve) => stdio.stdin.write(bytes, () => resolve()));
       await container.closeStdin(execId);
-      assert.equal(sha256((await output).stdout), sha256(bytes));
+      assertSame((await output).stdout, bytes);
       assert.equal(await container.wait(execId), 0);
     }
     await container.deleteExec("copy");
@@ -100,7 +100,8 @@ async function image(context: WindowsCaseContext): Promise<void> {
     );
     await container.start();
     const [{ stdout }, status] = await Promise.all([container.stdio.output(), container.wait()]);
-    assert.deepEqual({ status, digest: sha256(stdout) }, { status: 0, digest: sha256(pattern(PATTERN.size)) });
+    assert.equal(status, 0);
+    assertSame(stdout, pattern(PATTERN.size));
     await container.delete();
   });
 }
@@ -186,6 +187,11 @@ async function killed(context: WindowsCaseContext): Promise<void> {
   } finally {
     await pod.abandon();
   }
+}
+
+function assertSame(actual: Buffer, expected: Buffer): void {
+  assert.equal(actual.length, expected.length);
+  assert.equal(sha256(actual), sha256(expected));
 }
 
 function sha256(bytes: Uint8Array): string {

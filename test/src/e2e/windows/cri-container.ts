@@ -33,10 +33,7 @@ export interface CriContainerOptions {
 export async function recordContainer(containerd: Containerd, options: CriContainerOptions): Promise<string> {
   const { pod, name, image, args, tty = false, stdin = false } = options;
   const endpoint = { socket: containerd.address, namespace: containerd.namespace };
-  const { runtime, extensions } = await sandboxRecord(endpoint, pod.id);
-  const { Metadata: sandbox } = JSON.parse(Buffer.from(extensions.metadata?.value ?? []).toString()) as {
-    readonly Metadata: { readonly NetNSPath: string };
-  };
+  const { runtime } = await sandboxRecord(endpoint, pod.id);
   const id = randomBytes(32).toString("hex");
   await containerd.mustCtr(["snapshots", "--snapshotter", SNAPSHOTTER, "prepare", id, image.chainId]);
   const { metadata } = pod.config;
@@ -49,7 +46,7 @@ export async function recordContainer(containerd: Containerd, options: CriContai
   await createContainer(endpoint, {
     ...{ id, image: image.name, runtime, snapshotter: SNAPSHOTTER, snapshotKey: id, sandbox: pod.id },
     labels: { [KIND_LABEL]: "container" },
-    spec: specification(options, sandbox.NetNSPath),
+    spec: specification(options),
     extensions: {
       [METADATA.extension]: {
         typeUrl: `github.com/containerd/${METADATA.type}`,
@@ -64,8 +61,11 @@ export async function recordContainer(containerd: Containerd, options: CriContai
   return id;
 }
 
-/** As a containerd for Windows writes it: of Hyper-V it says nothing, which is the runtime's to know. */
-function specification({ pod, name, image, args, tty = false }: CriContainerOptions, networkNamespace: string): object {
+/**
+ * As a containerd for Windows writes it: of Hyper-V it says nothing, which is the runtime's to know. It would name the
+ * pod's HCN namespace by its GUID too, where this pod has a namespace of Linux.
+ */
+function specification({ pod, name, image, args, tty = false }: CriContainerOptions): object {
   const { metadata } = pod.config;
   const annotations = {
     "microsoft.com/hostprocess-container": "false",
@@ -86,6 +86,6 @@ function specification({ pod, name, image, args, tty = false }: CriContainerOpti
     },
     hostname: pod.config.hostname,
     annotations,
-    windows: { layerFolders: null, network: { networkNamespace } },
+    windows: { layerFolders: null },
   };
 }

@@ -3,6 +3,8 @@ import type { Containerd } from "../containerd.ts";
 import { packImage } from "../images.ts";
 
 export const WINDOWS_RUNTIME = "io.containerd.wcow.v2";
+/** The handler like that of the runtime's name, with runtime options. */
+export const CONFIGURED_HANDLER = `${WINDOWS_RUNTIME}-configured`;
 /** The name that containerd has for the suite's snapshotter. */
 export const SNAPSHOTTER = "windows-layers";
 

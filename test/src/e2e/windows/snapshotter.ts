@@ -213,7 +213,8 @@ function register(server: Server, handlers: Handlers): void {
       kind === "serverStream"
         ? (call: ServerWritableStream<unknown, unknown>) => {
             try {
-              call.end(answer(call.request));
+              call.write(answer(call.request));
+              call.end();
             } catch (error) {
               call.emit("error", asServiceError(error));
             }
