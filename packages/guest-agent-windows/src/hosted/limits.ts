@@ -81,7 +81,7 @@ export class ContainerGroups {
       if (count !== undefined) set("cpuset.cpus", firstProcessors(folder, count));
       if (maximum !== undefined) {
         const quota = Math.max(leastQuota, Math.round((maximum * this.#processors * period) / fullShare));
-        set("cpu.cfs_quota_us", maximum === 0 ? -1 : quota);
+        unlessTighterAbove(() => set("cpu.cfs_quota_us", maximum === 0 ? -1 : quota));
         set("cpu.max", `${maximum === 0 ? "max" : quota} ${period}`);
       }
       if (weight !== undefined && weight > 0) {
@@ -122,6 +122,15 @@ export class ContainerGroups {
     return this.#bases()
       .map((base) => join(base, cgroupPathOf(this.#id)))
       .filter((folder) => existsSync(folder));
+  }
+}
+
+/** Version 1 refuses a quota beyond that of the virtual machine, which holds anyway. */
+function unlessTighterAbove(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
   }
 }
 
