@@ -122,7 +122,8 @@ async function lifeOfContainers(context: CriWindowsContext): Promise<void> {
     assert.equal((await untilExited(context, short)).exitCode, 42);
     const { stdout, stderr } = pod.logged("short");
     assert.deepEqual([stdout.trim().split(/\r?\n/), stderr.trim()], [["out", "image"], "err"]);
-    assert.equal((await containerStatus(context, long)).state, CONTAINER_RUNNING);
+    const running = await containerStatus(context, long);
+    assert.equal(running.state, CONTAINER_RUNNING, JSON.stringify(running));
     assert.deepEqual(await execSync(context, long, ["cmd", "/c", "echo in& echo bad>&2& exit 5"]), {
       ...{ status: 5, stdout: "in\r\n", stderr: "bad\r\n" },
     });
@@ -175,7 +176,7 @@ async function streamsOfExecs(context: CriWindowsContext): Promise<void> {
 async function statistics(context: CriWindowsContext): Promise<void> {
   const { cri, containerd } = context;
   await withPod(context, async (pod) => {
-    const { worker } = await create(context, pod, { worker: { args: ["C:\\probe.exe", "copy"], stdin: true } });
+    const { worker } = await create(context, pod, { worker: { args: ["C:\\probe.exe", "wait"] } });
     await cri.call("StartContainer", { containerId: worker });
     assert.equal((await execSync(context, worker, ["cmd", "/c", "echo 1234> C:\\written.txt"])).status, 0);
     // Debian builds its containerd without what reads the figures of a Windows container: a message of hcsshim's.
