@@ -92,7 +92,15 @@ describe("the emulated host's protocol in a shim", () => {
   const folder = "packages/host-protocol";
 
   it("contains only what the driver on Linux needs", async () => {
-    const needed = ["calls", "host-process", "hvsockets", "index", "json-lines", "network-calls"];
+    const needed = [
+      "calls",
+      "guest-service-calls",
+      "host-process",
+      "hvsockets",
+      "index",
+      "json-lines",
+      "network-calls",
+    ];
     const lcow = await inputsOf("shim-lcow", "linux");
     const expected = needed.map((name) => `${folder}/src/${name}.ts`);
     expect(from(lcow, folder).toSorted()).toEqual(expected);

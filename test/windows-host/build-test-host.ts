@@ -33,13 +33,14 @@ interface Dll {
 
 const dlls: Readonly<Record<string, Dll>> = {
   testhost: {
-    sources: ["testhost.c", "workers.c", "relay-client.c", "base64.c"],
+    sources: ["testhost.c", "workers.c", "relay-client.c", "base64.c", "pipes.c"],
     libraries: ["-lws2_32", "-lole32"],
   },
   computecore: { sources: ["computecore.c", "operations.c", "subjects.c", "processes.c"] },
   computenetwork: { sources: ["computenetwork.c"], libraries: ["-lole32"] },
   computestorage: { sources: ["computestorage.c"] },
-  virtdisk: { sources: ["virtdisk.c"] },
+  vmcompute: { sources: ["vmcompute.c"], libraries: ["-lole32"] },
+  virtdisk: { sources: ["virtdisk.c"], libraries: ["-lole32"] },
   winsock: {
     sources: ["winsock.c"],
     libraries: ["-lws2_32", "-lole32"],
@@ -56,6 +57,8 @@ const dlls: Readonly<Record<string, Dll>> = {
         "LocalFree",
         "CoTaskMemFree",
         "CloseHandle",
+        "CreateFileW",
+        "DeviceIoControl",
         "OpenProcess",
         "K32EnumProcesses",
         "QueryFullProcessImageNameW",

@@ -27,6 +27,7 @@ export const includedHeaders = [
   "virtdisk.h",
   "hvsocket.h",
   "computecore-newer.h",
+  "vmcompute-layers.h",
 ] as const;
 
 export const includes = includedHeaders.map((header) => `#include <${header}>\n`).join("");

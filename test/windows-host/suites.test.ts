@@ -12,9 +12,10 @@ const suiteMs = 600_000;
 const suites = {
   // Of the DLLs alone.
   dlls: 24,
+  "guest-dlls": 14,
   contract: 40,
   spelling: 54,
-  driver: 60,
+  driver: 70,
   hvsockets: 13,
   system: 10,
   "stream-stress": 6,

@@ -34,6 +34,8 @@ export interface Counts {
   readonly standardStreams: number;
   readonly vmmemHandles: number;
   readonly sockets: number;
+  /** Open entries of the hvsocket provider. */
+  readonly addressEntries: number;
   readonly doubleFrees: number;
   readonly misuses: number;
   readonly lastMisuse: string;

@@ -21,6 +21,7 @@ import type { Structure } from "../../packages/hcs-bindings/src/windows/native/s
 import { systemStructures } from "../../packages/hcs-bindings/src/windows/native/system-structures.ts";
 import * as virtdisk from "../../packages/hcs-bindings/src/windows/native/virtdisk-constants.ts";
 import { virtdiskFunctions } from "../../packages/hcs-bindings/src/windows/native/virtdisk-functions.ts";
+import { vmcomputeFunctions } from "../../packages/hcs-bindings/src/windows/native/vmcompute-functions.ts";
 import {
   winsockExtensions,
   winsockFunctions,
@@ -50,6 +51,7 @@ const memberPaths: Readonly<Record<string, string>> = {
   ParentDeviceId: "ParentVirtualStorageType.DeviceId",
   ParentVendorId: "ParentVirtualStorageType.VendorId",
   SourceDeviceId: "SourceVirtualStorageType.DeviceId",
+  ParentFilePath: "ParentLocator.ParentFilePath",
   SourceVendorId: "SourceVirtualStorageType.VendorId",
 };
 
@@ -96,6 +98,8 @@ const namedOtherwise: Readonly<Record<string, number>> = {
   ATTACH_VIRTUAL_DISK_FLAG_READ_ONLY: virtdisk.attachFlags.readOnly,
   ATTACH_VIRTUAL_DISK_FLAG_NO_DRIVE_LETTER: virtdisk.attachFlags.noDriveLetter,
   ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME: virtdisk.attachFlags.permanentLifetime,
+  SET_VIRTUAL_DISK_INFO_IDENTIFIER: virtdisk.setInfoVersions.vhd,
+  SET_VIRTUAL_DISK_INFO_VIRTUAL_DISK_ID: virtdisk.setInfoVersions.vhdx,
   GET_VIRTUAL_DISK_INFO_SIZE: virtdisk.infoVersions.size,
   GET_VIRTUAL_DISK_INFO_PARENT_LOCATION: virtdisk.infoVersions.parentLocation,
   CREATE_VIRTUAL_DISK_VERSION_2: 2,
@@ -142,6 +146,7 @@ const functions: Readonly<Record<string, NativeFunction>> = {
   ...computeNetworkFunctions,
   ...computeStorageFunctions,
   ...virtdiskFunctions,
+  ...vmcomputeFunctions,
   ...winsockFunctions,
   ...kernelFunctions,
   ...securityFunctions,

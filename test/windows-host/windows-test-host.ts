@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { connectEmulatedHost } from "@uvm-shim/hcs-bindings";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import type { Spelling } from "../../packages/hcs-bindings/src/testing/respelling.ts";
 import { buildTestHost } from "./build-test-host.ts";
 import { Relay } from "./relay/relay.ts";
-import { REPOSITORY } from "./wine-environment.ts";
+import { REPOSITORY, wineRoot } from "./wine-environment.ts";
 
 export interface WindowsTestHostOptions {
   /** Devices that can be assigned, see the README of host-emulator. */
@@ -49,7 +50,11 @@ export class WindowsTestHost implements AsyncDisposable {
         start: {
           command: "/bin/sh",
           args: ["-c", `echo $$ >>${pidsOf(directory)}; exec "$@"`, "sh", process.execPath, emulator],
-          env: { [hostVariables.idleMs]: String(idleMs), [hostVariables.devices]: join(directory, "devices.json") },
+          env: {
+            [hostVariables.idleMs]: String(idleMs),
+            [hostVariables.devices]: join(directory, "devices.json"),
+            [hostVariables.wine]: await wineRoot(),
+          },
         },
       },
       loseService: () => endEmulators(directory, "SIGKILL"),
@@ -65,6 +70,16 @@ export class WindowsTestHost implements AsyncDisposable {
   /** Takes the emulated host away, as a crash of the service does. The next call starts another. */
   loseService(): Promise<void> {
     return endEmulators(this.directory, "SIGKILL");
+  }
+
+  /** Ids of the containers that have a credential guard. */
+  async credentialGuards(): Promise<readonly string[]> {
+    const host = await connectEmulatedHost({ socketPath: this.socketPath });
+    try {
+      return (await host.windows.credentialGuards()).map(({ Id }) => Id);
+    } finally {
+      await host.close();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import process from "node:process";
-import { WindowsContainerController } from "@uvm-shim/controller-container-wcow";
+import { BlockCimController, WindowsContainerController } from "@uvm-shim/controller-container-wcow";
 import { NetworkController, namedNetworkOf, PodNetwork, windowsNetworking } from "@uvm-shim/controller-network";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController, windowsProcesses } from "@uvm-shim/controller-process";
@@ -43,7 +43,6 @@ import {
   type Sandbox,
   type SandboxRequest,
 } from "@uvm-shim/shim";
-import { noBlockCims } from "./block-cims.ts";
 import { cleanUp } from "./clean-up.ts";
 import { configuredVm, creatingInTurn } from "./guest-set-up.ts";
 import { withPreparation } from "./host-preparation.ts";
@@ -143,6 +142,10 @@ async function createSandbox(
   }
 
   const files = planFiles({ grantVmAccess }, clock);
+  const cims = new BlockCimController({
+    ...{ id: vmId, disks: vm.scsi, guest: () => vm.guest, vm: { grantVmAccess }, paths },
+    ...{ newId, newGuid: randomUUID },
+  });
   const namespaces = ownNamespaces(host.networks, network);
   const build = hostBuild();
   const { processors, processDumpLocation, noWritableFileShares, disablesHostProcess } = settings;
@@ -181,7 +184,7 @@ async function createSandbox(
           deviceUtilPath: path.join(executableDirectory, "device-util.exe"),
         },
         disks: vm.scsi,
-        cims: noBlockCims,
+        cims,
         shares: vsmb.shares,
         pipes: vsmb.pipes,
         // A getter, so that the controller is only made for a container with devices.

@@ -1,4 +1,7 @@
 import type {
+  BlockCimController,
+  CimDisks,
+  ContainerCims,
   ContainerDevices,
   ContainerDisks,
   ContainerHostServices,
@@ -37,6 +40,8 @@ describe("interfaces of the controllers to each other and to the host", () => {
     expectTypeOf<WindowsContainerController>().toExtend<PodContainer<ContainerRequest>>();
     expectTypeOf<WindowsProcessController>().toExtend<ContainerProcess>();
     expectTypeOf<ScsiController<WindowsScsiGuest, WindowsDiskMount>>().toExtend<ContainerDisks>();
+    expectTypeOf<ScsiController<WindowsScsiGuest, WindowsDiskMount>>().toExtend<CimDisks>();
+    expectTypeOf<BlockCimController>().toExtend<ContainerCims>();
     expectTypeOf<VsmbController>().toExtend<ContainerShares>();
     expectTypeOf<PipeController>().toExtend<ContainerPipes>();
     expectTypeOf<VpciController>().toExtend<ContainerDevices>();

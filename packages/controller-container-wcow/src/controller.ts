@@ -179,7 +179,7 @@ export class WindowsContainerController {
   /** True also when the container is to be ended at once, which the release of what it holds does. */
   async #shutDown(guest: GuestContainer): Promise<boolean> {
     const until = this.#core.until(undefined);
-    return (await shutDown(guest, this.#options.clock, until)) || until.aborted;
+    return until.aborted || (await shutDown(guest, this.#options.clock, until)) || until.aborted;
   }
 
   /** Creates an exec; `spec` is the OCI process as parsed JSON, unchecked. */

@@ -1,3 +1,4 @@
+export { BlockCimController, type BlockCimControllerOptions, type CimDisks } from "./block-cims.ts";
 export { WindowsContainerController } from "./controller.ts";
 export type {
   ConfidentialHostedSystem,

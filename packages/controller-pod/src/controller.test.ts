@@ -3,7 +3,7 @@ import { diagram } from "@uvm-shim/lifecycle";
 import { diagramsIn, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it, vi } from "vitest";
 import { podTable } from "./lifecycle.ts";
-import { FakeNetwork, measured, PodBench } from "./testing/index.ts";
+import { FakeNetwork, measured, OpenedNetwork, PodBench } from "./testing/index.ts";
 
 const stopMs = 10_000;
 
@@ -255,6 +255,24 @@ describe("the network", () => {
     const bench = await new PodBench(script, network).started();
     return { bench, network, script, pod: bench.pod };
   }
+
+  it("that the pod itself names is set up when the VM has started, before any container", async () => {
+    const script = new ScriptedCalls();
+    const network = new OpenedNetwork(script);
+    const { pod } = await new PodBench(script, network).started();
+    expect([script.names, network.isUp]).toEqual([["start VM", "open network"], true]);
+    await pod.stop(stopMs);
+    expect(network.isUp).toBe(false);
+  });
+
+  it("that the pod itself names and that cannot be set up fails its start, and is left when it stops", async () => {
+    const script = new ScriptedCalls(new Map([[1, "lose"]]));
+    const network = new OpenedNetwork(script);
+    const { pod } = new PodBench(script, network);
+    await expect(pod.start()).rejects.toThrow("start pod p1: open network  lost its answer");
+    await pod.stop(stopMs);
+    expect([pod.state, network.isUp]).toEqual(["stopped", false]);
+  });
 
   it("is set up before a container is created, and left between the containers' end and the VM's", async () => {
     const { pod, network, script } = await startedWithNetwork();

@@ -10,7 +10,7 @@ import {
   OperationQueue,
   wrapError,
 } from "@uvm-shim/lifecycle";
-import { type DrainLimits, defaultDrainLimits } from "./drain.ts";
+import type { DrainLimits } from "./drain.ts";
 import { type ProcessOperation, type ProcessState, type ProcessStateKind, processTable } from "./lifecycle.ts";
 import { defaultPresencePace, type PresencePace } from "./presence.ts";
 import type { ClientPatience } from "./relay.ts";
@@ -104,7 +104,7 @@ export class ProcessController<
     this.#flavour = options.flavour;
     this.#upstream = options.upstream;
     this.#clock = options.clock;
-    this.#drainLimits = options.drainLimits ?? defaultDrainLimits;
+    this.#drainLimits = options.drainLimits ?? options.flavour.drainLimits;
     this.#presencePace = options.presencePace ?? defaultPresencePace;
     this.#onUnreportedExit = options.onUnreportedExit ?? (() => {});
     const { clock, clientPatience } = options;

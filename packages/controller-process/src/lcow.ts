@@ -1,5 +1,6 @@
 import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
+import { defaultDrainLimits } from "./drain.ts";
 import { lostStatus } from "./status.ts";
 import type { ProcessFlavour } from "./types.ts";
 
@@ -26,6 +27,7 @@ export const linuxProcesses: ProcessFlavour<OciProcess, LinuxProcessParameters, 
   kill: sigkill,
   killedStatus: 128 + sigkill,
   exitStatusOf: (code) => (Number.isInteger(code) && code >= 0 && code <= 255 ? code : lostStatus),
+  drainLimits: defaultDrainLimits,
   // The guest ends what an init process leaves behind.
   initMayBeOutlived: false,
 };

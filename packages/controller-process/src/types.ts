@@ -1,6 +1,7 @@
 /** What the process controller asks of the guest and of whoever owns the process's stdio. */
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
+import type { DrainLimits } from "./drain.ts";
 
 export interface ProcessGuest<Parameters = LinuxProcessParameters, Signal = number> {
   /** Starts the process in the container; its stdio is connected when the promise resolves. */
@@ -39,6 +40,8 @@ export interface ProcessFlavour<Description, Parameters, Signal> {
   readonly killedStatus: number;
   /** Exit status for a code that a guest reports, which may be no code at all. */
   readonly exitStatusOf: (code: number) => number;
+  /** How long the output may take after an exit. */
+  readonly drainLimits: DrainLimits;
   /** Whether other processes of its container may outlive an init process, and hold its output open. */
   readonly initMayBeOutlived: boolean;
 }

@@ -51,6 +51,16 @@ describe("a Windows process", () => {
     expect(await controller.wait()).toMatchObject({ status: code });
   });
 
+  it("waits a second for output that comes after its exit, which its guest does not wait for", async () => {
+    const { controller, clock, started } = bench();
+    const process = await started();
+    process.exit(0, { keepsOutputOpen: true });
+    await clock.elapseIn({ of: 50, upTo: 950 });
+    expect(controller.state).toBe("running");
+    await clock.elapse(50);
+    expect(await controller.wait()).toMatchObject({ status: 0 });
+  });
+
   it.each([-1, 2 ** 32, 0.5])("publishes 255 for %d, which is no exit code", async (code) => {
     const { controller, started } = bench();
     (await started()).exit(code);

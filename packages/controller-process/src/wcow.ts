@@ -1,5 +1,6 @@
 import { type WindowsProcessParameters, windowsSignalEffect, windowsSignalsExpected } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
+import { defaultDrainLimits } from "./drain.ts";
 import { lostStatus } from "./status.ts";
 import type { ProcessFlavour } from "./types.ts";
 
@@ -39,6 +40,8 @@ export const windowsProcesses: ProcessFlavour<WindowsProcessDescription, Windows
     kill: "KILL",
     killedStatus: processAborted,
     exitStatusOf: (code) => (Number.isInteger(code) && code >= 0 && code <= highestExitCode ? code : lostStatus),
+    // Unlike a Linux guest, a Windows guest reports an exit without regard to the output that is still on its way.
+    drainLimits: { ...defaultDrainLimits, quietMs: 1_000 },
     // A Windows container goes on after its init process until it is shut down.
     initMayBeOutlived: true,
   };

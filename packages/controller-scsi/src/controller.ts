@@ -135,6 +135,11 @@ export class ScsiController<Guest = LinuxScsiGuest, MountConfig = LinuxDiskMount
     }
   }
 
+  /** Where the reserved disk is attached, or will be. NotFound: no such reservation. */
+  slotOf(reservation: string): DiskSlot {
+    return this.#require(reservation, "look up disk").disk.slot;
+  }
+
   /**
    * Releases the reservation. The last one of a partition unmounts it; the last one of a disk ejects and detaches it
    * and frees the slot. What is gone counts as done, as does an unknown reservation, so repeating is harmless. A failed

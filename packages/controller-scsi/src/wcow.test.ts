@@ -32,6 +32,25 @@ describe("disks of a Windows guest", () => {
     expect(vm.leftovers()).toEqual([]);
   });
 
+  it("are attached and not mounted if something else in the guest uses them, at a LUN that is told", async () => {
+    const { vm, scsi } = windowsScsiOn();
+    const ids = [];
+    for (const path of ["C:\\cims\\1.bcim", "C:\\cims\\2.bcim"]) {
+      const id = await scsi.reserve(disk(path), { readOnly: true, attachOnly: true });
+      await scsi.mapToGuest(id);
+      ids.push(id);
+    }
+    expect(ids.map((id) => scsi.slotOf(id))).toEqual([
+      { controller: 0, lun: 0 },
+      { controller: 0, lun: 1 },
+    ]);
+    expect(vm.mounted.size).toBe(0);
+    for (const id of ids) await scsi.unmapFromGuest(id);
+    expect(vm.script.names).toEqual(["attachDisk", "attachDisk", "detachDisk", "detachDisk"]);
+    expect(vm.leftovers()).toEqual([]);
+    expect(() => scsi.slotOf("r1")).toThrow(expect.objectContaining({ code: "NotFound" }));
+  });
+
   it("are the same disk, however their path is spelled", async () => {
     const { scsi } = windowsScsiOn();
     for (const path of ["C:\\Disks\\Layer.vhdx", "c:/disks/layer.VHDX", "\\\\?\\C:\\disks\\layer.vhdx"]) {
@@ -65,6 +84,7 @@ describe("disks of a Windows guest", () => {
     [disk("/disks/layer.vhd"), { readOnly: true }, "an absolute path such as C:"],
     [disk(""), { readOnly: true }, 'hostPath is ""'],
     [scratch, { readOnly: true, formatScratch: true }, "formatScratch is true"],
+    [scratch, { readOnly: false, formatScratch: true, attachOnly: true }, "formatScratch is true, expected false for"],
   ])("%j %j: impossible", async (config, mount, message) => {
     const { vm, scsi } = windowsScsiOn();
     const refused = scsi.reserve(config, mount);

@@ -14,6 +14,8 @@ export interface WindowsDiskMount {
   readonly readOnly: boolean;
   /** Formats the disk as a container's scratch disk first. */
   readonly formatScratch?: boolean;
+  /** Only attaches it: the guest sees a disk that something else uses, such as its file system of block CIMs. */
+  readonly attachOnly?: boolean;
 }
 
 const wholeDisk = 0;
@@ -22,15 +24,21 @@ export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> =
   // Requests to a Windows guest name a disk by its LUN only.
   controllers: 1,
   partitionOf: () => wholeDisk,
-  check({ readOnly, formatScratch = false }, invalid) {
+  check({ readOnly, formatScratch = false, attachOnly = false }, invalid) {
+    if (formatScratch && attachOnly) throw invalid("formatScratch", true, "false for a disk that is only attached");
     if (formatScratch && readOnly) throw invalid("formatScratch", true, "false for a mount that is read-only");
   },
-  compared: ({ readOnly, formatScratch = false }) => ({ readOnly, formatScratch }),
+  compared: ({ readOnly, formatScratch = false, attachOnly = false }) => ({ readOnly, formatScratch, attachOnly }),
   wantedPath: () => undefined,
   guestPath,
-  mount: (guest, slot, { formatScratch = false }, signal) =>
-    formatScratch ? guest.mountScratchDisk(settings(slot), signal) : guest.mountDisk(settings(slot), signal),
-  unmount: (guest, slot, _mount, signal) => guest.unmountDisk(settings(slot), signal),
+  async mount(guest, slot, { formatScratch = false, attachOnly = false }, signal) {
+    if (attachOnly) return;
+    if (formatScratch) await guest.mountScratchDisk(settings(slot), signal);
+    else await guest.mountDisk(settings(slot), signal);
+  },
+  async unmount(guest, slot, { attachOnly = false }, signal) {
+    if (!attachOnly) await guest.unmountDisk(settings(slot), signal);
+  },
 };
 
 function guestPath({ controller, lun }: DiskSlot): string {

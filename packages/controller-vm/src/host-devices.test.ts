@@ -39,6 +39,8 @@ describe("hostDevices", () => {
     const nic = { EndpointId: "e", MacAddress: "00-15-5D-00-00-01" };
     await devices.addNic("n", nic, signal);
     await devices.removeNic("n", nic, signal);
+    const service = { AllowWildcardBinds: true };
+    await devices.updateHvSocketService("172dad59-976d-45f2-8b6c-6d1b13f2ac4d", service, signal);
     expect(requests).toEqual([
       [
         {
@@ -62,6 +64,15 @@ describe("hostDevices", () => {
       [{ ResourcePath: "VirtualMachine/Devices/VirtualPci/6f96", RequestType: "Remove" }, signal],
       [{ ResourcePath: "VirtualMachine/Devices/NetworkAdapters/n", RequestType: "Add", Settings: nic }, signal],
       [{ ResourcePath: "VirtualMachine/Devices/NetworkAdapters/n", RequestType: "Remove", Settings: nic }, signal],
+      [
+        {
+          ResourcePath:
+            "VirtualMachine/Devices/HvSocket/HvSocketConfig/ServiceTable/172dad59-976d-45f2-8b6c-6d1b13f2ac4d",
+          RequestType: "Update",
+          Settings: service,
+        },
+        signal,
+      ],
     ]);
   });
 

@@ -10,7 +10,6 @@ import {
   denyHostCalls,
   dialPersistently,
   enterGuestRoot,
-  followMachineMemory,
   GuestLog,
   reportPower,
   runUntilFailure,
@@ -58,7 +57,6 @@ async function serve(log: GuestLog): Promise<void> {
   unblockSignal("SIGUSR1");
   denyHostCalls({ needsBpf: existsSync(`${agentFolders.cgroups}/cgroup.procs`) });
   const children = new Children();
-  followMachineMemory();
   const machine = new WindowsMachine(children);
   serveGuestPorts(hvsockets, new Map());
   reportPower();

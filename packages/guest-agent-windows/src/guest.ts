@@ -12,6 +12,7 @@ import {
 import { type Children, dumpStacks, type GuestLog, runInNetwork } from "@uvm-shim/guest-agent-common";
 import { checkWindowsUvmConfig, parseWithin, SchemaError, utcTimeZone } from "@uvm-shim/hcs-schema";
 import { zoneFile } from "./boot/time-zone.ts";
+import { listProcesses } from "./container/process-list.ts";
 import { DocumentContainer } from "./hosted/container-maker.ts";
 import { readContainerDocument } from "./hosted/document.ts";
 import { HostedSystem } from "./hosted/hosted-system.ts";
@@ -125,7 +126,7 @@ export class WindowsGuest {
         await this.#programsOf(containerId).resize(ProcessId, Width, Height);
         return done;
       },
-      getProperties: async ({ Query }, { containerId }) => ({ Properties: this.#properties(containerId, Query) }),
+      getProperties: async ({ Query }, { containerId }) => ({ Properties: await this.#properties(containerId, Query) }),
       modifySettings: async ({ Request }, { containerId, signal }) => {
         const { ResourcePath, ResourceType, RequestType, Settings } = Request;
         if (isMachine(containerId)) {
@@ -193,6 +194,7 @@ export class WindowsGuest {
       ...{ machine, networks: this.#networks, memoryMb, processors },
       localTime: this.#localTime,
       root: disks.combinedAt(lun),
+      device: disks.deviceOf(lun),
     });
     const system = new HostedSystem(id, document, maker, {
       notify: (type) => this.#notify(id, type),
@@ -210,19 +212,20 @@ export class WindowsGuest {
     this.#log("info", "container started", { container: id });
   }
 
-  #properties(containerId: string, query: string): string {
+  async #properties(containerId: string, query: string): Promise<string> {
     const types = readQuery(query);
     if (isMachine(containerId)) {
       throw new GuestFault("ERROR_NOT_SUPPORTED", "the virtual machine itself has no properties: expected a container");
     }
     const { system, maker, startedAt } = this.#get(containerId);
-    const properties: { [name: string]: unknown } = {};
-    if (types.includes("SystemGUID")) properties["SystemGUID"] = system.systemGuid;
+    const properties: { SystemGUID?: string; Statistics?: unknown; ProcessList?: unknown } = {};
+    if (types.includes("SystemGUID")) properties.SystemGUID = system.systemGuid;
+    // The others are only of a container that runs.
+    if (types.includes("ProcessList")) properties.ProcessList = await listProcesses(system.container);
     if (types.includes("Statistics")) {
-      // Only a container that runs can be measured.
       void system.container;
       if (maker.groups !== undefined && startedAt !== undefined) {
-        properties["Statistics"] = statisticsOf(maker.groups, startedAt, new Date());
+        properties.Statistics = statisticsOf(maker.groups, startedAt, new Date());
       }
     }
     return JSON.stringify(properties);

@@ -1,13 +1,14 @@
 /** Wine, and the starter made for it: where they are on this machine, or what is missing. */
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startProgram } from "@uvm-shim/child-processes";
 
-const source = join(dirname(fileURLToPath(import.meta.url)), "starter", "starter.c");
+/** Of the starter. */
+const sources = join(dirname(fileURLToPath(import.meta.url)), "starter");
 const compiler = "x86_64-w64-mingw32-gcc";
 const compilerOptions = ["-std=c17", "-O2", "-Wall", "-Wextra", "-Werror"];
 
@@ -25,14 +26,19 @@ export function wineRoot(): string {
 
 /** The folder with starter.exe, compiled when it is not in the cache. */
 export async function starterFolder(): Promise<string> {
-  const digest = createHash("sha256").update(readFileSync(source)).digest("hex").slice(0, 16);
+  const files = readdirSync(sources)
+    .toSorted()
+    .map((name) => join(sources, name));
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(readFileSync(file));
+  const digest = hash.digest("hex").slice(0, 16);
   const folder = join(cacheFolder(), "windows-starter", digest);
   const program = join(folder, "starter.exe");
   if (existsSync(program)) return folder;
   mkdirSync(folder, { recursive: true });
   // Others may compile it meanwhile.
   const mine = join(folder, `starter-${process.pid}.exe`);
-  await compile(mine, [source]);
+  await compile(mine, [...files.filter((file) => file.endsWith(".c")), "-municode", "-lpsapi"]);
   renameSync(mine, program);
   return folder;
 }

@@ -23,8 +23,8 @@ import type {
 
 export interface ComputeHost {
   readonly networks: HostNetworks;
-  /** What Windows guests need beside their VMs. Absent on a host that serves Linux guests only. */
-  readonly windows?: WindowsGuestServices;
+  /** What Windows guests need beside their VMs. */
+  readonly windows: WindowsGuestServices;
   /** Creates a compute system without starting it. */
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<ComputeSystem>;
   openComputeSystem(id: string, signal?: AbortSignal): Promise<ComputeSystem>;

@@ -56,6 +56,7 @@ function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value === "bigint") return `${value}`;
   // A string may be megabytes long.
   const shown = typeof value === "string" ? value.slice(0, shownCharacters) : value;
   const text = JSON.stringify(shown) ?? typeof value;

@@ -1,5 +1,4 @@
 export { type ContainerLimits, type HostFacts, type RuntimeOptions, SandboxError } from "@uvm-shim/sandbox-common";
-export { annotationsOf } from "./options.ts";
 export { containerAnnotationKeys } from "./annotations/annotations.ts";
 export { registryValues } from "./annotations/registry-values.ts";
 export { buildWindowsSandbox, type WindowsSandbox, type WindowsSandboxRequest } from "./document/build.ts";
@@ -13,6 +12,7 @@ export {
   type RootfsMount,
   type WindowsLayers,
 } from "./layers.ts";
+export { annotationsOf } from "./options.ts";
 export { isCommandInterpreter } from "./process/command-line.ts";
 export {
   type ConnectedStreams,

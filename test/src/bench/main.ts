@@ -17,11 +17,12 @@ import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
 import { PHASES, type Phase, Pod, readOnlyRoot } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { proportionalSetSize } from "../support/memory.ts";
-import { DISTRIBUTION, SHIM_PROGRAM } from "../support/programs.ts";
+import { DISTRIBUTION, SHIM_PROGRAM, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
 import { type Growth, greatestRatio, measureGrowth, showGrowth } from "./growth.ts";
 import { growthSubjects } from "./growth-subjects.ts";
 import { measureOutput, type OutputCost } from "./output.ts";
 import { measurePods, type PodCost, showPods } from "./pod-cost.ts";
+import { info, startUp } from "./start-up.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 
 interface Comparison {
@@ -47,6 +48,8 @@ interface Results {
   readonly containerd: string;
   readonly pairs: number;
   readonly comparisons: readonly Comparison[];
+  /** Of the shim for Windows containers, against that for Linux containers. */
+  readonly flavours: readonly Comparison[];
   /** Absent where they were not asked for. */
   readonly phases?: PhaseDurations;
   readonly against?: PhaseComparison;
@@ -205,6 +208,27 @@ async function measurePhases(bench: Bench, pairs: number): Promise<Pick<Results,
   };
 }
 
+async function compareFlavours(bench: Bench, pairs: number): Promise<readonly Comparison[]> {
+  const windows = join(dirname(bench.shim), WINDOWS_SHIM_PROGRAM);
+  const compare = async (what: string, one: (executable: string) => Promise<number>): Promise<Comparison> => {
+    for (const executable of [windows, bench.shim]) await one(executable);
+    const { ours, peers } = await interleave(
+      pairs,
+      () => one(windows),
+      () => one(bench.shim),
+    );
+    const ratio = medianRatio(ours, peers);
+    return { what, unit: "ms", ours: median(ours), peers: median(peers), ratio };
+  };
+  return [
+    await compare("-info", info),
+    await compare("start, until it answers", (executable) => {
+      bench.count += 1;
+      return startUp(executable, join(bench.directory, `start-${bench.count}`), bench.signal);
+    }),
+  ];
+}
+
 async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Results> {
   const { lcow, runc } = RUNTIMES;
   const compare = async (
@@ -231,7 +255,8 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
   for (const [name, subject] of Object.entries(subjects)) if (only.test(name)) comparisons.push(...(await subject()));
   const growths = only.test("growth") ? await measureGrowths() : [];
   const pods = only.test("pods") ? await measureCri(bench) : [];
-  const results = { containerd: bench.containerd.build.version, pairs, comparisons, growths, pods };
+  const flavours = only.test("flavours") ? await compareFlavours(bench, pairs) : [];
+  const results = { containerd: bench.containerd.build.version, pairs, comparisons, flavours, growths, pods };
   return only.test("phases") ? { ...results, ...(await measurePhases(bench, pairs)) } : results;
 }
 
@@ -258,11 +283,8 @@ function show(results: Results): void {
     `containerd ${results.containerd}, medians of ${results.pairs} interleaved pairs; the emulated host was running`,
   );
   print("");
-  print(`${"".padEnd(26)}${"shim-lcow".padStart(12)}${"runc shim".padStart(12)}${"ratio".padStart(9)}`);
-  for (const { what, unit, ours, peers, ratio } of results.comparisons) {
-    const value = (number: number): string => `${number.toFixed(1)} ${unit}`.padStart(12);
-    print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
-  }
+  showComparisons(["shim-lcow", "runc shim"], results.comparisons);
+  showComparisons(["shim-wcow", "shim-lcow"], results.flavours);
   if (results.phases !== undefined) showPhases(results.phases, results.against, results.pairs);
   if (results.pods.length > 0) {
     print("");
@@ -275,6 +297,16 @@ function show(results: Results): void {
   print(`the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`);
   print("");
   print(showGrowth(results.growths));
+}
+
+function showComparisons(columns: readonly string[], comparisons: readonly Comparison[]): void {
+  if (comparisons.length === 0) return;
+  print(`${"".padEnd(26)}${[...columns].map((name) => name.padStart(12)).join("")}${"ratio".padStart(9)}`);
+  for (const { what, unit, ours, peers, ratio } of comparisons) {
+    const value = (number: number): string => `${number.toFixed(1)} ${unit}`.padStart(12);
+    print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
+  }
+  print("");
 }
 
 function showPhases(phases: PhaseDurations, against: PhaseComparison | undefined, pairs: number): void {

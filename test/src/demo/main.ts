@@ -1,70 +1,49 @@
-/** `npm run demo`: a pod with one container through the real shim, without containerd; each step with its duration. */
-import { existsSync, mkdirSync } from "node:fs";
+/**
+ * `npm run demo`: a pod with one container through the real shim, without containerd; each step with its duration. With
+ * `-- --windows`, a pod of Windows containers.
+ */
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { findProgram } from "@uvm-shim/test-support/command";
-import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Phase, Pod } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
-import { HOST_ENVIRONMENT, SHIM, SHIM_PROGRAM } from "../support/programs.ts";
 import { DemoConsole } from "./console.ts";
+import { linuxScene } from "./linux-scene.ts";
+import type { Scene } from "./scene.ts";
+import { windowsScene } from "./windows-scene.ts";
 
-const SHELL_SCRIPT = [
-  'echo "Hello from the container $(hostname), on $(uname -sr)"',
-  'echo "My processes begin with number 1: $(cat /proc/1/comm)"',
-  'for second in 1 2 3; do echo "working, $second of 3"; sleep 0.3; done',
-  'echo "now I wait for a line"',
-  "read line",
-  'echo "I was told: $line"',
-  "exit 7",
-].join("\n");
-const EXEC_SCRIPT = 'echo "An exec in $(hostname) sees process 1, $(cat /proc/1/comm), and its own number $$"';
 const NO_BOUNDARY = "This VM is a process guest, on this machine's own kernel: no security boundary. See SECURITY.md.";
 const INTERRUPTED = 130;
 const NOTHING_LEFT_MS = 10_000;
 
-const PHASE_TEXTS: { readonly [phase in Phase]: string } = {
-  start: `${SHIM_PROGRAM} start: the shim serves on its socket`,
-  "create sandbox": "CreateSandbox: the compute service has the VM's document",
-  boot: "StartSandbox: the VM runs and its guest has answered",
-  create: "Create: the root file system is in the VM, the container is ready",
-  "start task": "Start: the container runs",
-  delete: "Delete: the container and what it held are gone",
-  stop: "StopSandbox: the VM has ended",
-  end: `ShutdownSandbox and ${SHIM_PROGRAM} delete: the shim has ended`,
-};
-
 /** One sentence about what is missing on the machine, and how to get it. */
-function missing(): string | undefined {
+function missing(scene: Scene): string | undefined {
   if (process.platform !== "linux") return "The demo needs Linux: it emulates the Hyper-V host with Linux namespaces.";
   if (process.getuid?.() !== 0) return "The demo needs root, for mounts and namespaces: run it as root, or with sudo.";
-  if (findProgram("crun") === undefined && findProgram("runc") === undefined) {
-    return "The demo needs an OCI runtime in its guest: apt-get install crun";
-  }
   for (const [program, debianPackage] of [
     ["unshare", "util-linux"],
     ["mkfifo", "coreutils"],
   ] as const) {
     if (findProgram(program) === undefined) return `The demo needs ${program}: apt-get install ${debianPackage}`;
   }
-  if (!existsSync(SHIM)) return `The demo needs ${SHIM}: npm run build`;
-  return undefined;
+  return scene.missing();
 }
 
-async function demonstrate({ directory, signal }: Isolation): Promise<number> {
+async function demonstrate(scene: Scene, { directory, signal }: Isolation): Promise<number> {
   const console = new DemoConsole(process.stdout);
-  console.title("uvm-shim: one pod in its own utility VM, on an emulated Hyper-V host");
+  console.title(scene.title);
   console.line(`  ${NO_BOUNDARY}`);
   const scope = shimScope([join(directory, "pod")]);
   mkdirSync(join(directory, "pod"));
   const before = await takeHoldings(scope);
   let status = 0;
   try {
-    await runPod(console, directory, signal);
+    await runPod(scene, console, directory, signal);
   } catch (error) {
     status = signal.aborted ? INTERRUPTED : 1;
     console.problem(signal.aborted ? "interrupted; cleaning up" : messageOf(error));
@@ -77,27 +56,18 @@ async function demonstrate({ directory, signal }: Isolation): Promise<number> {
   return left.length === 0 ? status : 1;
 }
 
-async function runPod(console: DemoConsole, directory: string, signal: AbortSignal): Promise<void> {
-  const rootfs = join(directory, "rootfs");
-  mkdirSync(rootfs);
-  const started = performance.now();
-  console.progress("root file system");
-  const what = await makeRootfs(rootfs);
-  console.step("root filesystem", `made of this machine's ${what}`, performance.now() - started);
+async function runPod(scene: Scene, console: DemoConsole, directory: string, signal: AbortSignal): Promise<void> {
+  const stage = await scene.stage(directory, console);
   const observer = {
     begins: (phase: Phase) => console.progress(phase),
-    ended: (phase: Phase, milliseconds: number) => console.step(phase, PHASE_TEXTS[phase], milliseconds),
+    ended: (phase: Phase, milliseconds: number) => console.step(phase, scene.phases[phase], milliseconds),
   };
   const pod = await Pod.run({
-    ...{ executable: SHIM, id: "demo-pod", environment: HOST_ENVIRONMENT, signal, observer },
+    ...{ ...stage.pod, id: "demo-pod", signal, observer },
     directory: join(directory, "pod"),
   });
   try {
-    const container = await pod.createContainer({
-      id: "demo",
-      args: ["sh", "-c", SHELL_SCRIPT],
-      rootfs: [{ type: "bind", source: rootfs, options: ["rbind", "rw"] }],
-    });
+    const container = await pod.createContainer({ ...stage.container, id: "demo" });
     try {
       let waits: () => void;
       const waiting = new Promise<void>((resolve) => {
@@ -114,7 +84,7 @@ async function runPod(console: DemoConsole, directory: string, signal: AbortSign
       exited.catch(() => undefined);
       await Promise.race([waiting, exited]);
       const execStarted = performance.now();
-      const exec = await container.exec("look", { args: ["sh", "-c", EXEC_SCRIPT] });
+      const exec = await container.exec("look", stage.exec);
       try {
         const execShown = showLines(exec.stdout, (line) => console.output(line));
         const execStatus = await container.wait("look");
@@ -124,7 +94,7 @@ async function runPod(console: DemoConsole, directory: string, signal: AbortSign
       } finally {
         exec.close();
       }
-      container.stdio.stdin.end("hello through stdin\n");
+      container.stdio.stdin.end(stage.line);
       const exitCode = await exited;
       await Promise.all([shown, complaints]);
       console.line(`    the container ended with exit code ${exitCode}`);
@@ -143,14 +113,22 @@ async function showLines(stream: Readable, show: (line: string) => void): Promis
 }
 
 async function main(): Promise<number> {
+  const scene = sceneOf(process.argv.slice(2));
   const isolated = isolation();
-  if (isolated !== undefined) return await demonstrate(isolated);
-  const sentence = missing();
+  if (isolated !== undefined) return await demonstrate(scene, isolated);
+  const sentence = missing(scene);
   if (sentence !== undefined) {
     process.stderr.write(`${sentence}\n`);
     return 1;
   }
-  return await runIsolated(import.meta.url, [], { inMemory: false });
+  await scene.prepare(new DemoConsole(process.stdout));
+  return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: false });
+}
+
+function sceneOf(args: readonly string[]): Scene {
+  const unknown = args.find((arg) => arg !== "--windows");
+  if (unknown !== undefined) throw new Error(`${unknown} is unknown: expected nothing, or --windows`);
+  return args.length === 0 ? linuxScene : windowsScene;
 }
 
 try {

@@ -9,7 +9,6 @@ import type {
 import {
   type DiskConfig,
   type GuestDisks,
-  type ReservedSlot,
   ScsiController,
   type WindowsScsiGuest,
   windowsGuestDisks,
@@ -17,6 +16,7 @@ import {
 import { PipeController, VsmbController } from "@uvm-shim/controller-vsmb";
 import type { WindowsLayer } from "@uvm-shim/hcs-schema";
 import { windowsPaths } from "@uvm-shim/lifecycle";
+import type { WindowsSandbox } from "@uvm-shim/sandbox-wcow";
 
 interface CaseDiskMount {
   readonly readOnly: boolean;
@@ -42,7 +42,9 @@ export class CaseVm {
   readonly #volumes = new Map<string, string>();
   #ids = 0;
 
-  constructor(reserved: readonly ReservedSlot[]) {
+  constructor({ document, settings }: WindowsSandbox) {
+    const { Devices: { Scsi: controllers = {}, VirtualSmb: vsmb = {} } = {} } = document.VirtualMachine ?? {};
+    const [attachments = {}] = Object.values(controllers).map(({ Attachments }) => Attachments);
     const newId = (): string => {
       this.#ids += 1;
       return `${this.#ids}`;
@@ -52,7 +54,9 @@ export class CaseVm {
       host: { addVsmbShare: done, updateVsmbShare: done, removeVsmbShare: done },
       newId,
       paths: windowsPaths,
-      names: ["os"],
+      names: vsmb.Shares?.flatMap(({ Name }) => (Name === undefined ? [] : [Name])) ?? [],
+      noWritableFileShares: settings.noWritableFileShares,
+      noDirectMap: settings.noDirectMap,
     });
     this.#pipes = new PipeController({ id: "vm", host: { mapPipe: done, unmapPipe: done }, newId });
     this.#disks = new ScsiController({
@@ -64,7 +68,7 @@ export class CaseVm {
         guestPath: ({ lun }, { isCim }) => (isCim ? `CIM on LUN ${lun}` : this.#diskPath(lun)),
       },
       controllers: 1,
-      reserved,
+      reserved: Object.keys(attachments).map((lun) => ({ controller: 0, lun: Number(lun) })),
       paths: windowsPaths,
       newId,
     });

@@ -1,3 +1,4 @@
+import { ControllerError } from "@uvm-shim/lifecycle";
 import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
 import type { Answer } from "./answer.ts";
 import { type ContainerCase, containerAnswer, type StandaloneCase, standaloneAnswer } from "./container.ts";
@@ -14,32 +15,30 @@ export interface ProcessCase {
   readonly stderr: boolean;
 }
 
-export type DocumentCase = ProcessCase | ({ readonly kind: "sandbox" } & SandboxCase) | ContainerCase | StandaloneCase;
+export type DocumentCase = ProcessCase | ContainerCase | StandaloneCase | ({ readonly kind: "sandbox" } & SandboxCase);
 
 /** What production code makes of a case. */
 export async function answerTo(asked: DocumentCase): Promise<Answer> {
+  try {
+    return await answerOrRefuse(asked);
+  } catch (error) {
+    if (error instanceof SandboxError || error instanceof ControllerError) return { error: error.message };
+    throw error;
+  }
+}
+
+async function answerOrRefuse(asked: DocumentCase): Promise<Answer> {
   switch (asked.kind) {
-    case "process":
-      return orRefusal(() => parametersOf(asked));
+    case "process": {
+      const { process, spec, stdin, stdout, stderr } = asked;
+      const annotations = spec?.annotations ?? {};
+      return { parameters: processParameters({ process, annotations, streams: { stdin, stdout, stderr } }) };
+    }
     case "sandbox":
-      return orRefusal(() => ({ document: withoutZeros(podSandboxOf(asked).document) }));
+      return { document: withoutZeros(podSandboxOf(asked).document) };
     case "container":
       return await containerAnswer(asked);
     case "standalone":
       return await standaloneAnswer(asked);
   }
-}
-
-function orRefusal(make: () => Answer): Answer {
-  try {
-    return make();
-  } catch (error) {
-    if (error instanceof SandboxError) return { error: error.message };
-    throw error;
-  }
-}
-
-function parametersOf({ process, spec, stdin, stdout, stderr }: ProcessCase): Answer {
-  const annotations = spec?.annotations ?? {};
-  return { parameters: processParameters({ process, annotations, streams: { stdin, stdout, stderr } }) };
 }

@@ -1,137 +1,116 @@
-import type { RootfsMount } from "@uvm-shim/container-common";
-import {
-  type ContainerRuntimeOptions,
-  planWindowsContainer,
-  type WindowsPlanOptions,
-  type WindowsVmFacts,
-} from "@uvm-shim/controller-container-wcow";
+import { planWindowsContainer, type WindowsPlanOptions } from "@uvm-shim/controller-container-wcow";
 import { ControllerError, refusing, windowsPaths } from "@uvm-shim/lifecycle";
+import type { WindowsSandbox } from "@uvm-shim/sandbox-wcow";
 import { CaseVm } from "./acquired.ts";
 import type { Answer } from "./answer.ts";
-import { CaseFiles, type FilesOfCase } from "./case-files.ts";
+import { type HostFiles, hostFactsOf, optionsOf, withoutZeros } from "./facts.ts";
+import { podSandboxOf, type SandboxCase, sandboxOf } from "./sandbox.ts";
 
-/** One create request. */
-export interface RequestOfCase {
-  readonly id: string;
-  readonly bundle: string;
-  /** By the names of the protobuf fields. */
-  readonly options: Readonly<Record<string, unknown>> | null;
-  readonly spec: { readonly annotations?: Readonly<Record<string, string>> };
-  readonly rootfs: readonly RootfsMount[];
-}
+/** One create request of a container. */
+type RequestOfCase = Pick<SandboxCase, "id" | "options" | "spec" | "rootfs">;
 
-interface CaseOfPod extends RequestOfCase, FilesOfCase {
-  readonly name: string;
+interface CaseOfVm extends SandboxCase {
   readonly guestCapabilities?: { readonly HostProcessContainerSupported?: boolean };
 }
 
-export interface ContainerCase extends CaseOfPod {
+export interface ContainerCase extends CaseOfVm {
   readonly kind: "container";
   readonly container: RequestOfCase;
   readonly earlier?: readonly RequestOfCase[];
 }
 
-export interface StandaloneCase extends CaseOfPod {
+export interface StandaloneCase extends CaseOfVm {
   readonly kind: "standalone";
 }
 
-const hostProcessors = 4;
-const hostBuild = 26_100;
-const deviceUtilPath = "C:\\shim\\device-util.exe";
-
-/** The documents of a pod's container, after those that were there before it. */
+/** The document of a container in a pod, after the containers that were there before it. */
 export async function containerAnswer(asked: ContainerCase): Promise<Answer> {
-  const vm = new CaseVm(reservedSlots(asked));
-  try {
-    for (const earlier of asked.earlier ?? []) await documentOf(earlier, asked, "workload", vm);
-    return await documentOf(asked.container, asked, "workload", vm);
-  } catch (error) {
-    if (error instanceof ControllerError) return { error: error.message };
-    throw error;
+  const { container, earlier = [] } = asked;
+  const pod = new CasePod(asked, podSandboxOf(asked));
+  for (const request of earlier) await pod.container(request, "workload").catch(refusedOnly);
+  // The controller of the pod, which is not asked here, knows its containers.
+  if (earlier.some(({ id }) => id === container.id)) {
+    throw new ControllerError("AlreadyExists", `the pod has a container ${container.id}`, {
+      operation: "create container",
+      id: container.id,
+    });
   }
+  return await pod.container(container, "workload");
+}
+
+/** A container that is refused leaves its pod as it was. */
+function refusedOnly(error: unknown): void {
+  if (!(error instanceof ControllerError)) throw error;
 }
 
 export async function standaloneAnswer(asked: StandaloneCase): Promise<Answer> {
-  try {
-    return await documentOf(asked, asked, "standalone", new CaseVm(reservedSlots(asked)));
-  } catch (error) {
-    if (error instanceof ControllerError) return { error: error.message };
-    throw error;
+  const sandbox = sandboxOf(asked);
+  const answer = await new CasePod(asked, sandbox).container(asked, "standalone");
+  return { ...answer, sandbox: withoutZeros(sandbox.document) };
+}
+
+class CasePod {
+  readonly #asked: CaseOfVm;
+  readonly #sandbox: WindowsSandbox;
+  readonly #vm: CaseVm;
+
+  constructor(asked: CaseOfVm, sandbox: WindowsSandbox) {
+    this.#asked = asked;
+    this.#sandbox = sandbox;
+    this.#vm = new CaseVm(sandbox);
+  }
+
+  async container(request: RequestOfCase, role: WindowsPlanOptions["role"]): Promise<Answer> {
+    const plan = await planWindowsContainer(
+      { spec: request.spec, rootfs: (request.rootfs ?? []).map((mount) => ({ options: [], ...mount })) },
+      this.#options(request, role),
+      refusing("create container", request.id),
+    );
+    return { document: withoutZeroValues(plan.document(await this.#vm.acquire(plan))), containerId: request.id };
+  }
+
+  #options(request: RequestOfCase, role: WindowsPlanOptions["role"]): WindowsPlanOptions {
+    const asked = this.#asked;
+    const { settings } = this.#sandbox;
+    const { guestCapabilities: capabilities } = asked;
+    const { executableFolder, build, processors, pathGrammar } = hostFactsOf(asked);
+    return {
+      id: request.id,
+      podId: asked.id,
+      role,
+      podAnnotations: { ...optionsOf(asked.options).defaultContainerAnnotations, ...asked.spec.annotations },
+      runtimeOptions: optionsOf(request.options),
+      vm: {
+        processors: settings.processors,
+        isConfidential: settings.confidential !== undefined,
+        processDumpLocation: settings.processDumpLocation,
+        supportsHostProcesses: capabilities === undefined || capabilities.HostProcessContainerSupported === true,
+        noWritableFileShares: settings.noWritableFileShares,
+      },
+      ...{ processors, pathGrammar, ...(build !== undefined && { build }) },
+      paths: windowsPaths,
+      files: filesOf(asked),
+      deviceUtilPath: `${executableFolder}\\device-util.exe`,
+      warn: () => {},
+    };
   }
 }
 
-async function documentOf(
-  request: RequestOfCase,
-  pod: CaseOfPod,
-  role: WindowsPlanOptions["role"],
-  vm: CaseVm,
-): Promise<Answer> {
-  const options: WindowsPlanOptions = {
-    id: request.id,
-    podId: pod.id,
-    role,
-    podAnnotations: annotationsOf(pod),
-    runtimeOptions: runtimeOptions(request.options),
-    vm: vmFacts(pod),
-    processors: hostProcessors,
-    build: hostBuild,
-    paths: windowsPaths,
-    pathGrammar: "windows",
-    files: new CaseFiles(pod),
-    deviceUtilPath,
-    warn: () => {},
-  };
-  const refuse = refusing("create container", request.id);
-  const plan = await planWindowsContainer({ spec: request.spec, rootfs: request.rootfs }, options, refuse);
-  return { document: plan.document(await vm.acquire(plan)), containerId: request.id };
-}
-
-function annotationsOf({ spec, options }: RequestOfCase): Readonly<Record<string, string>> {
-  return { ...runtimeOptions(options).defaultContainerAnnotations, ...spec.annotations };
-}
-
-const policyKey = "io.microsoft.virtualmachine.wcow.securitypolicy";
-const processorsKey = "io.microsoft.virtualmachine.computetopology.processor.count";
-
-function vmFacts(pod: CaseOfPod): WindowsVmFacts {
-  const annotations = annotationsOf(pod);
-  const { vmProcessorCount } = runtimeOptions(pod.options);
-  const wanted = Number(annotations[processorsKey] ?? vmProcessorCount ?? 2);
+function filesOf(asked: HostFiles): WindowsPlanOptions["files"] {
+  const { hasFile, hasFolder } = hostFactsOf(asked);
   return {
-    processors: Math.min(wanted, hostProcessors),
-    isConfidential: Boolean(annotations[policyKey]),
-    processDumpLocation: annotations["io.microsoft.container.processdumplocation"],
-    supportsHostProcesses:
-      pod.guestCapabilities === undefined || pod.guestCapabilities.HostProcessContainerSupported === true,
-    noWritableFileShares: annotations["io.microsoft.virtualmachine.fileshares.disablewritable"] === "true",
+    kind: async (path) => (hasFile(path) ? "file" : hasFolder(path) ? "directory" : undefined),
+    readText: async (path) => asked.contents?.[path] ?? "",
   };
 }
 
-/** The scratch disk of the VM, and its boot disks if it is confidential. */
-function reservedSlots(pod: CaseOfPod) {
-  const luns = vmFacts(pod).isConfidential ? [0, 1, 2] : [0];
-  return luns.map((lun) => ({ controller: 0, lun }));
-}
-
-function runtimeOptions(given: RequestOfCase["options"]): ContainerRuntimeOptions {
-  const {
-    sandbox_platform: sandboxPlatform,
-    sandbox_isolation: sandboxIsolation,
-    boot_files_root_path: bootFilesRootPath,
-    vm_processor_count: vmProcessorCount,
-    vm_memory_size_in_mb: vmMemorySizeInMb,
-    scale_cpu_limits_to_sandbox: scaleCpuLimitsToSandbox,
-    default_container_annotations: defaultContainerAnnotations,
-    ...others
-  } = given ?? {};
-  return {
-    ...others,
-    sandboxPlatform,
-    sandboxIsolation,
-    bootFilesRootPath,
-    vmProcessorCount,
-    vmMemorySizeInMb,
-    scaleCpuLimitsToSandbox,
-    defaultContainerAnnotations,
-  } as ContainerRuntimeOptions;
+/** Upstream leaves zeros of registry values out. The rest of a document has none that could be left out. */
+function withoutZeroValues(document: object): unknown {
+  return Object.fromEntries(
+    Object.entries(document).map(([name, member]) => {
+      if (name === "RegistryChanges") return [name, withoutZeros(member)];
+      const isPart = name === "Container" || name === "CWCOWHostedSystem";
+      return [name, isPart ? withoutZeroValues(member as object) : member];
+    }),
+  );
 }

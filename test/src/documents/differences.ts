@@ -8,7 +8,10 @@ export const differences: Readonly<Record<string, string>> = {
   "start-log-sources-not-base64": "upstream starts without logs; here every wrong value is refused",
   "process-console-size-huge": "upstream lets a size above 31 bits become negative; here it is refused",
   "container-mount-sandbox-up": "upstream lets a sandbox:// path leave C:\\SandboxMounts; here it is refused",
+  "container-dumps-bad-without-location":
+    "upstream reads how to dump only where there is a place for dumps; here every wrong value is refused",
   "container-storage-wraps": "upstream cuts limits to 32 bits; here larger ones are refused",
-  "container-registry-values": "the annotation is not read yet",
-  "standalone-no-utility-vm": "the virtual machine of a single container is not planned yet",
+  "standalone-policy":
+    "upstream boots a confidential task from its layers' own files and gives every one the same VMGS; here as a pod",
+  "container-registry-values": "the same of a container: -5 as a DWord becomes its bits without a sign",
 };

@@ -11,9 +11,11 @@ const guestRequests: { readonly [controller: string]: RegExp } = {
   "controller-vpci": /^waitForDevice /,
   "controller-container":
     /^(combine|uncombine|createContainer|start|execute|update|metrics|pause|resume|terminate|deleteState|mountDisk|unmountDisk|ejectDisk|mountShare|unmountShare|waitForDevice) /,
+  "controller-container-wcow":
+    /^(combine|uncombine|run|mountBlockCims|unmountBlockCims|mountScratchDisk|createContainer|systemGuid|start|execute|processes|statistics|modify|shutdown|terminate|deleteState|mountDisk|unmountDisk) /,
   "controller-process": /^(execute|resize|signal) /,
   "the whole stack":
-    /^(modifySettings|create|start c1|executeProcess|signalProcess|shutdownForced|deleteContainerState) /,
+    /^(modifySettings|create|start c1|executeProcess|signalProcess|getProperties|shutdownGraceful|shutdownForced|deleteContainerState) /,
 };
 
 export function isGuestRequest(controller: string, call: string): boolean {

@@ -1,10 +1,12 @@
 import type { Scenario } from "./scenario.ts";
 import { containerScenarios } from "./scenarios/container.ts";
+import { windowsContainerScenarios } from "./scenarios/container-wcow.ts";
 import { networkScenarios } from "./scenarios/network.ts";
 import { plan9Scenarios } from "./scenarios/plan9.ts";
 import { processScenarios } from "./scenarios/process.ts";
 import { scsiScenarios } from "./scenarios/scsi.ts";
 import { stackScenarios } from "./scenarios/stack.ts";
+import { windowsStackScenarios } from "./scenarios/stack-wcow.ts";
 import { vmScenarios } from "./scenarios/vm.ts";
 import { vpciScenarios } from "./scenarios/vpci.ts";
 import { vsmbScenarios } from "./scenarios/vsmb.ts";
@@ -18,6 +20,8 @@ export const scenarios: readonly Scenario[] = [
   ...vpciScenarios,
   ...vsmbScenarios,
   ...containerScenarios,
+  ...windowsContainerScenarios,
   ...processScenarios,
   ...stackScenarios,
+  ...windowsStackScenarios,
 ];

@@ -90,7 +90,16 @@ export class LoneWindowsVm {
   /** Ends the host as a crash would. */
   killHost(): void {
     this.#isLost = true;
-    process.kill(Number(readFileSync(join(this.directory, "host.pid"), "utf8")), "SIGKILL");
+    this.#signalHost("SIGKILL");
+  }
+
+  /** Whatever a test has left on the host ends with it. */
+  #signalHost(signal: NodeJS.Signals): void {
+    try {
+      process.kill(Number(readFileSync(join(this.directory, "host.pid"), "utf8")), signal);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
   }
 
   get services(): NonNullable<ComputeHost["windows"]> {
@@ -139,6 +148,7 @@ export class LoneWindowsVm {
       await this.system.close();
     }
     await this.host.close();
+    this.#signalHost("SIGTERM");
     rmSync(this.directory, { recursive: true });
   }
 }

@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import type { WindowsContainer, WindowsProcess } from "@uvm-shim/guest-wcow";
-import { resourcePaths, windowsGuestPaths } from "@uvm-shim/hcs-schema";
+import {
+  endpointForWindowsGuest,
+  namespaceForWindowsGuest,
+  resourcePaths,
+  windowsGuestPaths,
+} from "@uvm-shim/hcs-schema";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, expect, it } from "vitest";
 import { LoneWindowsVm } from "./lone-windows-vm.ts";
@@ -106,28 +111,95 @@ describeWith(
   );
 
   it(
-    "connects a container to a pipe of the host, and shows it a single file",
+    "shows single files of a folder, and more of them later",
     async () => {
-      lone = await LoneWindowsVm.boot("windows-pipes");
-      mkdirSync(join(lone.directory, "pipes"));
-      server = createServer((socket) => socket.end("said by the host"));
-      await new Promise<void>((resolve) => server?.listen(join(lone?.directory ?? "", "pipes", "greeter"), resolve));
-      await lone.system.modify({ ResourcePath: resourcePaths.mappedPipe("\\\\.\\pipe\\Greeter"), RequestType: "Add" });
+      lone = await LoneWindowsVm.boot("windows-files");
       const folder = join(lone.directory, "configuration");
       mkdirSync(folder);
       for (const name of ["one.txt", "two.txt"]) writeFileSync(join(folder, name), `content of ${name}`);
-      const restricted = { ReadOnly: true, RestrictFileAccess: true, SingleFileMapping: true };
-      const share = await lone.share("one", folder, restricted, [join(folder, "one.txt")]);
+      const options = { ReadOnly: true, RestrictFileAccess: true, SingleFileMapping: true };
+      const files = [join(folder, "one.txt")];
+      const share = await lone.share("one", folder, options, files);
       const hosted = await container(lone, 1, {
-        MappedPipes: [{ HostPath: `${windowsGuestPaths.vsmbShares}\\IPC$\\Greeter`, ContainerPipeName: "inside" }],
         MappedDirectories: [{ HostPath: `${share}\\one.txt`, ContainerPath: "C:\\one.txt", ReadOnly: true }],
       });
-      const commandLine = 'cmd.exe /c "type C:\\one.txt&echo .&type \\\\.\\pipe\\inside"';
-      const process = await hosted.execute({ CommandLine: commandLine, WorkingDirectory: "C:\\", ...withOutput });
-      const result = await outcome(process); console.log(JSON.stringify(result)); const [, output] = result;
-      expect(output.split(/\s*\.\s*\r\n/)).toEqual(["content of one.txt", "said by the host"]);
+      await lone.system.modify({
+        ResourcePath: resourcePaths.virtualSmbShares,
+        RequestType: "Update",
+        Settings: { Name: "one", Path: folder, Options: options, AllowedFiles: [...files, join(folder, "two.txt")] },
+      });
+      const Settings = { HostPath: `${share}\\two.txt`, ContainerPath: "C:\\two.txt", ReadOnly: true };
+      await hosted.modify({ ResourcePath: "Container/MappedDirectories", RequestType: "Add", Settings });
+      for (const name of ["one.txt", "two.txt"]) {
+        const CommandLine = `cmd.exe /c "type C:\\${name}"`;
+        const process = await hosted.execute({ CommandLine, WorkingDirectory: "C:\\", ...withOutput });
+        expect(await outcome(process)).toEqual([0, `content of ${name}`, ""]);
+      }
       await hosted.terminate();
       await hosted.exited;
+    },
+    timeoutMs,
+  );
+
+  it(
+    "connects a container to a pipe of the host",
+    async () => {
+      lone = await LoneWindowsVm.boot("windows-pipes");
+      const pipes = join(lone.directory, "pipes");
+      mkdirSync(pipes);
+      server = createServer((socket) => socket.end("said by the host\r\n"));
+      await new Promise<void>((resolve) => server?.listen(join(pipes, "greeter"), resolve));
+      const ResourcePath = resourcePaths.mappedPipe("\\\\.\\pipe\\Greeter");
+      await lone.system.modify({ ResourcePath, RequestType: "Add" });
+      const HostPath = `${windowsGuestPaths.vsmbShares}\\IPC$\\Greeter`;
+      const hosted = await container(lone, 1, { MappedPipes: [{ HostPath, ContainerPipeName: "inside" }] });
+      const CommandLine = 'cmd.exe /v:on /c "set /p line=<\\\\.\\pipe\\inside&echo !line!"';
+      const process = await hosted.execute({ CommandLine, WorkingDirectory: "C:\\", ...withOutput });
+      expect(await outcome(process)).toEqual([0, "said by the host\r\n", ""]);
+      await hosted.terminate();
+      await hosted.exited;
+      await lone.system.modify({ ResourcePath, RequestType: "Remove" });
+    },
+    timeoutMs,
+  );
+
+  it(
+    "joins a network of the host in the three steps, and leaves it",
+    async () => {
+      lone = await LoneWindowsVm.boot("windows-network");
+      const { networks } = lone.host;
+      const network = await networks.createNetwork({
+        Name: "pods",
+        Type: "L2Bridge",
+        Ipams: [{ Type: "Static", Subnets: [{ IpAddressPrefix: "10.97.0.0/24" }] }],
+        SchemaVersion: { Major: 2, Minor: 0 },
+      });
+      const { ID: endpointId } = await networks.createEndpoint(network.ID, {
+        Name: "eth0",
+        IpConfigurations: [{ IpAddress: "10.97.0.7", PrefixLength: 24 }],
+        SchemaVersion: { Major: 2, Minor: 0 },
+      });
+      const namespace = await networks.createNamespace({ SchemaVersion: { Major: 2, Minor: 0 } });
+      await networks.addNamespaceEndpoint(namespace.ID, endpointId);
+      const endpoint = await networks.queryEndpoint(endpointId);
+      const nic = "0a1b2c3d-0000-4000-8000-000000000001";
+      const adapter = { EndpointId: endpoint.ID, MacAddress: endpoint.MacAddress };
+      const ResourcePath = resourcePaths.networkAdapter(nic);
+      await lone.guest.addNetworkNamespace(namespaceForWindowsGuest(await networks.queryNamespace(namespace.ID)));
+      await lone.guest.preAddNetworkInterface(nic, endpointForWindowsGuest(endpoint));
+      await lone.system.modify({ ResourcePath, RequestType: "Add", Settings: adapter });
+      await lone.guest.addNetworkInterface(nic);
+      const hosted = await container(lone, 1, { Networking: { Namespace: namespace.ID } });
+      const process = await hosted.execute({ CommandLine: "ipconfig", WorkingDirectory: "C:\\", ...withOutput });
+      expect(await outcome(process)).toMatchObject({ 0: 0, 1: expect.stringContaining("10.97.0.7") as string });
+      await hosted.terminate();
+      await hosted.exited;
+      await lone.guest.removeNetworkInterface(nic);
+      await lone.system.modify({ ResourcePath, RequestType: "Remove", Settings: adapter });
+      await lone.guest.removeNetworkNamespace(namespaceForWindowsGuest(await networks.queryNamespace(namespace.ID)));
+      await networks.deleteNamespace(namespace.ID);
+      await networks.deleteEndpoint(endpoint.ID);
+      await networks.deleteNetwork(network.ID);
     },
     timeoutMs,
   );

@@ -7,6 +7,7 @@ export const DISTRIBUTION = join(dirname(fileURLToPath(import.meta.url)), "..", 
 export const SHIM_PROGRAM = "containerd-shim-lcow-v2";
 export const WINDOWS_SHIM_PROGRAM = "containerd-shim-wcow-v2";
 export const SHIM = join(DISTRIBUTION, SHIM_PROGRAM);
+export const WINDOWS_SHIM = join(DISTRIBUTION, WINDOWS_SHIM_PROGRAM);
 
 /** The emulated host ends this soon after its last user, in milliseconds, so that its end can be seen. */
 export const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "300" };

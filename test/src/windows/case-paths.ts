@@ -20,6 +20,8 @@ export interface PodPaths {
   readonly pattern: string;
   /** An empty scratch disk, to be copied. */
   readonly scratchDisk: string;
+  /** Folders of a Windows container's layers, the topmost first. */
+  readonly windowsLayers: readonly string[];
   /** Where the Linux machine tells what is left over: an address of HTTP. */
   readonly linuxSide: string;
 }

@@ -1,7 +1,7 @@
 /**
  * What cases that run under Wine learn about the Linux machine outside, over HTTP: `/remember` records what it
  * holds, `/held` answers with a JSON list of what has been added since, and `/left` does the same once the list is empty or
- * time is up. `/lose-service` takes the host away.
+ * time is up. `/lose-service` takes the host away; `/credential-guards` answers with the ids of those that have one.
  */
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
@@ -12,18 +12,18 @@ const NOTHING_LEFT_MS = 10_000;
 
 export interface LinuxSideOptions {
   readonly scope: HoldingsScope;
-  readonly host: { loseService(): Promise<void> };
+  readonly host: { loseService(): Promise<void>; credentialGuards(): Promise<readonly string[]> };
 }
 
 export class LinuxSideServer implements AsyncDisposable {
   readonly #scope: HoldingsScope;
-  readonly #loseService: () => Promise<void>;
+  readonly #host: LinuxSideOptions["host"];
   readonly #server: Server;
   #before: Holdings;
 
   private constructor({ scope, host }: LinuxSideOptions, before: Holdings) {
     this.#scope = scope;
-    this.#loseService = () => host.loseService();
+    this.#host = host;
     this.#before = before;
     this.#server = createServer(async (request, response) => {
       const answer = await this.#answer(request.url).catch(String);
@@ -52,11 +52,15 @@ export class LinuxSideServer implements AsyncDisposable {
       case "/held":
         return compareHoldings(this.#before, await takeHoldings(this.#scope));
       case "/lose-service":
-        return await this.#loseService();
+        return await this.#host.loseService();
+      case "/credential-guards":
+        return await this.#host.credentialGuards();
       case "/left":
         return await waitForNothingLeft(this.#before, this.#scope, NOTHING_LEFT_MS);
       default:
-        throw new Error(`unknown request ${url}: expected /remember, /held, /left or /lose-service`);
+        throw new Error(
+          `unknown request ${url}: expected /remember, /held, /left, /lose-service or /credential-guards`,
+        );
     }
   }
 

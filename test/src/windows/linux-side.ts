@@ -16,6 +16,11 @@ export function left(): Promise<unknown> {
   return ask("left");
 }
 
+/** Containers that have a credential guard, by their ids. */
+export function credentialGuards(): Promise<unknown> {
+  return ask("credential-guards");
+}
+
 /** Ends the compute service. */
 export async function loseService(): Promise<void> {
   await ask("lose-service");

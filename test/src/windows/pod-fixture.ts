@@ -13,6 +13,7 @@ import type { HoldingsScope } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { DISTRIBUTION } from "../support/programs.ts";
 import type { PodPaths } from "./case-paths.ts";
+import { makeWindowsLayers } from "./windows-layers.ts";
 
 /** The emulated host ends this soon after its last user, so that its end can be seen. */
 const IDLE_MS = 300;
@@ -44,6 +45,7 @@ export class PodFixture implements AsyncDisposable {
     const failingCore = join(directory, "failing-core.dll");
     const source = fileURLToPath(new URL("failing-core.c", import.meta.url));
     await compileForWindows([source], failingCore, ["-shared", ...headerOptions]);
+    const layers = await makeWindowsLayers(join(directory, "windows-layers"));
     const host = await WindowsTestHost.start({ idleMs: IDLE_MS });
     return new PodFixture(host, {
       libraries: windowsPath(host.libraries),
@@ -51,6 +53,7 @@ export class PodFixture implements AsyncDisposable {
       bootFiles: windowsPath(join(DISTRIBUTION, "LinuxBootFiles")),
       layer: windowsPath(layer),
       pattern: windowsPath(join(contents, PATTERN.path)),
+      windowsLayers: layers.map(windowsPath),
       scratchDisk: windowsPath(join(scratch, "sandbox.vhdx")),
     });
   }

@@ -8,15 +8,19 @@ import type { Outcome } from "../../windows-host/suites/outcome.ts";
 import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
 import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.ts";
 import { REPOSITORY } from "../../windows-host/wine-environment.ts";
+import { cacheFolder } from "../support/cache.ts";
 import { type CasePaths, casePathsVariable } from "./case-paths.ts";
 import { LinuxSideServer } from "./linux-side-server.ts";
 import { PodFixture } from "./pod-fixture.ts";
 
 const SUITES = ["shim", "stdio"];
 /** Of whole pods, which need a fixture. */
-const POD_SUITES = ["pod", "pod-ends", "pod-refusals"];
-/** Those of the pod's suite that run once more on a host that spells the names in its answers in another case. */
-const RESPELLED_CASES = "the sandbox|reports its state|network";
+const POD_SUITES = ["pod", "pod-ends", "pod-refusals", "wcow"];
+/** Those of the suites that run once more on a host that spells the names in its answers in another case. */
+const RESPELLED_CASES: { readonly [suite: string]: string } = {
+  pod: "the sandbox|reports its state|network",
+  wcow: "measures|guard",
+};
 const SUITE_MS = 600_000;
 
 /** What to run of them: all by default. */
@@ -54,18 +58,22 @@ async function runPodSuites(
   const directory = join(parent, "pods");
   mkdirSync(directory);
   await using fixture = await PodFixture.make(directory);
-  await using machine = await WindowsMachine.start({ folders: [directory, fixture.host.directory], network: "shared" });
+  await using machine = await WindowsMachine.start({
+    folders: [directory, fixture.host.directory, cacheFolder("windows-base-layer")],
+    network: "shared",
+  });
   await using linuxSide = await LinuxSideServer.serve(fixture);
   const pods = { ...fixture.paths, linuxSide: linuxSide.address };
   const counts: TestCounts[] = [];
   for (const name of names) counts.push(await runSuite({ machine, name, directory, only, pods }));
-  if (names.includes("pod")) {
-    // Windows' own services differ in the case of the names in their answers.
+  const respelled = join(directory, "respelled");
+  mkdirSync(respelled);
+  // Windows' own services differ in the case of the names in their answers.
+  fixture.host.spell("swapped");
+  for (const [name, cases] of Object.entries(RESPELLED_CASES)) {
+    if (!names.includes(name)) continue;
     print("the test host now spells the names in its answers in another case");
-    fixture.host.spell("swapped");
-    const respelled = join(directory, "respelled");
-    mkdirSync(respelled);
-    counts.push(await runSuite({ machine, name: "pod", directory: respelled, only: only ?? RESPELLED_CASES, pods }));
+    counts.push(await runSuite({ machine, name, directory: respelled, only: only ?? cases, pods }));
   }
   return counts;
 }

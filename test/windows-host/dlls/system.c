@@ -1,9 +1,12 @@
 /*
  * system.dll of the test host: stands before kernel32.dll, advapi32.dll and ole32.dll. It counts the strings and
- * handles that are given back, and has a vmmem process for each VM that runs; all other functions are forwarded. The names of
- * its functions have a prefix, since the system's own are called here too.
+ * handles that are given back, has a vmmem process for each VM that runs, and the entries of the hvsocket provider, for
+ * which Wine has no device; all other functions are forwarded. The names of its functions have a prefix, since the
+ * system's own are called here too.
  */
+#include <winsock2.h>
 #include "testhost.h"
+#include <hvsocket.h>
 #include <objbase.h>
 #include <psapi.h>
 #include <stdlib.h>
@@ -15,6 +18,8 @@
 FRONT(LocalFree);
 FRONT(CoTaskMemFree);
 FRONT(CloseHandle);
+FRONT(CreateFileW);
+FRONT(DeviceIoControl);
 FRONT(OpenProcess);
 FRONT(K32EnumProcesses);
 FRONT(QueryFullProcessImageNameW);
@@ -42,7 +47,69 @@ static DWORD pid_of(HANDLE handle) {
   return (DWORD)host()->tracked(VMMEM_HANDLES, handle);
 }
 
+/* Each entry is a file below this device, by the GUID that it redirects, in braces. */
+static const WCHAR address_entries[] = L"\\\\.\\HvSocketSystem\\AddressInfo\\";
+/* Without a name in a public header. */
+#define UPDATE_ADDRESS_INFO 0x21c004
+
+static BOOL fail(DWORD error) {
+  SetLastError(error);
+  return FALSE;
+}
+
+static DWORD error_of(HRESULT result) {
+  return HRESULT_FACILITY(result) == FACILITY_WIN32 ? (DWORD)HRESULT_CODE(result) : (DWORD)result;
+}
+
+/* An entry is opened for itself, and must be new. Its handle is an event, so that it can be closed. */
+HANDLE WINAPI front_CreateFileW(PCWSTR path, DWORD access, DWORD share, SECURITY_ATTRIBUTES *security,
+                                DWORD disposition, DWORD flags, HANDLE template) {
+  size_t length = wcslen(address_entries);
+  if (path == NULL || _wcsnicmp(path, address_entries, length) != 0)
+    return CreateFileW(path, access, share, security, disposition, flags, template);
+  if (access != (GENERIC_READ | GENERIC_WRITE) || share != 0 || disposition != CREATE_NEW || flags != 0) {
+    host()->misuse("an address entry is opened with unexpected arguments");
+    fail(ERROR_INVALID_PARAMETER);
+    return INVALID_HANDLE_VALUE;
+  }
+  PWSTR document = NULL;
+  HRESULT result = host()->call(&document, "HvSocketCreateEntry", 1, (PCWSTR[]){path + length});
+  HANDLE handle = INVALID_HANDLE_VALUE;
+  if (FAILED(result)) fail(error_of(result));
+  else {
+    handle = CreateEventW(NULL, TRUE, FALSE, NULL);
+    host()->track(ADDRESS_ENTRIES, handle, _wcstoui64(document, NULL, 10));
+  }
+  free(document);
+  return handle;
+}
+
+BOOL WINAPI front_DeviceIoControl(HANDLE handle, DWORD code, void *input, DWORD size, void *output, DWORD output_size,
+                                  DWORD *written, OVERLAPPED *overlapped) {
+  ULONG64 entry = host()->tracked(ADDRESS_ENTRIES, handle);
+  if (entry == 0) return DeviceIoControl(handle, code, input, size, output, output_size, written, overlapped);
+  if (code != UPDATE_ADDRESS_INFO) return fail(ERROR_INVALID_FUNCTION);
+  if (input == NULL || size != sizeof(HVSOCKET_ADDRESS_INFO) || output_size != 0 || overlapped != NULL)
+    return fail(ERROR_INVALID_PARAMETER);
+  const HVSOCKET_ADDRESS_INFO *info = input;
+  WCHAR system[40], vm[40], silo[40];
+  StringFromGUID2(&info->SystemId, system, 40);
+  StringFromGUID2(&info->VirtualMachineId, vm, 40);
+  StringFromGUID2(&info->SiloId, silo, 40);
+  struct number which = number(entry), flags = number(info->Flags);
+  HRESULT result =
+      host()->call(NULL, "HvSocketUpdateEntry", 5, (PCWSTR[]){which.text, system, vm, silo, flags.text});
+  if (FAILED(result)) return fail(error_of(result));
+  *written = 0;
+  return TRUE;
+}
+
 BOOL WINAPI front_CloseHandle(HANDLE handle) {
+  ULONG64 entry = host()->untrack(ADDRESS_ENTRIES, handle);
+  if (entry != 0) {
+    struct number which = number(entry);
+    host()->give_back("HvSocketCloseEntry", which.text);
+  }
   for (int kind = 0; kind < TRACKED_KINDS; kind++) host()->untrack((enum tracked_kind)kind, handle);
   return CloseHandle(handle);
 }

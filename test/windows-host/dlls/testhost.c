@@ -1,5 +1,6 @@
 /* testhost.dll: handles, strings and counts of the test host's DLLs, and its settings. */
 #include "testhost.h"
+#include "pipes.h"
 #include <combaseapi.h>
 #include "relay-client.h"
 #include "workers.h"
@@ -234,6 +235,10 @@ static HRESULT call(PWSTR *document, PCSTR function, int count, const PCWSTR *ar
   return out_of_memory() ? E_OUTOFMEMORY : relay_call(document, function, count, arguments);
 }
 
+static HRESULT give_back(PCSTR function, PCWSTR argument) {
+  return relay_call(NULL, function, 1, &argument);
+}
+
 static HRESULT send_call(answer_handler handler, void *context, PCSTR function, int count, const PCWSTR *arguments) {
   return out_of_memory() ? E_OUTOFMEMORY : relay_send(handler, context, function, count, arguments);
 }
@@ -251,6 +256,7 @@ const struct test_host *test_host_functions(void) {
       .post = post,
       .post_event = run_on_event_thread,
       .callback_mode = callback_mode,
+      .give_back = give_back,
       .out_of_memory = out_of_memory,
       .new_handle = new_handle,
       .object_of = object_of,
@@ -265,6 +271,7 @@ const struct test_host *test_host_functions(void) {
       .count_callbacks = count_callbacks,
       .misuse = misuse,
   };
+  relay_listen(pipe_asked_for);
   return &functions;
 }
 
@@ -291,11 +298,11 @@ __declspec(dllexport) HRESULT WINAPI UvmShimTestHostCounts(PWSTR *document) {
            L"{\"operations\":%ld,\"systems\":%ld,\"processes\":%ld,\"networks\":%ld,\"endpoints\":%ld,"
            L"\"namespaces\":%ld,\"loadBalancers\":%ld,\"guestNetworkServices\":%ld,\"serviceCallbacks\":%ld,"
            L"\"strings\":%ld,\"callbacks\":%ld,\"virtualDisks\":%ld,\"standardStreams\":%ld,\"vmmemHandles\":%ld,"
-           L"\"sockets\":%ld,\"doubleFrees\":%ld,\"misuses\":%ld,\"lastMisuse\":\"%hs\"}",
+           L"\"sockets\":%ld,\"addressEntries\":%ld,\"doubleFrees\":%ld,\"misuses\":%ld,\"lastMisuse\":\"%hs\"}",
            live[OPERATIONS], live[SYSTEMS], live[PROCESSES], live[NETWORKS], live[ENDPOINTS], live[NAMESPACES],
            live[LOAD_BALANCERS], live[GUEST_NETWORK_SERVICES], live[SERVICE_CALLBACKS], strings, callbacks,
            count_tracked(VIRTUAL_DISKS), count_tracked(STANDARD_STREAMS), count_tracked(VMMEM_HANDLES),
-           count_tracked(SOCKETS), double_frees, misuses, last_misuse);
+           count_tracked(SOCKETS), count_tracked(ADDRESS_ENTRIES), double_frees, misuses, last_misuse);
   *document = result_string(text, LOCAL);
   return S_OK;
 }

@@ -21,7 +21,7 @@ enum handle_kind {
 };
 
 /* Handles of the system that stand for something here; they are closed by a front. */
-enum tracked_kind { VIRTUAL_DISKS, STANDARD_STREAMS, VMMEM_HANDLES, SOCKETS, TRACKED_KINDS };
+enum tracked_kind { VIRTUAL_DISKS, STANDARD_STREAMS, VMMEM_HANDLES, SOCKETS, ADDRESS_ENTRIES, TRACKED_KINDS };
 
 /* LocalFree frees the strings of the compute service, CoTaskMemFree those of networks. */
 enum allocator { LOCAL, CO_TASK };
@@ -45,6 +45,8 @@ typedef void (*handle_visitor)(HANDLE handle, void *context);
 struct test_host {
   /* Asks the relay and waits. Arguments that are NULL arrive as absent. */
   HRESULT (*call)(PWSTR *document, PCSTR function, int count, const PCWSTR *arguments);
+  /* As call, for what is given back: that never wants memory. */
+  HRESULT (*give_back)(PCSTR function, PCWSTR argument);
   /* Asks the relay; the handler runs on the thread that reads, and must not wait. No answer comes after a failure. */
   HRESULT (*send)(answer_handler handler, void *context, PCSTR function, int count, const PCWSTR *arguments);
   /* Who hears of events. */

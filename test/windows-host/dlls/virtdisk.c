@@ -9,6 +9,7 @@
 #undef DECLSPEC_IMPORT
 #define DECLSPEC_IMPORT
 #include <initguid.h>
+#include <objbase.h>
 #include "virtdisk-sdk.h"
 #include <stddef.h>
 #include <stdlib.h>
@@ -96,6 +97,16 @@ DWORD WINAPI ExpandVirtualDisk(HANDLE disk, EXPAND_VIRTUAL_DISK_FLAG flags, PEXP
   if (overlapped != NULL) return ERROR_NOT_SUPPORTED;
   if (parameters->Version != EXPAND_VIRTUAL_DISK_VERSION_1) return ERROR_INVALID_PARAMETER;
   return ask_disk(NULL, "ExpandVirtualDisk", disk, parameters->Version1.NewSize);
+}
+
+DWORD WINAPI SetVirtualDiskInformation(HANDLE disk, PSET_VIRTUAL_DISK_INFO information) {
+  WCHAR path[MAX_PATH], id[40];
+  struct number version = number(information->Version);
+  if (information->Version != SET_VIRTUAL_DISK_INFO_IDENTIFIER && information->Version != SET_VIRTUAL_DISK_INFO_VIRTUAL_DISK_ID)
+    return ERROR_NOT_SUPPORTED;
+  if (!path_of(disk, path)) return ERROR_INVALID_HANDLE;
+  StringFromGUID2(&information->UniqueIdentifier, id, 40);
+  return ask(NULL, "SetVirtualDiskInformation", 3, (PCWSTR[]){path, version.text, id});
 }
 
 DWORD WINAPI GetVirtualDiskInformation(HANDLE disk, PULONG size, PGET_VIRTUAL_DISK_INFO information, PULONG used) {

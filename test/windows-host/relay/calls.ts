@@ -1,4 +1,5 @@
 import { computeCalls } from "./compute-calls.ts";
+import { guestCalls } from "./guest-calls.ts";
 import { hvsocketCalls } from "./hvsocket-calls.ts";
 import { networkCalls } from "./network-calls.ts";
 import { processCalls } from "./process-calls.ts";
@@ -8,7 +9,7 @@ import { vmmemCalls } from "./vmmem-calls.ts";
 
 /** Everything that the DLLs call, by its name. */
 export const handlers: ReadonlyMap<string, Handler> = new Map(
-  [computeCalls, processCalls, networkCalls, storageCalls, vmmemCalls, hvsocketCalls].flatMap((calls) =>
+  [computeCalls, processCalls, networkCalls, storageCalls, vmmemCalls, hvsocketCalls, guestCalls].flatMap((calls) =>
     Object.entries(calls),
   ),
 );

@@ -1,7 +1,8 @@
 import { closeSync, openSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import type { ComputeSystemProperties, SystemPropertyType } from "@uvm-shim/hcs-schema";
+import { type ComputeSystemProperties, resourcePaths, type SystemPropertyType } from "@uvm-shim/hcs-schema";
 import type { EmulatedHostCalls } from "@uvm-shim/host-protocol";
+import { credentialGuards, modifyCredentialGuards } from "./guest-calls.ts";
 import { Refusal } from "./refusal.ts";
 import type { Handler, Session } from "./session.ts";
 import { localDocument, localPath } from "./windows-paths.ts";
@@ -52,7 +53,17 @@ async function close(session: Session, number = ""): Promise<undefined> {
   return undefined;
 }
 
-const serviceProperties: { readonly [type: string]: () => object } = {
+const pipePath = new RegExp(`^${resourcePaths.mappedPipe("")}(\\\\\\\\[.?]\\\\pipe\\\\.+)$`, "i");
+
+/** The named pipe that a request maps, or no longer maps. */
+function mappedPipeOf(request: unknown): { readonly pipe: string | undefined; readonly isAdded: boolean } {
+  const { ResourcePath, RequestType } = request as { readonly ResourcePath?: unknown; readonly RequestType?: unknown };
+  const [, pipe] = pipePath.exec(typeof ResourcePath === "string" ? ResourcePath : "") ?? [];
+  return { pipe, isAdded: RequestType === "Add" };
+}
+
+const serviceProperties: { readonly [type: string]: (session: Session) => object | Promise<object> } = {
+  ContainerCredentialGuard: credentialGuards,
   Basic: () => ({ SupportedSchemaVersions: [{ Major: 2, Minor: 1 }] }),
   ProcessorTopology: () => ({ LogicalProcessorCount: availableParallelism() }),
 };
@@ -98,18 +109,40 @@ export const computeCalls: { readonly [name: string]: Handler } = {
 
   HcsModifyComputeSystem: async (session, number, configuration) => {
     const { client, handle } = await session.system(number);
-    await client.call("modify", { handle: handle.handle, request: localDocument(configuration) });
+    const request = localDocument(configuration);
+    const modify = (): Promise<object> => client.call("modify", { handle: handle.handle, request });
+    const { pipe, isAdded } = mappedPipeOf(request);
+    if (pipe === undefined) await modify();
+    else if (isAdded) {
+      await session.relay.pipes.add(pipe, session);
+      await modify().catch((error: unknown) => {
+        session.relay.pipes.remove(pipe, session);
+        throw error;
+      });
+    } else {
+      await modify();
+      session.relay.pipes.remove(pipe, session);
+    }
     return undefined;
   },
 
-  HcsGetServiceProperties: async (_session, query) => {
+  HcsGetServiceProperties: async (session, query) => {
     const { PropertyTypes: types = [] } = JSON.parse(query || "{}") as { PropertyTypes?: readonly string[] };
     const Properties = types.map((type) => {
       const properties = serviceProperties[type];
       if (properties === undefined) throw new Refusal("E_INVALIDARG", `PropertyTypes: ${type} is not emulated`);
-      return properties();
+      return properties(session);
     });
-    return JSON.stringify({ Properties });
+    return JSON.stringify({ Properties: await Promise.all(Properties) });
+  },
+
+  HcsModifyServiceSettings: async (session, settings) => {
+    const { PropertyType, Settings } = JSON.parse(settings || "{}") as { PropertyType?: string; Settings?: unknown };
+    if (PropertyType !== "ContainerCredentialGuard") {
+      throw new Refusal("E_NOTIMPL", `PropertyType: ${PropertyType} is not emulated`);
+    }
+    await modifyCredentialGuards(session, Settings);
+    return undefined;
   },
 
   HcsGrantVmAccess: async (session, system = "", path) => {

@@ -2,15 +2,16 @@
 import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { ConnectOptions } from "@uvm-shim/hcs-bindings";
 import type { HcnObjectKind } from "@uvm-shim/hcs-schema";
 import { connectOrStart } from "../../../packages/hcs-bindings/src/emulator/start-host.ts";
 import type { Spelling } from "../../../packages/hcs-bindings/src/testing/respelling.ts";
 import { handlers } from "./calls.ts";
 import { HostClient, type HostEvents } from "./host-client.ts";
+import { MappedPipes } from "./mapped-pipes.ts";
 import { Refusal } from "./refusal.ts";
-import { Session, type SessionOwner } from "./session.ts";
+import { type AddressEntry, Session, type SessionOwner } from "./session.ts";
 
 export interface RelayOptions {
   /** Where the emulated host is, and how it is started. */
@@ -29,6 +30,9 @@ export class Relay implements AsyncDisposable, SessionOwner {
   readonly services = new Map<string, number>();
   /** Pids of vmmem processes, by the GUID of their VM. */
   readonly pids = new Map<string, number>();
+  readonly pipes: MappedPipes;
+  /** Entries of the hvsocket provider, by the numbers that the DLLs know them by. */
+  readonly addressEntries = new Map<number, AddressEntry>();
   /** Ids of what was made through this relay; the host has no call that lists them. */
   readonly networkObjects: { readonly [Kind in HcnObjectKind]: Set<string> } = {
     network: new Set(),
@@ -42,6 +46,7 @@ export class Relay implements AsyncDisposable, SessionOwner {
 
   private constructor(options: RelayOptions) {
     this.#options = options;
+    this.pipes = new MappedPipes(dirname(options.host.socketPath));
     this.#server = createServer((socket) => this.sessions.add(new Session(this, socket, handlers)));
   }
 

@@ -6,6 +6,7 @@ import { respelledText, type Spelling } from "../../../packages/hcs-bindings/src
 import type { HostClient, HostEvents } from "./host-client.ts";
 import { Hvsockets, type SharedHvsockets } from "./hvsockets.ts";
 import { answerLine, type Call, eventLine, readCall } from "./lines.ts";
+import type { MappedPipes, PipeOpener } from "./mapped-pipes.ts";
 import { asRefusal, Refusal } from "./refusal.ts";
 import {
   ntstatusOf,
@@ -23,6 +24,10 @@ export interface SessionOwner extends SharedHvsockets {
   readonly sessions: ReadonlySet<Session>;
   /** Pids of vmmem processes, by the GUID of their VM. */
   readonly pids: Map<string, number>;
+  /** Named pipes that VMs reach. */
+  readonly pipes: MappedPipes;
+  /** Entries of the hvsocket provider, by the numbers that the DLLs know them by. */
+  readonly addressEntries: Map<number, AddressEntry>;
   /** Ids of what was made through the relay; the host has no call that lists them. */
   readonly networkObjects: { readonly [Kind in HcnObjectKind]: Set<string> };
   /** The case of the names in all documents, where no setting says another; absent: as the host has them. */
@@ -34,7 +39,7 @@ export interface SessionOwner extends SharedHvsockets {
 }
 
 /** Types of the events that are no HCS_EVENT_TYPE; the DLLs have them by the same numbers. */
-export const relayEvents = { standardInputClosed: 0x70000001, network: 0x70000002 } as const;
+export const relayEvents = { standardInputClosed: 0x70000001, network: 0x70000002, openPipe: 0x70000003 } as const;
 
 export const hcsEvents = {
   systemExited: 0x00000001,
@@ -45,6 +50,13 @@ export const hcsEvents = {
   serviceDisconnect: 0x02000000,
 } as const;
 
+/** An entry of the hvsocket provider, which a process has open. */
+export interface AddressEntry {
+  readonly systemId: string;
+  readonly owner: Session;
+  redirection?: { readonly client: HostClient; readonly handle: number };
+}
+
 /** A compute system as one process has it open. */
 export interface OpenSystem {
   readonly id: string;
@@ -53,7 +65,7 @@ export interface OpenSystem {
 }
 
 /** One process that has the DLLs loaded. Its handles on systems end with it. */
-export class Session {
+export class Session implements PipeOpener {
   readonly relay: SessionOwner;
   readonly hvsockets: Hvsockets;
   /** By the number that the DLL has given the handle. */
@@ -102,6 +114,10 @@ export class Session {
 
   sendEvent(object: string, type: number, data: string): void {
     if (!this.#socket.destroyed) this.#socket.write(eventLine(object, type, this.#spelled(data)));
+  }
+
+  openPipe(path: string, port: number): void {
+    this.sendEvent("0", relayEvents.openPipe, `${port} ${path}`);
   }
 
   async #connect(): Promise<HostClient> {
@@ -182,6 +198,10 @@ export class Session {
 
   #end(): void {
     this.relay.forget(this);
+    this.relay.pipes.forget(this);
+    for (const [number, { owner }] of this.relay.addressEntries) {
+      if (owner === this) this.relay.addressEntries.delete(number);
+    }
     this.hvsockets.close();
     void this.#client?.then(
       (client) => client.close(),

@@ -27,6 +27,9 @@ const win32 = {
 /** GET_VIRTUAL_DISK_INFO_VERSION. */
 const infoVersions = { size: "1", parentLocation: "3" } as const;
 
+/** SET_VIRTUAL_DISK_INFO_VERSION, by the format of the disk. */
+const setInfoVersions = { vhd: "2", vhdx: "5" } as const;
+
 const defaultBlockBytes = 2 * 1024 * 1024;
 const sectorBytes = 512;
 const smallestDiskBytes = 3 * 1024 * 1024;
@@ -39,6 +42,8 @@ interface Disk {
   readonly sectorBytes: number;
   attachedAs: number | undefined;
   formatted: boolean;
+  /** GUID in braces, if one was set. */
+  identifier?: string | undefined;
 }
 
 /** Of all processes: attachments outlive them where they were asked to. */
@@ -126,6 +131,13 @@ export const storageCalls: { readonly [name: string]: Handler } = {
     const descriptor = openSync(local, "r+");
     ftruncateSync(descriptor, Number(size));
     closeSync(descriptor);
+    return undefined;
+  },
+
+  SetVirtualDiskInformation: async (_session, path = "", version, id) => {
+    const expected = path.toLowerCase().endsWith("x") ? setInfoVersions.vhdx : setInfoVersions.vhd;
+    if (version !== expected) throw new Refusal(win32.invalidParameter, `expected version ${expected} for ${path}`);
+    diskOf(localPath(path)).identifier = id;
     return undefined;
   },
 

@@ -1,6 +1,9 @@
 /** Run under Wine: what the Windows driver has besides the contract, and what DLLs may do to it. */
+import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { win32 } from "node:path";
 import { buffer } from "node:stream/consumers";
+import { resourcePaths } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HostError } from "../../../packages/hcs-bindings/src/host-error.ts";
 import type { WindowsComputeSystem } from "../../../packages/hcs-bindings/src/windows/compute/compute-system.ts";
@@ -103,6 +106,38 @@ const walks: { readonly [name: string]: Walk } = {
       await host.disks.attach(path, { readOnly: true });
       await host.disks.detach(path);
       await host.service.properties({ PropertyTypes: ["Basic"] });
+    },
+  },
+  "services for Windows guests": {
+    prepare: running,
+    async go(vm) {
+      const { windows } = host;
+      const [scratch, parent, disk] = [newPath("scratch"), newPath("parent"), newPath("disk.vhdx")];
+      const container = `container-${made}`;
+      mkdirSync(parent);
+      await windows.addCredentialGuard(container, "{}");
+      try {
+        await windows.credentialGuards();
+      } finally {
+        await windows.removeCredentialGuard(container).catch(async (error: unknown) => {
+          await controls.configure({});
+          await windows.removeCredentialGuard(container);
+          throw error;
+        });
+      }
+      await vm.properties(["Memory"]);
+      await (await windows.redirectHvsockets(randomUUID(), vm.runtimeId)).close();
+      await windows.createScratchLayer(scratch, [parent]);
+      await host.disks.create({ path: disk, size: 4 << 20 });
+      await windows.setDiskIdentifier(disk, randomUUID());
+      await windows.timeZone();
+      const paths = [randomUUID(), randomUUID()].map(resourcePaths.hvSocketService);
+      for (const BindSecurityDescriptor of ["D:P(A;;FA;;;SY)", "D:P(A;;FA;;;BA)"]) {
+        for (const ResourcePath of paths) {
+          await vm.modify({ ResourcePath, RequestType: "Update", Settings: { BindSecurityDescriptor } });
+        }
+      }
+      for (const ResourcePath of paths) await vm.modify({ ResourcePath, RequestType: "Remove" });
     },
   },
 };

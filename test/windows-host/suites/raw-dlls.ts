@@ -5,6 +5,7 @@ import { kernelFunctions } from "../../../packages/hcs-bindings/src/windows/nati
 import { nativeMachine } from "../../../packages/hcs-bindings/src/windows/native/koffi-machine.ts";
 import type { FunctionTable, NativeCallback } from "../../../packages/hcs-bindings/src/windows/native/native-types.ts";
 import { ole32Functions } from "../../../packages/hcs-bindings/src/windows/native/ole32-functions.ts";
+import { vmcomputeFunctions } from "../../../packages/hcs-bindings/src/windows/native/vmcompute-functions.ts";
 import { testHostControls } from "../test-host-controls.ts";
 import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
 
@@ -23,6 +24,8 @@ export const core = machine.library(win32.join(libraries, "computecore.dll"), {
   ...waitingFunctions,
 });
 export const kernel = machine.library(win32.join(libraries, "system.dll"), kernelFunctions);
+export const vmcompute = machine.library(win32.join(libraries, "vmcompute.dll"), vmcomputeFunctions);
+export const addressOf = (memory: Uint8Array): bigint => machine.addressOf(memory);
 export const ole = machine.library(win32.join(libraries, "system.dll"), ole32Functions);
 
 /** A callback that is waited for does not keep the process alive by itself; the suite's end ends it. */

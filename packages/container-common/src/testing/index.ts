@@ -1,2 +1,2 @@
-export { FakeGuestProcess, FakeProcess, type StdioCount } from "./process.ts";
+export { FakeGuestProcess, FakeProcess, type ParametersOf, type StdioCount } from "./process.ts";
 export { FakeReservations } from "./reservations.ts";

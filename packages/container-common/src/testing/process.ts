@@ -1,15 +1,14 @@
 import type { GuestProcess, ProcessGuest, StdioPaths } from "@uvm-shim/controller-process";
-import type { OciProcess } from "@uvm-shim/hcs-schema";
 import type { Exit } from "@uvm-shim/lifecycle";
 import { type ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import type { ContainerProcess, ProcessFactory } from "../types.ts";
 
-type Options = Parameters<ProcessFactory<ProcessGuest, OciProcess>>[0];
+type ProcessFactoryOptions<Guest> = Parameters<ProcessFactory<Guest, never>>[0];
 
 /** A process without stdio. */
-export class FakeGuestProcess implements GuestProcess {
+export class FakeGuestProcess implements GuestProcess<number | string> {
   readonly pid: number;
-  readonly signals: number[] = [];
+  readonly signals: (number | string)[] = [];
   readonly #exit = Promise.withResolvers<number>();
   #hasExited = false;
 
@@ -30,7 +29,7 @@ export class FakeGuestProcess implements GuestProcess {
     return !this.#hasExited;
   }
 
-  async signal(signal: number): Promise<void> {
+  async signal(signal: number | string): Promise<void> {
     this.signals.push(signal);
     if (signal === 9) this.exit(137);
   }
@@ -45,22 +44,39 @@ export interface StdioCount {
   open: number;
 }
 
+/** The parameters with which the guest is asked to run what was described. */
+export type ParametersOf<Description, Parameters> = (
+  description: Description | undefined,
+  pipes: typeof noPipes,
+) => Parameters;
+
+const noPipes = { EmulateConsole: false, CreateStdInPipe: false, CreateStdOutPipe: false, CreateStdErrPipe: false };
+
 /** A fake process without output. */
-export class FakeProcess implements ContainerProcess<OciProcess> {
+export class FakeProcess<Description, Parameters, Signal extends number | string = number>
+  implements ContainerProcess<Description>
+{
   readonly execId: string;
   stdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
   pid = 0;
   state: "created" | "running" | "stopped" = "created";
   exit: Exit | undefined;
-  readonly #guest: ProcessGuest;
+  readonly #guest: ProcessGuest<Parameters, Signal>;
+  readonly #parametersOf: ParametersOf<Description, Parameters>;
   readonly #script: ScriptedCalls;
   readonly #count: StdioCount;
   readonly #exited = Promise.withResolvers<Exit>();
   #phase: "new" | "created" | "starting" | "running" | "ended" = "new";
-  #process: OciProcess | undefined;
-  #guestProcess: GuestProcess | undefined;
+  #process: Description | undefined;
+  #guestProcess: GuestProcess<Signal> | undefined;
 
-  constructor(options: Options, script: ScriptedCalls, count: StdioCount) {
+  constructor(
+    options: ProcessFactoryOptions<ProcessGuest<Parameters, Signal>>,
+    script: ScriptedCalls,
+    count: StdioCount,
+    parametersOf: ParametersOf<Description, Parameters>,
+  ) {
+    this.#parametersOf = parametersOf;
     this.execId = options.execId;
     this.#guest = options.guest;
     this.#script = script;
@@ -71,7 +87,7 @@ export class FakeProcess implements ContainerProcess<OciProcess> {
     return this.exit !== undefined;
   }
 
-  async create(request: { stdio: StdioPaths; process?: OciProcess }, signal?: AbortSignal): Promise<void> {
+  async create(request: { stdio: StdioPaths; process?: Description }, signal?: AbortSignal): Promise<void> {
     const { open } = this.#count;
     try {
       await this.#script.run("openStdio", this.execId, signal, () => void this.#count.open++);
@@ -92,10 +108,8 @@ export class FakeProcess implements ContainerProcess<OciProcess> {
   async start(signal?: AbortSignal): Promise<number> {
     if (this.#phase !== "created") throw scriptedError("FailedPrecondition", `cannot start, it is ${this.#phase}`);
     this.#phase = "starting";
-    const pipes = { EmulateConsole: false, CreateStdInPipe: false, CreateStdOutPipe: false, CreateStdErrPipe: false };
-    const process = this.#process === undefined ? {} : { OCIProcess: this.#process };
     try {
-      const guestProcess = await this.#guest.execute({ ...process, ...pipes }, signal);
+      const guestProcess = await this.#guest.execute(this.#parametersOf(this.#process, noPipes), signal);
       this.#guestProcess = guestProcess;
       this.pid = guestProcess.pid;
       this.state = "running";
@@ -111,7 +125,7 @@ export class FakeProcess implements ContainerProcess<OciProcess> {
   async kill(signalNumber: number): Promise<void> {
     if (this.#phase === "ended") throw scriptedError("NotFound", "process already finished");
     if (this.#guestProcess === undefined) await this.abandon(128 + signalNumber);
-    else await this.#guestProcess.signal(signalNumber);
+    else await this.#guestProcess.signal(signalNumber as Signal);
   }
 
   async resize(): Promise<void> {}

@@ -8,11 +8,12 @@ export interface ConfidentialParts {
   readonly spec: OciWindowsSpec;
   readonly annotations: Annotations;
   readonly isHostProcess: boolean;
+  readonly asksForVm: boolean;
 }
 
 /** The document of a container, with the specification that its guest checks against the policy. */
 export function confidentialHostedSystem(
-  { spec, annotations, isHostProcess }: ConfidentialParts,
+  { spec, annotations, isHostProcess, asksForVm }: ConfidentialParts,
   hosted: HostedSystem,
   { root, devices }: ResolvedContainer,
 ): ConfidentialHostedSystem {
@@ -20,10 +21,16 @@ export function confidentialHostedSystem(
   const assigned = devices.flat().map((path) => ({ id: path, idType: "vpci-location-path" }));
   const inGuest = {
     ...spec,
-    ...(process !== undefined && { process: isHostProcess ? asHostProcess(process, annotations) : process }),
+    ...(process !== undefined && {
+      process: { user: {}, ...(isHostProcess ? asHostProcess(process, annotations) : process) },
+    }),
     root: { path: root.path },
     annotations,
-    windows: { ...windows, hyperv: windows.hyperv ?? {}, ...(assigned.length > 0 && { devices: assigned }) },
+    windows: {
+      ...windows,
+      ...(asksForVm && { hyperv: windows.hyperv ?? {} }),
+      ...(assigned.length > 0 && { devices: assigned }),
+    },
   };
   return { Spec: written(specification, inGuest) as object, CWCOWHostedSystem: hosted };
 }

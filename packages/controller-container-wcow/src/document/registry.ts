@@ -1,5 +1,4 @@
-import type { Refuse } from "@uvm-shim/lifecycle";
-import { type AnnotationValues, dumpCountOf, dumpTypeOf } from "../specification/annotations.ts";
+import type { AnnotationValues } from "../specification/annotations.ts";
 
 /** Services are given this time to stop, and programs to handle signals: until somebody ends the container. */
 const longestTimeout = 2 ** 31 - 1;
@@ -16,8 +15,6 @@ const containerIdSuffix = /(\{container_id\}|\{CONTAINER_ID\})$/;
 export function registryValues(
   values: AnnotationValues,
   { id, vmDumpLocation }: { readonly id: string; readonly vmDumpLocation: string | undefined },
-  additional: readonly object[],
-  refuse: Refuse,
 ): readonly object[] {
   const location = values.processDumpLocation ?? vmDumpLocation ?? "";
   return [
@@ -32,17 +29,20 @@ export function registryValues(
       : dumpValues(
           location.replace(containerIdSuffix, () => id),
           values,
-          refuse,
         )),
-    ...additional,
+    ...(values.registryValues ?? []),
   ];
 }
 
-function dumpValues(location: string, values: AnnotationValues, refuse: Refuse): readonly object[] {
-  const { processDumpType = "", processDumpCount = "" } = values;
+/** DumpType of Windows Error Reporting. */
+const dumpTypes = { full: 2, mini: 1 } as const;
+const defaultDumpCount = 10;
+
+function dumpValues(location: string, { processDumpType, processDumpCount }: AnnotationValues): readonly object[] {
+  const type = dumpTypes[processDumpType || "full"];
   return [
     { Key: localDumps, Name: "DumpFolder", Type: "String", StringValue: location },
-    { Key: localDumps, Name: "DumpType", Type: "DWord", DWordValue: dumpTypeOf(processDumpType, refuse) },
-    { Key: localDumps, Name: "DumpCount", Type: "DWord", DWordValue: dumpCountOf(processDumpCount, refuse) },
+    { Key: localDumps, Name: "DumpType", Type: "DWord", DWordValue: type },
+    { Key: localDumps, Name: "DumpCount", Type: "DWord", DWordValue: processDumpCount || defaultDumpCount },
   ];
 }

@@ -39,7 +39,7 @@ async function extensionIn(path: string, files: WindowsPlanOptions["files"], ref
   const kind = await files.kind(path);
   if (kind !== "file") throw wrongPath("deviceExtensions", path, `a file, it is ${kind ?? "missing"}`, refuse);
   try {
-    return withoutZeros(extension(parseWithin(await files.readText(path), bounds)));
+    return withoutZeros(extension(parseWithin(await files.readText(path), bounds) ?? {}));
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     const message = `annotation ${keyOf("deviceExtensions")}: ${path}: ${error.message}`;

@@ -10,8 +10,14 @@ const unfit = /[<>:"|?*%&^!\p{Cc}]/u;
 
 /** The folder of the guest that `sandbox://<path>` names; undefined if it cannot be one. */
 export function sandboxFolder(path: string): string | undefined {
-  const names = path.split(/[\\/]+/).filter((name) => name !== "" && name !== ".");
-  if (names.some((name) => name === ".." || unfit.test(name))) return undefined;
+  const names: string[] = [];
+  for (const name of path.split(/[\\/]+/)) {
+    if (name === "" || name === ".") continue;
+    if (unfit.test(name)) return undefined;
+    // It must not lead out of the folder.
+    if (name !== "..") names.push(name);
+    else if (names.pop() === undefined) return undefined;
+  }
   return [sandboxMounts, ...names].join("\\");
 }
 

@@ -78,7 +78,7 @@ async function planMount(mount: Given, surroundings: Surroundings, refuse: Refus
   if (source.startsWith(ofSandbox)) {
     const guestPath = sandboxFolder(source.slice(ofSandbox.length));
     if (guestPath !== undefined) return { kind: "guest-folder", guestPath, readOnly, containerPath: destination };
-    throw wrong(mount, "source", 'sandbox:// and a path without "..", drives and %&^!<>:"|?*', refuse);
+    throw wrong(mount, "source", 'sandbox:// and a path in SandboxMounts without %&^!<>:"|?*', refuse);
   }
   if (source.startsWith(ofVm)) {
     const expected = "uvm://\\\\.\\pipe\\<name> at a pipe's path: a container sees nothing else of its VM";
@@ -128,7 +128,7 @@ async function planDisk(
     containerPath: destination,
   });
   if (type === "extensible-virtual-disk") {
-    const [, provider, path] = /^(?:evd:\/\/)?([^/]+)\/(.+)$/s.exec(source) ?? [];
+    const [, provider, path] = /^([^/]+)\/(.+)$/s.exec(source.replace(/^evd:\/\//, "")) ?? [];
     if (provider !== undefined && path !== undefined) return plan(path, provider);
     throw wrong(mount, "source", "evd://<provider>/<path>", refuse);
   }

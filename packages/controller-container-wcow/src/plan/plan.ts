@@ -15,6 +15,7 @@ import { privilegedRoot } from "./guest-paths.ts";
 import { planLimits } from "./limits.ts";
 import type { MountPlan } from "./mount-plan.ts";
 import { planMounts } from "./mounts.ts";
+import { namedFiles } from "./named-files.ts";
 import type { WindowsPlanOptions, WindowsPlanRequest } from "./options.ts";
 import { planRoot } from "./root.ts";
 import type { RootPlan } from "./root-plan.ts";
@@ -52,9 +53,10 @@ export type NetworkPlan =
 /** Checks the request and looks up on the host what it names. Acquires nothing. */
 export async function planWindowsContainer(
   { spec: given, rootfs }: WindowsPlanRequest,
-  options: WindowsPlanOptions,
+  givenOptions: WindowsPlanOptions,
   refuse: Refuse,
 ): Promise<WindowsContainerPlan> {
+  const options = { ...givenOptions, files: namedFiles(givenOptions.files, refuse) };
   const { id, podId, vm, paths, files, warn } = options;
   checkWholeTexts(rootfs, "rootfs", refuse);
   const spec = checkedSpecification(given, refuse);
@@ -78,7 +80,7 @@ export async function planWindowsContainer(
     spec,
     limits,
     mounts,
-    registryValues: registryValues(values, dumps, [], refuse),
+    registryValues: registryValues(values, dumps),
     deviceExtensions: await planDeviceExtensions(values.deviceExtensions ?? [], options, refuse),
     namespace: network.kind === "existing" ? network.namespace : undefined,
     isHostProcess,
@@ -89,9 +91,7 @@ export async function planWindowsContainer(
     ...{ isHostProcess, annotations, credential: windows.credentialSpec, process: spec.process },
     document: (resolved) => {
       const hosted = hostedSystem(parts, resolved);
-      return vm.isConfidential
-        ? confidentialHostedSystem({ spec, annotations, isHostProcess }, hosted, resolved)
-        : hosted;
+      return vm.isConfidential ? confidentialHostedSystem({ spec, ...member }, hosted, resolved) : hosted;
     },
   };
 }

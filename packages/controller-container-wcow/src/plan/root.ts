@@ -17,7 +17,7 @@ export async function planRoot(
   const request = { layerFolders: spec.windows?.layerFolders, rootfs, grammar: options.pathGrammar };
   const layers = refusingAs("", () => parseWindowsLayers(request), refuse);
   const mounted = spec.root?.path ?? "";
-  if (/^([A-Za-z]:|[\\/]{2})[\\/]/.test(mounted) || mounted.startsWith("\\\\?\\")) {
+  if (/^([A-Za-z]:[\\/]|[\\/]{2})/.test(mounted)) {
     return mountedRoot(mounted, layers, options, refuse);
   }
   switch (layers.kind) {
@@ -80,9 +80,13 @@ async function cimsOf(
 ): Promise<readonly BlockCimPlan[]> {
   const cims: BlockCimPlan[] = [];
   for (const { block, name } of merged === undefined ? parents : [merged, ...parents]) {
-    const isFile = blockType === "file";
-    if (isFile) await existing(block, "file", `block CIM ${block}`, options, refuse);
-    cims.push({ hostPath: block, type: isFile ? "VirtualDisk" : "PassThru", cimName: name });
+    if (blockType === "file") {
+      const hostPath = await existing(block, "file", `block CIM ${block}`, options, refuse);
+      cims.push({ hostPath, type: "VirtualDisk", cimName: name });
+    } else {
+      // A device's name, without what would make a folder of it.
+      cims.push({ hostPath: block.replace(/[\\/]+$/, ""), type: "PassThru", cimName: name });
+    }
   }
   return cims;
 }

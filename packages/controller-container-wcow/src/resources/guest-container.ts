@@ -1,4 +1,4 @@
-import { abortable, type Clock, ControllerError, isGone, type Step, withDeadline } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, ControllerError, codeOf, isGone, type Step, withDeadline } from "@uvm-shim/lifecycle";
 import type { ContainerGuest, GuestContainer } from "../types.ts";
 
 /** How long the guest may take to end a container, as with microsoft/hcsshim. */
@@ -54,17 +54,25 @@ export function guestContainerSteps(
   };
 }
 
-/** Resolves when the container has ended, or is unknown: then nothing reports its end. */
+/** Resolves when the container has ended. The guest may never report the end of one in which nothing runs. */
 async function untilEnded(container: GuestContainer, clock: Clock, signal: AbortSignal | undefined): Promise<void> {
   try {
     await withDeadline((until) => abortable(container.exited, until), { clock, milliseconds: endsWithin, signal });
   } catch (error) {
     signal?.throwIfAborted();
-    const isKnown = await container.processes(signal).then(
-      () => true,
-      (refusal: unknown) => !isGone(refusal),
-    );
-    if (isKnown) throw notEnded(container.id, `not within ${endsWithin} ms of its termination`, error);
+    if (await mayRun(container, signal)) {
+      throw notEnded(container.id, `not within ${endsWithin} ms of its termination`, error);
+    }
+  }
+}
+
+/** If nothing runs, a guest lists no process or answers with an error. No answer at all proves nothing. */
+async function mayRun(container: GuestContainer, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    return (await container.processes(signal)).length > 0;
+  } catch (error) {
+    const code = codeOf(error);
+    return !isGone(error) && (code === "Unavailable" || code === "DeadlineExceeded" || code === "Cancelled");
   }
 }
 

@@ -1,6 +1,7 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
-import { boolean, int32, integer, type Reader, SandboxError, text } from "@uvm-shim/sandbox-common";
+import { boolean, int32, integer, oneOf, optional, type Reader, SandboxError, text } from "@uvm-shim/sandbox-common";
+import { registryValues } from "@uvm-shim/sandbox-wcow";
 
 export type Annotations = { readonly [key: string]: string };
 
@@ -9,16 +10,6 @@ const megabytes = integer(0, Number.MAX_SAFE_INTEGER);
 
 /** Paths separated by commas; none for the empty text. */
 const paths: Reader<readonly string[]> = (key, list) => (list === "" ? [] : text(key, list).split(","));
-
-/** Read where it counts. */
-const anyText: Reader<string> = (_key, given) => given;
-
-/** DumpType of Windows Error Reporting. */
-const dumpTypes: ReadonlyMap<string, number> = new Map([
-  ["", 2],
-  ["full", 2],
-  ["mini", 1],
-]);
 
 const container = "io.microsoft.container.";
 
@@ -31,10 +22,10 @@ const known = {
   bandwidthMaximum: [`${container}storage.qos.bandwidthmaximum`, int32],
   iopsMaximum: [`${container}storage.qos.iopsmaximum`, int32],
   processDumpLocation: [`${container}processdumplocation`, text],
-  processDumpType: ["io.microsoft.wcow.processdumptype", text],
-  processDumpCount: ["io.microsoft.wcow.processdumpcount", text],
+  processDumpType: ["io.microsoft.wcow.processdumptype", optional(oneOf("full", "mini"))],
+  processDumpCount: ["io.microsoft.wcow.processdumpcount", optional(integer(1, 2 ** 31 - 1))],
   deviceExtensions: [`${container}wcow.deviceextensions`, paths],
-  registryValues: [`${container}wcow.test-registry-annotation`, anyText],
+  registryValues: [`${container}wcow.test-registry-annotation`, registryValues],
   disableGmsa: [`${container}wcow.gmsa.disable`, boolean],
   kernelDrivers: ["io.microsoft.virtualmachine.kerneldrivers", paths],
   noWritableFileShares: ["io.microsoft.virtualmachine.fileshares.disablewritable", boolean],
@@ -110,6 +101,7 @@ const unsafeOperations = ["disableGmsa", "noWritableFileShares", "noDirectMap", 
 export function expandedAnnotations(annotations: Annotations, refuse: Refuse): Annotations {
   const all = annotations[keyOf("disableUnsafeOperations")];
   if (all === undefined) return annotations;
+  refusingAs("annotation ", () => boolean(keyOf("disableUnsafeOperations"), all), refuse);
   for (const name of unsafeOperations) {
     const given = annotations[keyOf(name)];
     if (given === undefined || given === all) continue;
@@ -122,18 +114,4 @@ export function expandedAnnotations(annotations: Annotations, refuse: Refuse): A
 /** Whether a pod's annotations, unexpanded, forbid something. */
 export function isForbiddenIn(pod: Annotations, name: (typeof unsafeOperations)[number]): boolean {
   return isTrueIn(pod, name) || isTrueIn(pod, "disableUnsafeOperations");
-}
-
-export function dumpTypeOf(given: string, refuse: Refuse): number {
-  const type = dumpTypes.get(given);
-  if (type === undefined) throw wrongAnnotation("processDumpType", given, "full or mini", refuse);
-  return type;
-}
-
-const defaultDumpCount = 10;
-const positive = integer(1, 2 ** 31 - 1);
-
-export function dumpCountOf(given: string, refuse: Refuse): number {
-  if (given === "") return defaultDumpCount;
-  return refusingAs("annotation ", () => positive(keyOf("processDumpCount"), given), refuse);
 }

@@ -18,6 +18,8 @@ export interface Member {
   readonly annotations: Annotations;
   readonly values: AnnotationValues;
   readonly isHostProcess: boolean;
+  /** Whether its own request asks for a virtual machine: a container of a pod need not. */
+  readonly asksForVm: boolean;
 }
 
 /** What the container is to its pod. */
@@ -27,6 +29,9 @@ export function asMember(spec: OciWindowsSpec, options: WindowsPlanOptions, refu
     throw refuse("AlreadyExists", `${id} is the id of the pod's sandbox, expected another`);
   }
   const isInVm = asksForVm(runtimeOptions, spec.windows?.hyperv !== undefined, refuse);
+  if (spec.windows === undefined && !isInVm) {
+    throw refuse("InvalidArgument", "config.json: windows is missing: this pod runs Windows containers");
+  }
   const own = expandedAnnotations({ ...annotationsOfOptions(runtimeOptions), ...spec.annotations }, refuse);
   const values = readAnnotations(own, refuse);
   checkRole(values, options, refuse);
@@ -41,6 +46,7 @@ export function asMember(spec: OciWindowsSpec, options: WindowsPlanOptions, refu
     annotations,
     values: { ...readAnnotations(annotations, refuse), ...forbidden(values, options) },
     isHostProcess,
+    asksForVm: isInVm,
   };
 }
 

@@ -12,7 +12,8 @@ export interface ContainerRuntimeOptions {
   readonly defaultContainerAnnotations?: { readonly [key: string]: string };
 }
 
-const platform = /^windows(\/[a-z0-9_]+)?$/i;
+/** A system, an architecture, or both, as containerd writes them. */
+const platform = /^(windows(\([^()]*\))?(\/[a-z0-9_]+){0,2}|amd64|x86_64|arm64|aarch64)$/i;
 
 /**
  * Whether the request asks for isolation by a VM. Options that say nothing leave it to the specification; any other
@@ -45,7 +46,10 @@ export function annotationsOfOptions(options: ContainerRuntimeOptions): { readon
   return { ...options.defaultContainerAnnotations, ...Object.fromEntries(set) };
 }
 
+/** Enumeration values that are not on the wire, since they are the first ones. */
+const firstValues = ["PROCESS", "NPIPE"];
+
 function isUnset(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.keys(value).length === 0;
-  return value === undefined || value === "" || value === 0 || value === false || value === "PROCESS";
+  return ["", 0, false, undefined, ...firstValues].includes(value as string);
 }

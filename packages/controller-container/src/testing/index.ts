@@ -1,5 +1,6 @@
 import { type FakeGuestProcess, FakeProcess, type StdioCount } from "@uvm-shim/container-common/testing";
 import type { StdioPaths } from "@uvm-shim/controller-process";
+import type { LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { LinuxContainerController } from "../controller.ts";
 import type { LinuxContainerOptions } from "../plan/options.ts";
@@ -105,7 +106,11 @@ export class ContainerBench {
       layout: podLayout,
       warn: (sentence) => void this.warnings.push(sentence),
       clock: { now: () => new Date(0) },
-      createProcess: (process) => new FakeProcess(process, script, this.#stdio),
+      createProcess: (process) =>
+        new FakeProcess<OciProcess, LinuxProcessParameters>(process, script, this.#stdio, (OCIProcess, pipes) => ({
+          ...(OCIProcess !== undefined && { OCIProcess }),
+          ...pipes,
+        })),
       ...options,
     });
   }

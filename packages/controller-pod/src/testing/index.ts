@@ -239,6 +239,19 @@ export class FakeNetwork implements PodNetwork<FakeRequest> {
   }
 }
 
+/** The network of a pod that names one itself. */
+export class OpenedNetwork extends FakeNetwork {
+  readonly open: (signal?: AbortSignal) => Promise<void>;
+
+  constructor(script: ScriptedCalls) {
+    super(script);
+    this.open = (signal) =>
+      script.run("open network", "", signal, () => {
+        this.isUp = true;
+      });
+  }
+}
+
 /** A pod with fakes of VM, network and containers. */
 export class PodBench {
   readonly clock = new ManualClock();

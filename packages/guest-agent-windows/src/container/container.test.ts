@@ -111,6 +111,12 @@ describeWith(
     expect(code).toBe(0);
   });
 
+  it("loses nothing of what programs write last", async () => {
+    const line = "cmd.exe /c echo one& echo two>&2& exit 42";
+    const rounds = await Promise.all(Array.from({ length: 12 }, async () => await finished(await run(line))));
+    expect(rounds).toEqual(Array(12).fill({ code: 42, output: "one\r\n", errors: "two\r\n" }));
+  });
+
   it.each(Object.entries(controlEvents))("raises %s in a program that handles it", async (name, number) => {
     const program = await run("C:\\probe.exe handle");
     await says(program.stdout, /ready/);

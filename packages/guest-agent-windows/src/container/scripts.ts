@@ -42,6 +42,8 @@ if [ -n "$shares" ]; then
 fi
 # Wine names its user after Unix's, but for what its registry says since it was set up.
 echo "$user:x:0:0::/root:/bin/sh" >"$work/root/etc/passwd"
+# Wine looks its own name up when it starts, and would wait for a name server that does not know it.
+echo "127.0.0.1 localhost $name" >"$work/root/etc/hosts"
 sed -i "s/users\\\\\\\\root\\\\/users\\\\\\\\$user\\\\/g" "$work/root/windows/user.reg"
 if [ -n "$files" ]; then
   rm -f "$work/root/etc/localtime" "$work/root/etc/resolv.conf"
@@ -60,7 +62,7 @@ cat >/dev/null
 `;
 
 /** Runs the starter in the container whose root is $1, for its user $2, who has a name here alone. Wine's log is $3. */
-export const enterScript = String.raw`
+export const enterScript = `
 set -e
 root=$1 user=$2 log=$3
 shift 3

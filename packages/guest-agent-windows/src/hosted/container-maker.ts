@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { moveMount, openTree, setMountReadOnly, withMountNamespace } from "@uvm-shim/linux-calls";
 import { type ContainerNetwork, WindowsContainer } from "../container/container.ts";
+import { serveMappedPipe } from "../container/mapped-pipe.ts";
 import type { GuestNetworks } from "../network/namespaces.ts";
-import { findBelow, folderBelow, readGuestPath, sourceOf } from "../storage/windows-paths.ts";
+import { findBelow, folderBelow, hostPipeOf, readGuestPath, sourceOf } from "../storage/windows-paths.ts";
 import { type ContainerDocument, hostProcessRoot, isHostProcess } from "./document.ts";
 import type { ContainerMaker } from "./hosted-system.ts";
 import { ContainerGroups, type ContainerLimits } from "./limits.ts";
@@ -16,6 +17,9 @@ const mebibyte = 1024 * 1024;
 const longestHostName = 15;
 const user = "ContainerUser";
 const hostProcessUser = "SYSTEM";
+
+const pipeField = "MappedPipes.HostPath";
+type MappedPipe = NonNullable<ContainerDocument["MappedPipes"]>[number];
 
 export interface MappedDirectory {
   readonly HostPath?: string;
@@ -32,6 +36,8 @@ export interface ContainerSurroundings {
   readonly localTime: Buffer;
   /** Where the layers of its document are combined. */
   readonly root: string;
+  /** The major and minor number of the disk that they are combined over, joined by a colon. */
+  readonly device: string;
 }
 
 export class DocumentContainer implements ContainerMaker {
@@ -49,6 +55,7 @@ export class DocumentContainer implements ContainerMaker {
     this.#surroundings = surroundings;
     this.#registry = registryText(document.RegistryChanges);
     for (const mapped of document.MappedDirectories ?? []) this.#sourceOf(mapped, "MappedDirectories");
+    for (const mapped of document.MappedPipes ?? []) checkPipe(mapped);
     this.#network();
   }
 
@@ -57,10 +64,10 @@ export class DocumentContainer implements ContainerMaker {
   }
 
   async start(): Promise<WindowsContainer> {
-    const { machine, processors, root } = this.#surroundings;
+    const { device, machine, processors, root } = this.#surroundings;
     const document = this.#document;
     this.#groups = ContainerGroups.make(this.#id, processors);
-    this.#groups.limit(limitsOf(document));
+    this.#groups.limit({ ...limitsOf(document), ...storageOf(document, device) });
     const common = machine.commonParts();
     this.#folder = common.folder;
     const isHost = isHostProcess(document);
@@ -76,6 +83,9 @@ export class DocumentContainer implements ContainerMaker {
     try {
       if (isHost) attach(container, root, hostProcessRoot(document), false);
       for (const mapped of document.MappedDirectories ?? []) this.map(container, mapped, "MappedDirectories");
+      for (const { ContainerPipeName = "", HostPath = "" } of document.MappedPipes ?? []) {
+        await serveMappedPipe(container, ContainerPipeName, hostPipeOf(HostPath, pipeField));
+      }
       return container;
     } catch (error) {
       await container.end();
@@ -131,6 +141,15 @@ export class DocumentContainer implements ContainerMaker {
   }
 }
 
+function checkPipe({ ContainerPipeName = "", HostPath = "" }: MappedPipe): void {
+  if (ContainerPipeName === "") throw new GuestFault("E_INVALIDARG", "MappedPipes.ContainerPipeName: expected a name");
+  if (/^\\\\[.?]\\pipe\\/i.test(HostPath)) {
+    const why = "programs of the virtual machine and of its containers have no pipes in common under Wine";
+    throw new GuestFault("ERROR_NOT_SUPPORTED", `${pipeField}: ${HostPath} is a pipe of the virtual machine: ${why}`);
+  }
+  hostPipeOf(HostPath, pipeField);
+}
+
 /** The form of /proc/meminfo. */
 export function memoryInformation(bytes: number): string {
   const kibibytes = Math.floor(bytes / 1024);
@@ -155,6 +174,11 @@ function limitsOf({ Memory, Processor }: ContainerDocument): ContainerLimits {
     ...(Maximum !== undefined && Maximum > 0 && { maximum: Maximum }),
     ...(Weight !== undefined && Weight > 0 && { weight: Weight }),
   };
+}
+
+function storageOf({ Storage }: ContainerDocument, device: string): ContainerLimits {
+  const { BandwidthMaximum: bytes = 0, IopsMaximum: operations = 0 } = Storage?.QoS ?? {};
+  return bytes === 0 && operations === 0 ? {} : { storage: { device, bytes, operations } };
 }
 
 /** Attaches a copy of what is at a path of the agent to a place on drive C: of a container, which has it at once. */

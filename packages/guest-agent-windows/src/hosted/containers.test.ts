@@ -1,6 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
+import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import type { WindowsContainer } from "@uvm-shim/guest-wcow";
@@ -27,6 +30,8 @@ describeWith(
   let root: string;
   let layer: string;
   let shared: string;
+  let pipes: Server | undefined;
+  let connections = 0;
   beforeAll(async () => {
     machine = await TestMachine.boot();
     await machine.connect();
@@ -47,6 +52,14 @@ describeWith(
       { HostPath: vsmbPath("d\\given.txt"), ContainerPath: "C:\\single\\file.txt" },
       { HostPath: "C:\\sandboxmounts\\box", ContainerPath: "C:\\box" },
     ];
+    pipes = createServer((socket) => {
+      connections += 1;
+      socket.on("data", (bytes) => socket.write(`got ${bytes.toString("latin1")}`)).on("error", () => {});
+    });
+    pipes.listen(join(machine.folder, "pipe"));
+    await once(pipes, "listening");
+    machine.mapPipe("outside", join(machine.folder, "pipe"));
+    const MappedPipes = [{ HostPath: vsmbPath("IPC$\\Outside"), ContainerPipeName: "inside" }];
     const RegistryChanges = {
       AddValues: [
         {
@@ -58,12 +71,13 @@ describeWith(
         { Key: { Hive: "Software", Name: "Some\\Thing" }, Name: "Count", Type: "DWord", DWordValue: 10 },
       ],
     };
-    const more = { GuestOs: { HostName: "first-host" }, MappedDirectories, RegistryChanges };
+    const more = { GuestOs: { HostName: "first-host" }, MappedDirectories, MappedPipes, RegistryChanges };
     const limits = { Memory: { SizeInMB: 256 }, Processor: { Count: 1, Maximum: 5000, Weight: 200 } };
     container = await machine.guest.createContainer("first", documentOf(root, { ...more, ...limits }));
     await container.start();
   }, bootTimeoutMs);
   afterAll(async () => {
+    pipes?.close();
     await machine?.powerOff();
   }, bootTimeoutMs);
 
@@ -95,7 +109,7 @@ describeWith(
     const bytes = randomBytes(8 * mebibyte);
     const process = await container.execute(asked("C:\\probe.exe copy", { CreateStdInPipe: true }));
     process.stdin?.end(bytes);
-    const [copied, code] = await Promise.all([buffer(process.stdout ?? []), process.wait()]);
+    const [copied, code] = await Promise.all([buffer(process.stdout ?? Readable.from([])), process.wait()]);
     await process.close();
     expect(copied.equals(bytes)).toBe(true);
     expect(code).toBe(0);
@@ -129,7 +143,12 @@ describeWith(
   });
 
   it("have consoles, whose size can change", async () => {
-    const more = { EmulateConsole: true, CreateStdInPipe: true, CreateStdErrPipe: false, ConsoleSize: [30, 100] } as const;
+    const more = {
+      EmulateConsole: true,
+      CreateStdInPipe: true,
+      CreateStdErrPipe: false,
+      ConsoleSize: [30, 100],
+    } as const;
     const process = await container.execute(asked("C:\\probe.exe sizes", more));
     await says(process.stdout, /size=100x30/);
     await process.resize(40, 120);
@@ -176,13 +195,47 @@ describeWith(
   });
 
   it("measure what they use", async () => {
-    const { Uptime100ns = 0, Processor = {}, Memory = {}, Timestamp, ContainerStartTime } = await container.statistics();
+    const {
+      Uptime100ns = 0,
+      Processor = {},
+      Memory = {},
+      Timestamp,
+      ContainerStartTime,
+    } = await container.statistics();
     expect(Uptime100ns).toBeGreaterThan(0);
     expect(Processor.TotalRuntime100ns).toBeGreaterThan(0);
     expect(Processor.RuntimeUser100ns).toBeLessThanOrEqual(Processor.TotalRuntime100ns ?? 0);
     expect(Memory.MemoryUsagePrivateWorkingSetBytes).toBeGreaterThan(mebibyte);
     expect(Memory.MemoryUsageCommitBytes).toBeLessThanOrEqual(128 * mebibyte);
     expect(Date.parse(Timestamp ?? "")).toBeGreaterThan(Date.parse(ContainerStartTime ?? ""));
+  });
+
+  it("list their processes with times and memory", async () => {
+    const process = await container.execute(asked("C:\\probe.exe wait"));
+    await says(process.stdout, /ready/);
+    const found = (await container.processes()).find(({ ProcessId }) => ProcessId === process.pid);
+    expect(found).toMatchObject({ ImageName: "probe.exe" });
+    expect(Math.abs(Date.parse(found?.CreateTimestamp ?? "") - Date.now())).toBeLessThan(60_000);
+    expect(found?.MemoryCommitBytes).toBeGreaterThan(mebibyte);
+    await process.signal("KILL");
+    await process.wait();
+    await process.close();
+  });
+
+  it("reach pipes of the host, with a connection for each client", async () => {
+    const send = async (line: string): Promise<unknown> => {
+      const process = await container.execute(
+        asked("C:\\probe.exe pipe \\\\.\\pipe\\inside", { CreateStdInPipe: true }),
+      );
+      process.stdin?.end(line);
+      return await finished(process);
+    };
+    const both = await Promise.all([send("one\r\ntwo\r\n"), send("three\r\n")]);
+    expect(both).toEqual([
+      { code: 0, output: "got one\r\ngot two\r\n", errors: "" },
+      { code: 0, output: "got three\r\n", errors: "" },
+    ]);
+    expect(connections).toBe(2);
   });
 
   it("outlive their programs, and end when they are shut down", async () => {
@@ -207,7 +260,8 @@ describeWith(
 
   it("end with their programs when they are terminated", async () => {
     const place = await machine.makeRoot(3, [layer]);
-    const other = await machine.guest.createContainer("third", documentOf(place));
+    const Storage = { Layers: [], Path: place, QoS: { BandwidthMaximum: 50 * mebibyte, IopsMaximum: 5000 } };
+    const other = await machine.guest.createContainer("third", documentOf(place, { Storage }));
     await other.start();
     const waiting = await other.execute(asked("C:\\probe.exe wait"));
     await says(waiting.stdout, /ready/);

@@ -13,6 +13,15 @@ export interface ContainerLimits {
   readonly maximum?: number;
   /** Relative, where 100 is usual. */
   readonly weight?: number;
+  readonly storage?: StorageLimits;
+}
+
+/** Per second, of a disk; 0 for none. */
+export interface StorageLimits {
+  /** Its major and minor number, joined by a colon. */
+  readonly device: string;
+  readonly bytes: number;
+  readonly operations: number;
 }
 
 const period = 100_000;
@@ -60,7 +69,7 @@ export class ContainerGroups {
   }
 
   /** Changes those limits that are given. */
-  limit({ memory, count, maximum, weight }: ContainerLimits): void {
+  limit({ memory, count, maximum, weight, storage }: ContainerLimits): void {
     for (const folder of this.#folders()) {
       const set = (file: string, value: string | number): void => {
         if (existsSync(join(folder, file))) writeFileSync(join(folder, file), String(value));
@@ -72,13 +81,14 @@ export class ContainerGroups {
       if (count !== undefined) set("cpuset.cpus", firstProcessors(folder, count));
       if (maximum !== undefined) {
         const quota = Math.max(leastQuota, Math.round((maximum * this.#processors * period) / fullShare));
-        set("cpu.cfs_quota_us", maximum === 0 ? -1 : quota);
+        unlessTighterAbove(() => set("cpu.cfs_quota_us", maximum === 0 ? -1 : quota));
         set("cpu.max", `${maximum === 0 ? "max" : quota} ${period}`);
       }
       if (weight !== undefined && weight > 0) {
         set("cpu.shares", Math.max(leastShares, Math.round((weight * usualShares) / usualWeight)));
         set("cpu.weight", weight);
       }
+      if (storage !== undefined) for (const [file, line] of storageLines(storage)) set(file, line);
     }
   }
 
@@ -113,6 +123,31 @@ export class ContainerGroups {
       .map((base) => join(base, cgroupPathOf(this.#id)))
       .filter((folder) => existsSync(folder));
   }
+}
+
+/** Version 1 refuses a quota beyond that of the virtual machine, which holds anyway. */
+function unlessTighterAbove(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
+  }
+}
+
+function storageLines({
+  device,
+  bytes,
+  operations,
+}: StorageLimits): readonly (readonly [file: string, line: string])[] {
+  const both = (what: string, value: number) =>
+    ["read", "write"].map((verb) => [`blkio.throttle.${verb}_${what}_device`, `${device} ${value}`] as const);
+  const most = (value: number): number | "max" => (value === 0 ? "max" : value);
+  const [rate, count] = [most(bytes), most(operations)];
+  return [
+    ...both("bps", bytes),
+    ...both("iops", operations),
+    ["io.max", `${device} rbps=${rate} wbps=${rate} riops=${count} wiops=${count}`],
+  ];
 }
 
 /** Version 2 has the files of a controller only where the parent has delegated it. */

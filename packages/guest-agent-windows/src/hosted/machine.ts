@@ -71,10 +71,14 @@ export class WindowsMachine {
 
   /** The Windows of the machine itself, started when it is needed first. */
   windows(): Promise<WindowsContainer> {
-    this.#windows ??= this.#startWindows().catch((error: unknown) => {
+    const forget = (): void => {
       this.#windows = undefined;
+    };
+    this.#windows ??= this.#startWindows().catch((error: unknown) => {
+      forget();
       throw error;
     });
+    void this.#windows.then(({ ended }) => ended).then(forget, () => {});
     return this.#windows;
   }
 

@@ -1,5 +1,5 @@
 /*
- * starter.exe: starts one program of a Windows container and stands between it and the guest agent. Standard input and
+ * starter.exe: without arguments, starts one program of a Windows container and stands between it and the guest agent. Standard input and
  * output carry frames: a byte of kind, a length of four bytes, little endian, and the payload. The agent cannot do this
  * from outside: the exit status of a Unix process has 8 of the 32 bits of an exit code, an argument list is not a
  * command line, and consoles and control events exist only inside.
@@ -13,15 +13,11 @@
  *
  * Each stream has one frame on its way, so that a slow reader holds up that stream alone.
  */
-#define _WIN32_WINNT 0x0A00
-#define NTDDI_VERSION 0x0A000006
+#include "frames.h"
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
-#include <windows.h>
 
-#define LARGEST_FRAME (1024 * 1024)
-#define CHUNK 65536
 /* Where the container has it, outside of its drives. Wine does not tell by GetModuleFileName. */
 #define OWN_PATH L"\\\\?\\unix\\starter\\starter.exe"
 enum { HAS_INPUT = 1, HAS_OUTPUT = 2, HAS_ERROR = 4, HAS_CONSOLE = 8 };
@@ -31,33 +27,12 @@ struct output {
   char kind;
 };
 
-static HANDLE from_agent, to_agent;
-static CRITICAL_SECTION sending;
 static HANDLE program, job, input, input_ready;
 static struct output outputs[2] = {{.kind = 'o'}, {.kind = 'e'}};
 static HPCON console;
+static BOOL shows_console;
 static char *pending;
 static DWORD pending_length;
-
-static BOOL read_whole(void *bytes, DWORD length) {
-  for (DWORD offset = 0, got; offset < length; offset += got)
-    if (!ReadFile(from_agent, (char *)bytes + offset, length - offset, &got, NULL) || got == 0) return FALSE;
-  return TRUE;
-}
-
-static void send_frame(char kind, const void *payload, DWORD length) {
-  char head[5] = {kind};
-  memcpy(head + 1, &length, 4);
-  EnterCriticalSection(&sending);
-  const char *parts[2] = {head, payload};
-  DWORD lengths[2] = {sizeof head, length};
-  for (int i = 0; i < 2; i++)
-    for (DWORD offset = 0, put; offset < lengths[i]; offset += put)
-      if (!WriteFile(to_agent, parts[i] + offset, lengths[i] - offset, &put, NULL)) ExitProcess(1);
-  LeaveCriticalSection(&sending);
-}
-
-static void send_number(char kind, DWORD number) { send_frame(kind, &number, sizeof number); }
 
 static DWORD WINAPI copy_output(void *argument) {
   struct output *output = argument;
@@ -103,7 +78,12 @@ static DWORD WINAPI await_exit(void *unused) {
   WaitForSingleObject(program, INFINITE);
   GetExitCodeProcess(program, &code);
   send_number('x', code);
-  if (console) ClosePseudoConsole(console);
+  /* Its output ends with it, and whoever is still in it as well: this program must have left. Others than the program may
+     hold pipes and go on. */
+  if (shows_console) {
+    FreeConsole();
+    ClosePseudoConsole(console);
+  }
   return 0;
 }
 
@@ -238,6 +218,7 @@ static DWORD start(const char *at) {
   DWORD error = enter_console(size, &console_writing, &console_reading);
   if (error) return error;
   if (flags & HAS_CONSOLE) {
+    shows_console = TRUE;
     input = console_writing;
     outputs[0].reading = console_reading;
     theirs[0] = open_device(L"CONIN$");
@@ -273,30 +254,19 @@ static DWORD start(const char *at) {
   return 0;
 }
 
-int main(int count, char **arguments) {
-  (void)arguments;
-  if (count > 1) Sleep(INFINITE);
-  InitializeCriticalSection(&sending);
-  from_agent = GetStdHandle(STD_INPUT_HANDLE);
-  to_agent = GetStdHandle(STD_OUTPUT_HANDLE);
-  SetHandleInformation(from_agent, HANDLE_FLAG_INHERIT, 0);
-  SetHandleInformation(to_agent, HANDLE_FLAG_INHERIT, 0);
+static int run_program(void) {
   input_ready = CreateSemaphoreW(NULL, 0, 1, NULL);
   for (int i = 0; i < 2; i++) outputs[i].leave = CreateSemaphoreW(NULL, 0, 1, NULL);
-  char head[5];
-  while (read_whole(head, sizeof head)) {
-    DWORD length, number[1] = {0};
-    memcpy(&length, head + 1, 4);
-    if (length > LARGEST_FRAME) return 2;
-    char *payload = malloc(length + 1);
-    if (!read_whole(payload, length)) return 0;
+  char *payload;
+  DWORD length;
+  for (char kind; (kind = next_frame(&payload, &length)) != 0;) {
+    DWORD number[1] = {0};
     if (length >= 4) memcpy(number, payload, 4);
-    switch (head[0]) {
+    switch (kind) {
       case 'S': {
         DWORD error = start(payload);
         if (error) {
           send_number('f', error);
-          if (console) ClosePseudoConsole(console);
           return 0;
         }
         break;
@@ -320,4 +290,13 @@ int main(int count, char **arguments) {
     free(payload);
   }
   return 0;
+}
+
+/* hold: waits in a console, for others to join it. list, pipe: see the files of their names. */
+int wmain(int count, wchar_t **arguments) {
+  if (count > 1 && !wcscmp(arguments[1], L"hold")) Sleep(INFINITE);
+  open_frames();
+  if (count > 1 && !wcscmp(arguments[1], L"list")) return list_processes();
+  if (count > 2 && !wcscmp(arguments[1], L"pipe")) return serve_pipe(arguments[2]);
+  return run_program();
 }

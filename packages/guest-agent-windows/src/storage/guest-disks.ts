@@ -1,5 +1,5 @@
 /** Disks and layers of a Windows guest, in the file systems that stand for them. */
-import { closeSync, existsSync, mkdirSync, openSync, readSync, rmdirSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readSync, rmdirSync, statSync } from "node:fs";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { type Children, detectFilesystem } from "@uvm-shim/guest-agent-common";
 import { diskNode } from "@uvm-shim/host-protocol/guest";
@@ -104,6 +104,12 @@ export class GuestDisks {
   /** Where the agent finds layers that are combined over a disk. */
   combinedAt(lun: number): string {
     return `${this.#folders.combined}/${lun}`;
+  }
+
+  /** Major and minor number of a disk, joined by a colon. */
+  deviceOf(lun: number): string {
+    const { rdev } = statSync(diskNode(0, lun));
+    return `${(rdev >> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >> 12) & 0xfff00)}`;
   }
 
   /** Throws a GuestFault for what is no path of drive C:. */

@@ -1,8 +1,8 @@
 /** Paths of a Windows guest, and where they are in the file system that stands for it. */
 import { lstatSync, mkdirSync, readdirSync, type Stats } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
-import { guestFolders, pipeSocket } from "@uvm-shim/host-protocol/guest";
+import { guestFolders } from "@uvm-shim/host-protocol/guest";
 
 /** What the host's paths name in a guest. */
 export type GuestPath =
@@ -96,7 +96,7 @@ export function sourceOf(path: string, drive: string, field: string): { path: st
 export function hostPipeOf(path: string, field: string): string {
   const read = readGuestPath(path, field);
   if (read.kind !== "hostPipe") throw new GuestFault("E_INVALIDARG", `${field}: ${path} is not a pipe`);
-  const found = findBelow(dirname(pipeSocket("")), [read.name]);
+  const found = findBelow(guestFolders.pipes, [read.name]);
   if (found !== undefined) return found.path;
   throw new GuestFault("ERROR_FILE_NOT_FOUND", `${field}: pipe ${read.name} is not mapped`);
 }

@@ -21,7 +21,7 @@ import type { Duplex } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { type ContainerNotification, GcsBridgeClient } from "@uvm-shim/gcs-bridge";
 import { WindowsGuest } from "@uvm-shim/guest-wcow";
-import { utcTimeZone, vsockServiceGuid, windowsHvsocketServices } from "@uvm-shim/hcs-schema";
+import { type TimeZoneInformation, utcTimeZone, vsockServiceGuid, windowsHvsocketServices } from "@uvm-shim/hcs-schema";
 import { hostServicePath } from "@uvm-shim/host-protocol";
 import {
   bootEnvironment,
@@ -71,7 +71,7 @@ export class TestMachine {
   readonly #servers: Server[] = [];
   readonly #loops: LoopDevice[] = [];
   #child: ChildProcess | undefined;
-  #ended: Promise<unknown> = Promise.resolve();
+  #ended: Promise<number | null> = Promise.resolve(null);
   #guest: WindowsGuest | undefined;
   #client: GcsBridgeClient | undefined;
 
@@ -102,7 +102,7 @@ export class TestMachine {
 
   /** A client that says what no guest of the shim says. */
   async connectPlainly(): Promise<GcsBridgeClient> {
-    const client = new GcsBridgeClient((await this.accept(windowsHvsocketServices.gcs)), {
+    const client = new GcsBridgeClient(await this.accept(windowsHvsocketServices.gcs), {
       newActivityId: () => "11111111-2222-3333-4444-555555555555",
       onNotification: (notification) => this.notifications.push(notification),
     });
@@ -110,16 +110,27 @@ export class TestMachine {
     return client;
   }
 
-  async connect(): Promise<WindowsGuest> {
+  /** The plain client. */
+  get client(): GcsBridgeClient {
+    if (this.#client === undefined) throw new Error("the machine has no plain client");
+    return this.#client;
+  }
+
+  async connect(timeZone: TimeZoneInformation = utcTimeZone): Promise<WindowsGuest> {
     const stream = await this.accept(windowsHvsocketServices.gcs);
     this.#guest = await WindowsGuest.connect(stream, {
       newActivityId: () => "11111111-2222-3333-4444-555555555555",
       listen: async (port) => this.#listener(vsockServiceGuid(port)),
       log: { log: (_, message, fields) => this.warnings.push(`${message} ${JSON.stringify(fields)}`) },
       delay: (milliseconds, signal) => delay(milliseconds, signal),
-      timeZone: utcTimeZone,
+      timeZone,
     });
     return this.#guest;
+  }
+
+  /** Resolves with the agent's exit code. */
+  get off(): Promise<number | null> {
+    return this.#ended;
   }
 
   /** Pid of the agent on this machine. */
@@ -205,7 +216,7 @@ export class TestMachine {
       stdio: ["ignore", "ignore", "pipe", "pipe"],
     });
     this.#child = child;
-    this.#ended = once(child, "close");
+    this.#ended = once(child, "close").then(([code]) => code as number | null);
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.console += text;
     });

@@ -33,11 +33,7 @@ export interface ContractHost extends ResourceContractHost {
 }
 
 /** The contract of ComputeHost, which every driver must pass. */
-export function describeComputeHostContract(
-  name: string,
-  setup: () => Promise<ContractHost>,
-  { guestServices = true }: { readonly guestServices?: boolean } = {},
-): void {
+export function describeComputeHostContract(name: string, setup: () => Promise<ContractHost>): void {
   describe(`the compute host contract: ${name}`, () => {
     let on: ContractHost;
     let host: Omit<ComputeHost, "networks">;
@@ -252,13 +248,11 @@ export function describeComputeHostContract(
 
     describeResourceContract(() => on, create);
     describeVsmbContract(() => on, create);
-    if (guestServices) {
-      describeGuestServicesContract(
-        () => on,
-        () => host,
-        create,
-      );
-    }
+    describeGuestServicesContract(
+      () => on,
+      () => host,
+      create,
+    );
 
     describe("modify", () => {
       it("attaches disks to free LUNs", async () => {

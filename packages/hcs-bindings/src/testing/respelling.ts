@@ -46,6 +46,9 @@ const maximumLineBytes = 64 * 1024 * 1024;
 /** Selects names of documents, and excludes those of the protocol around them. */
 const isOfDocument = (name: string): boolean => /^[A-Z]/.test(name);
 
+/** Windows answers with a structure, which has no names. */
+const isTimeZone = (message: unknown): boolean => /"StandardDate":\{/.test(JSON.stringify(message));
+
 /** A proxy of an emulated host that changes the case of names in its answers. */
 export class RespellingProxy {
   readonly #server: Server;
@@ -81,7 +84,9 @@ export class RespellingProxy {
     client.pipe(host);
     host.on("data", (chunk: Buffer) => {
       for (const line of lines.push(chunk)) {
-        client.write(`${JSON.stringify(respelled(JSON.parse(line), spelling, isOfDocument))}\n`);
+        const message: unknown = JSON.parse(line);
+        const answer = isTimeZone(message) ? message : respelled(message, spelling, isOfDocument);
+        client.write(`${JSON.stringify(answer)}\n`);
       }
     });
     for (const [socket, other] of [

@@ -119,13 +119,13 @@ export function describeVsmbContract(on: () => VsmbContractHost, create: () => P
 
     it("have neither settings nor updates, and are named pipes", async () => {
       const system = await running();
-      for (const refused of [
-        map(system, "Add", pipe, { Settings: {} }),
-        map(system, "Update", pipe),
-        map(system, "Add", "docker_engine"),
-        map(system, "Add", "\\\\.\\pipe\\"),
-      ]) {
-        await expect(refused).rejects.toMatchObject({ hresultName: "E_INVALIDARG" });
+      for (const [type, path, more] of [
+        ["Add", pipe, { Settings: {} }],
+        ["Update", pipe, {}],
+        ["Add", "docker_engine", {}],
+        ["Add", "\\\\.\\pipe\\", {}],
+      ] as const) {
+        await expect(map(system, type, path, more)).rejects.toMatchObject({ hresultName: "E_INVALIDARG" });
       }
     });
   });

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { answerObject, type Check, closedObject, integer, openObject, optional, text } from "../check.ts";
 import { endpointForWindowsGuest, namespaceForWindowsGuest } from "../guest/wcow.ts";
 import { checkWindowsProcessList, checkWindowsStatistics, checkWindowsSystemGuid } from "../guest/wcow-answers.ts";
+import { checkHostTimeZone } from "../guest/wcow-vm.ts";
 import { checkHcnEncapOverhead, checkHcnEndpoint, checkHcnNamespace, checkHcnNetwork } from "../hcn/hcn-checks.ts";
 import { checkHostErrorDocument, checkHostErrorEvent, checkHostProcessStatus, serviceAnswer } from "./answer-checks.ts";
 import { checkComputeSystemProperties, checkSystemExitStatus, checkSystemType } from "./checks.ts";
@@ -104,6 +105,18 @@ const answers: { readonly [check: string]: readonly [read: Check<unknown>, docum
   ],
   checkSystemType: [checkSystemType, { SystemType: "Container" }],
   checkMemoryInformation: [checkMemoryInformation, memory],
+  checkHostTimeZone: [
+    checkHostTimeZone,
+    {
+      Bias: -60,
+      StandardName: "W. Europe Standard Time",
+      StandardDate: { Year: 0, Month: 10, DayOfWeek: 0, Day: 5, Hour: 3, Minute: 0, Second: 0, Milliseconds: 0 },
+      StandardBias: 0,
+      DaylightName: "W. Europe Daylight Time",
+      DaylightDate: { Year: 0, Month: 3, DayOfWeek: 0, Day: 5, Hour: 2, Minute: 0, Second: 0, Milliseconds: 0 },
+      DaylightBias: -60,
+    },
+  ],
   checkSystemStatistics: [checkSystemStatistics, statistics],
   checkWindowsProcessList: [
     checkWindowsProcessList,

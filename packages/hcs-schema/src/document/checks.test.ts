@@ -171,6 +171,7 @@ describe("a VSMB share", () => {
     [{ ...share, Name: "" }, "Name: expected a non-empty string"],
     [{ ...share, Name: "a\\b" }, "Name: expected a name without slashes, other than IPC$"],
     [{ ...share, Name: "ipc$" }, "Name: expected a name without slashes, other than IPC$"],
+    [{ ...share, Name: ".." }, "Name: expected a name without slashes, other than IPC$, . and .."],
     [{ ...share, Path: undefined }, "Path: expected a string, got nothing"],
     [{ ...share, AllowedFiles: [""] }, "AllowedFiles[0]: expected a non-empty string"],
   ])("is refused as %j", (wrong, message) => {

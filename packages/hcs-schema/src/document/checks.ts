@@ -111,8 +111,8 @@ export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Pla
 /** Name of a VSMB share, where it becomes one part of the guest's path. */
 const virtualSmbShareName = refine(
   filledText,
-  "a name without slashes, other than IPC$",
-  (value) => !/[\\/\0]/.test(value) && value.toUpperCase() !== "IPC$",
+  "a name without slashes, other than IPC$, . and ..",
+  (value) => !/[\\/\0]/.test(value) && !["IPC$", ".", ".."].includes(value.toUpperCase()),
 );
 
 const virtualSmbShareOptions = virtualMachineCheck("VirtualSmbShareOptions");

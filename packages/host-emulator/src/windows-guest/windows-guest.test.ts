@@ -15,6 +15,7 @@ import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
 import { EmulatedHost } from "../emulated-host.ts";
 import { VmCgroups } from "../process-guest/cgroups.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
+import { readSettings } from "../service/run-emulator.ts";
 import type { ComputeSystem } from "../system/compute-system.ts";
 import { TestFiles } from "../testing/fake-guest.ts";
 
@@ -180,6 +181,14 @@ describeWith("root", "mkfs.ext4")("a Windows guest", () => {
     host = hostWith("/nowhere/wine");
     await expect(start()).rejects.toThrow(
       "Windows guests need Wine in /nowhere/wine: run npm run e2e:windows once, which fetches it",
+    );
+  });
+
+  it("finds Wine where the environment says", () => {
+    expect(readSettings([], { UVM_SHIM_HOST_WINE: "/srv/wine" })).toHaveProperty("wine", "/srv/wine");
+    expect(readSettings([], { UVM_SHIM_HOST_WINE: "" })).not.toHaveProperty("wine");
+    expect(() => readSettings([], { UVM_SHIM_HOST_WINE: "wine" })).toThrow(
+      'UVM_SHIM_HOST_WINE: expected an absolute path, got "wine"',
     );
   });
 

@@ -82,7 +82,8 @@ describe("unknown keys", () => {
   });
 
   it("for Windows guests are reported as such", () => {
-    for (const key of [`${vm}wcow.timezone.noinherit`, "io.microsoft.container.wcow.deviceextensions"]) {
+    const keys = [`${vm}wcow.timezone.noinherit`, "io.microsoft.container.wcow.deviceextensions"];
+    for (const key of [...keys, "io.microsoft.wcow.debug"]) {
       expect(read(key, "1").warnings).toEqual([`annotation ${key} concerns Windows guests and has no effect`]);
     }
   });

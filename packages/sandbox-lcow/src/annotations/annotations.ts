@@ -100,7 +100,7 @@ const table = new AnnotationTable({
   unsupported,
   withoutEffect,
   knownElsewhere,
-  foreignPrefixes: [`${vm}wcow.`, "io.microsoft.container.wcow."],
+  foreignPrefixes: [`${vm}wcow.`, "io.microsoft.container.wcow.", "io.microsoft.wcow."],
 });
 
 /** Every known key of sandboxes, except those that end with the GUID of a service. */

@@ -1,6 +1,6 @@
 /** Every annotation of sandboxes: its default, typical values, limits, and what it refuses. */
-import { Refused, refused } from "@uvm-shim/sandbox-common/testing";
-import { describe, expect, it } from "vitest";
+import { describeRows, refused } from "@uvm-shim/sandbox-common/testing";
+import { expect, it } from "vitest";
 import { guestRows } from "../testing/guest-rows.ts";
 import { machineRows } from "../testing/machine-rows.ts";
 import { build, vm } from "../testing/sandbox.ts";
@@ -37,31 +37,8 @@ const rows = new Map<string, SettingRows>([
   ],
 ]);
 
-it("there are rows of every kind for every known key", () => {
+it("every known key has rows", () => {
   expect([...rows.keys()].toSorted()).toEqual([...sandboxAnnotationKeys, service].toSorted());
-  for (const [key, { valid, boundary, invalid }] of rows) {
-    expect(
-      [valid, boundary, invalid].every(({ length }) => length > 0),
-      key,
-    ).toBe(true);
-  }
 });
 
-describe.each([...rows])("%s", (key, { given = {}, more, effect, default: byDefault, valid, boundary, invalid }) => {
-  const find = (annotations: { readonly [key: string]: string }) => effect(build({ ...given, ...annotations }, more));
-  const expectAs = (act: () => unknown, expected: unknown): void => {
-    if (!(expected instanceof Refused)) {
-      expect(act()).toEqual(expected);
-      return;
-    }
-    expect(act).toThrow(expect.objectContaining({ code: expected.code }));
-    expect(act).toThrow(expected.message);
-  };
-
-  it("has a default", () => expectAs(() => find({}), byDefault));
-
-  it.each([...valid, ...boundary, ...invalid])("%j", (text, expected) => {
-    expectAs(() => find({ [key]: text }), expected);
-    if (expected instanceof Refused) expect(() => find({ [key]: text })).toThrow(key);
-  });
-});
+describeRows(rows, build);

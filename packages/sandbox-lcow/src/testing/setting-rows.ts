@@ -3,7 +3,7 @@ import { RowKinds, type SettingRows as Rows } from "@uvm-shim/sandbox-common/tes
 import type { build } from "./sandbox.ts";
 
 export type Built = ReturnType<typeof build>;
-export type More = Parameters<typeof build>[1];
+export type More = NonNullable<Parameters<typeof build>[1]>;
 export type SettingRows = Rows<Built, More>;
 
 export const kinds = new RowKinds<Built, More>();

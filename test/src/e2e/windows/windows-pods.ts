@@ -1,7 +1,6 @@
 /** Pods of Windows containers, made by the calls of a containerd for Windows. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { baseLayer } from "@uvm-shim/guest-agent-windows";
 import { compileForWindows } from "../../../windows-host/compile.ts";
@@ -75,7 +74,11 @@ export interface WindowsContainerOptions {
   /** Further fields of the process. */
   readonly fields?: object;
   /** Further fields of the specification, and others in place of the usual ones. */
-  readonly specification?: { readonly windows?: object; readonly [field: string]: unknown };
+  readonly specification?: {
+    readonly windows?: object;
+    readonly annotations?: object;
+    readonly [field: string]: unknown;
+  };
 }
 
 /** A container of the suite's layers, whose first process has this command line. */
@@ -92,14 +95,10 @@ export async function createContainer(
     change: (usual) => ({
       ...usual,
       ...specification,
+      annotations: { ...(usual.annotations as object), ...specification.annotations },
       windows: { ...(usual.windows as object), ...specification.windows },
     }),
   });
-}
-
-/** A program as an exec of a container is asked for. */
-export function execOf(commandLine: string, fields: object = {}) {
-  return { args: [], fields: { args: undefined, commandLine, ...fields } };
 }
 
 /** A pod with one container, which runs; after the work it is killed and deleted. */
@@ -122,51 +121,6 @@ export async function withWindowsContainer(
     },
     options.pod,
   );
-}
-
-export interface Ended {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs an exec to its end, and deletes it. */
-export async function runExec(
-  container: PodContainer,
-  execId: string,
-  commandLine: string,
-  fields: object = {},
-): Promise<Ended> {
-  const stdio = await container.exec(execId, execOf(commandLine, fields));
-  try {
-    const [output, status] = await Promise.all([stdio.output(), container.wait(execId)]);
-    await container.deleteExec(execId);
-    return { status, stdout: output.stdout.toString(), stderr: output.stderr.toString() };
-  } finally {
-    stdio.close();
-  }
-}
-
-/** What moves a terminal's cursor, names its window or sets colours. */
-const controlSequences = new RegExp(
-  `${String.fromCharCode(27)}(\\[[0-9;?]*[A-Za-z]|\\][^${String.fromCharCode(7)}]*${String.fromCharCode(7)})`,
-  "g",
-);
-
-/** Reads until the text so far matches, and gives it without what steers a terminal; the rest stays to be read. */
-export async function readUntil(stream: Readable, pattern: RegExp): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
-  let text = "";
-  const onData = (chunk: Buffer): void => {
-    text += chunk.toString("latin1");
-    const plain = text.replaceAll(controlSequences, "");
-    if (!pattern.test(plain)) return;
-    stream.off("data", onData).off("end", onEnd).pause();
-    resolve(plain);
-  };
-  const onEnd = (): void => reject(new Error(`the output ended with ${JSON.stringify(text)}: expected ${pattern}`));
-  stream.on("data", onData).once("end", onEnd).resume();
-  return await promise;
 }
 
 /** Runs a case in a directory of its own. */

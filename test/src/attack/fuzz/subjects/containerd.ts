@@ -1,6 +1,6 @@
 /** What comes from containerd and from whoever configures it. */
 
-import { checkOciSpec } from "@uvm-shim/hcs-schema";
+import { checkOciSpec, checkOciWindowsSpec } from "@uvm-shim/hcs-schema";
 import { containerd, runtimeoptions } from "@uvm-shim/shim/protocol";
 import { parseStartInput } from "../../../../../packages/shim/src/program/bootstrap.ts";
 import { parseCommand } from "../../../../../packages/shim/src/program/flags.ts";
@@ -14,7 +14,7 @@ import { FrameDecoder } from "../../../../../packages/ttrpc/src/frame.ts";
 import { ttrpc } from "../../../../../packages/ttrpc/src/generated/messages.js";
 import { runtime } from "../../../generated/messages.js";
 import { jsonSubject, type Subject, textSubject } from "../subject.ts";
-import { specificationSeed } from "./seeds.ts";
+import { specificationSeed, windowsSpecificationSeed } from "./seeds.ts";
 
 const mostBytes = 64 * 1024;
 const { Task } = containerd.task.v3;
@@ -146,6 +146,9 @@ export const containerdSubjects: readonly Subject[] = [
     },
   },
   jsonSubject("oci-specification", [specificationSeed], (value) => checkOciSpec(value, "config.json")),
+  jsonSubject("oci-specification-of-windows", [windowsSpecificationSeed], (value) =>
+    checkOciWindowsSpec(value, "config.json"),
+  ),
   textSubject(
     "stdio-uris",
     ["/run/fifo", "fifo:///run/fifo", "file:///var/log/x?a=b", "binary:///bin/logger?-v=1&x", "binary://%2e%2e/%00"],

@@ -45,3 +45,24 @@ export const specificationSeed = {
   },
   windows: { layerFolders: ["C:\\l"], devices: [{ id: "x", idType: "class" }], network: { networkNamespace: "n" } },
 };
+
+export const windowsSpecificationSeed = {
+  ociVersion: "1.1.0",
+  hostname: "pod",
+  process: { args: ["cmd.exe"], commandLine: "cmd /c dir", cwd: "C:\\", env: ["A=b"], user: { username: "u" } },
+  root: { path: "", readonly: false },
+  mounts: [{ destination: "C:\\in", source: "C:\\data", type: "", options: ["ro"] }],
+  annotations: { "io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod" },
+  windows: {
+    layerFolders: ["C:\\layers\\base", "C:\\layers\\scratch"],
+    devices: [{ id: "PCIP\\A/1", idType: "vpci" }],
+    resources: {
+      memory: { limit: 67108864 },
+      cpu: { count: 1, shares: 5, maximum: 5000, affinity: [{ mask: 1, group: 0 }] },
+      storage: { iops: 5, bps: 6, sandboxSize: 21474836480 },
+    },
+    credentialSpec: "{}",
+    hyperv: { utilityVMPath: "" },
+    network: { endpointList: ["e"], allowUnqualifiedDNSQuery: true, DNSSearchList: ["a"], networkNamespace: "n" },
+  },
+};

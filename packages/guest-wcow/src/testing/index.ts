@@ -1,0 +1,3 @@
+export { describeWindowsGuestContract, type GuestUnderContract } from "./contract.ts";
+export { FakeWindowsGuest, windowsCapabilities } from "./fake-guest.ts";
+export { SimulatedWindowsGuest } from "./simulated-guest.ts";

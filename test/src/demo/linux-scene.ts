@@ -1,0 +1,60 @@
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { findProgram } from "@uvm-shim/test-support/command";
+import { makeRootfs } from "@uvm-shim/test-support/rootfs";
+import { HOST_ENVIRONMENT, SHIM, SHIM_PROGRAM } from "../support/programs.ts";
+import type { DemoConsole } from "./console.ts";
+import type { Scene, Stage } from "./scene.ts";
+
+const SHELL_SCRIPT = [
+  'echo "Hello from the container $(hostname), on $(uname -sr)"',
+  'echo "My processes begin with number 1: $(cat /proc/1/comm)"',
+  'for second in 1 2 3; do echo "working, $second of 3"; sleep 0.3; done',
+  'echo "now I wait for a line"',
+  "read line",
+  'echo "I was told: $line"',
+  "exit 7",
+].join("\n");
+const EXEC_SCRIPT = 'echo "An exec in $(hostname) sees process 1, $(cat /proc/1/comm), and its own number $$"';
+
+export const linuxScene: Scene = {
+  title: "uvm-shim: one pod in its own utility VM, on an emulated Hyper-V host",
+  program: SHIM_PROGRAM,
+  phases: {
+    start: `${SHIM_PROGRAM} start: the shim serves on its socket`,
+    "create sandbox": "CreateSandbox: the compute service has the VM's document",
+    boot: "StartSandbox: the VM runs and its guest has answered",
+    create: "Create: the root file system is in the VM, the container is ready",
+    "start task": "Start: the container runs",
+    delete: "Delete: the container and what it held are gone",
+    stop: "StopSandbox: the VM has ended",
+    end: `ShutdownSandbox and ${SHIM_PROGRAM} delete: the shim has ended`,
+  },
+
+  missing() {
+    if (findProgram("crun") === undefined && findProgram("runc") === undefined) {
+      return "The demo needs an OCI runtime in its guest: apt-get install crun";
+    }
+    return existsSync(SHIM) ? undefined : `The demo needs ${SHIM}: npm run build`;
+  },
+
+  async prepare() {},
+
+  async stage(directory: string, console: DemoConsole): Promise<Stage> {
+    const rootfs = join(directory, "rootfs");
+    mkdirSync(rootfs);
+    const started = performance.now();
+    console.progress("root file system");
+    const what = await makeRootfs(rootfs);
+    console.step("root filesystem", `made of this machine's ${what}`, performance.now() - started);
+    return {
+      pod: { executable: SHIM, environment: HOST_ENVIRONMENT },
+      container: {
+        args: ["sh", "-c", SHELL_SCRIPT],
+        rootfs: [{ type: "bind", source: rootfs, options: ["rbind", "rw"] }],
+      },
+      exec: { args: ["sh", "-c", EXEC_SCRIPT] },
+      line: "hello through stdin\n",
+    };
+  },
+};

@@ -1,0 +1,65 @@
+/** Run under Wine: pods of Windows containers behind the shim's executable, made by the calls of containerd for Windows. */
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import type { Mount, Pod, PodContainer, PodOptions } from "../shim-client/pod.ts";
+import { windowsSpecs } from "../shim-client/windows-spec.ts";
+import { casePaths, podPaths } from "./case-paths.ts";
+import { executable } from "./shim-process.ts";
+import { hostEnvironment } from "./windows-pod.ts";
+
+/** The root of a container, or of a pod's own task; the shim makes its scratch disk. */
+export function windowsLayers(pod: string, container: string): readonly Mount[] {
+  const source = path.join(casePaths().directory, `${pod}-${container}-scratch`);
+  mkdirSync(source);
+  const layers = podPaths().windowsLayers;
+  return [{ type: "windows-layer", source, options: [`parentLayerPaths=${JSON.stringify(layers)}`] }];
+}
+
+/** A classic pod: its sandbox is a task of its own, whose layers have the files of its VM. */
+export function wcowPodOptions(id: string): PodOptions {
+  const directory = path.join(casePaths().directory, id);
+  mkdirSync(directory);
+  return {
+    ...{ executable: executable("wcow"), directory, id, environment: hostEnvironment() },
+    ...{ specs: windowsSpecs, form: "Task API", rootfs: windowsLayers(id, "sandbox") },
+  };
+}
+
+export interface WindowsContainer {
+  readonly id: string;
+  readonly commandLine: string;
+  readonly terminal?: boolean;
+  /** Further fields of the process. */
+  readonly process?: object;
+  /** Further fields of the specification; those of `windows` and annotations are added to the usual ones. */
+  readonly specification?: {
+    readonly windows?: object;
+    readonly annotations?: object;
+    readonly [field: string]: unknown;
+  };
+}
+
+export async function startWindows(
+  pod: Pod,
+  { id, commandLine, terminal = false, process: fields = {}, specification = {} }: WindowsContainer,
+): Promise<PodContainer> {
+  const container = await pod.createContainer({
+    ...{ id, terminal, args: [], fields: { args: undefined, commandLine, ...fields } },
+    rootfs: windowsLayers(pod.identity.id, id),
+    change: (usual) => ({
+      ...usual,
+      ...specification,
+      annotations: { ...(usual.annotations as object), ...specification.annotations },
+      windows: { ...(usual.windows as object), ...specification.windows },
+    }),
+  });
+  await container.start();
+  return container;
+}
+
+/** Ends a container that runs, and deletes it. */
+export async function endWindows(container: PodContainer): Promise<void> {
+  await container.kill(9);
+  await container.wait();
+  await container.delete();
+}
