@@ -121,7 +121,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "controller-pod",
     ],
     types: ["hcs-bindings"],
-    tests: ["host-protocol", "hcs-bindings"],
+    tests: ["guest-agent-windows", "host-protocol", "hcs-bindings"],
   },
 };
 
