@@ -76,8 +76,9 @@ async function streams(context: WindowsCaseContext): Promise<void> {
     const bytes = randomBytes(copiedBytes);
     const exec = await container.exec("copy", execOf("C:\\probe.exe copy"));
     for (const [stdio, execId] of [
-      [container.stdio, ""],
       [exec, "copy"],
+      // The end of init ends the container.
+      [container.stdio, ""],
     ] as const) {
       const output = stdio.output();
       // What ends the input is the call: it must not come before the input.
@@ -96,7 +97,7 @@ async function image(context: WindowsCaseContext): Promise<void> {
     const container = await createContainer(
       context,
       pod,
-      `cmd /c type C:\\${PATTERN.path.slice(1).replace("/", "\\")}`,
+      `cmd /c C:\\probe.exe copy <C:\\${PATTERN.path.slice(1).replace("/", "\\")}`,
     );
     await container.start();
     const [{ stdout }, status] = await Promise.all([container.stdio.output(), container.wait()]);
