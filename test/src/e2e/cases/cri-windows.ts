@@ -93,7 +93,7 @@ async function lifeOfAPod(context: CriWindowsContext): Promise<void> {
     const podSandboxId = pod.id;
     const { status } = await cri.call("PodSandboxStatus", { podSandboxId });
     assert.equal(status?.state, SANDBOX_READY);
-    // The first of two calls by which a kubelet learns what a pod uses; what of it is Linux's comes from its cgroup.
+    // Of a pod's own figures, containerd for Linux has those of its cgroup.
     const { stats } = await cri.call("ListPodSandboxStats", { filter: { id: podSandboxId } });
     assert.deepEqual(
       stats.map(({ attributes, linux }) => [attributes?.id, linux?.containers]),
