@@ -4,6 +4,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { Pod } from "../../shim-client/pod.ts";
 import { ShimClient, startShim, Task } from "../../shim-client/shim.ts";
 import { execOf, readUntil, runExec } from "../../shim-client/windows-programs.ts";
+import { windowsSpecs } from "../../shim-client/windows-spec.ts";
 import { PATTERN, pattern } from "../images.ts";
 import {
   createContainer,
@@ -60,6 +61,21 @@ async function sameShim(context: WindowsCaseContext): Promise<void> {
     assert.equal(shimPid, await pod.shimPid());
     assert.equal((await runToEnd(container)).status, 0);
   });
+}
+
+async function taskWithoutPod(context: WindowsCaseContext): Promise<void> {
+  const process = windowsSpecs.process(execOf("C:\\probe.exe exit 2a"));
+  const sandbox = () => ({ ociVersion: "1.1.0", process, root: { path: "" }, windows: { hyperv: {} } });
+  const pod = await Pod.run({ ...podOptions(context), specs: { ...windowsSpecs, sandbox } });
+  try {
+    const id = "pod";
+    assert.equal((await pod.shim.call(Task, "Wait", { id })).exitStatus, 42);
+    assert.equal((await pod.shim.call(Task, "Delete", { id })).exitStatus, 42);
+    await pod.shim.call(Task, "Shutdown", { id });
+    await pod.shim.closed;
+  } finally {
+    await pod.abandon();
+  }
 }
 
 async function exitCodes(context: WindowsCaseContext): Promise<void> {
@@ -202,6 +218,7 @@ function sha256(bytes: Uint8Array): string {
 export const windowsCases: readonly WindowsCase[] = [
   { name: "windows: two containers on shared layers, each with its files, and execs", run: containersOfOnePod },
   { name: "windows: each container's `start` answers with the pod's shim", run: sameShim },
+  { name: "windows: a task without a pod, as ctr runs it", run: taskWithoutPod },
   { name: "windows: exit codes of 32 bits", run: exitCodes },
   { name: "windows: 8 MiB through the streams of an init and of an exec", run: streams },
   { name: "windows: a file of the image, whole", run: image },
