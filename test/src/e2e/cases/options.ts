@@ -79,7 +79,7 @@ async function hostsWithout(context: CaseContext): Promise<void> {
   for (const [annotation, message] of [
     [
       `${VM}lcow.kerneldirectboot=false`,
-      /VirtualMachine\.Chipset\.Uefi: firmware is not supported by the emulated host/,
+      /VirtualMachine\.Chipset\.Uefi\.BootThis\.VmbFsRootPath: expected none: the emulated host boots Linux by LinuxKernelDirect only/,
     ],
     [`${VM}resource-partition-id=11111111-2222-3333-4444-555555555555`, /resource partition 1111.* does not exist/],
     [`${VM}storage.scratch.encrypted=true`, /scratch disks of this pod are encrypted, expected layers with/],

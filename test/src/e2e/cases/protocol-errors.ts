@@ -185,7 +185,8 @@ async function wrongRequests(context: ProtocolCaseContext): Promise<void> {
     await refused("limits", update({ pids: { limit: 5 } }), "FailedPrecondition", "update container live", created);
     await refused("pause", call("Pause", { id }), "FailedPrecondition", "in state Created, only in Running");
     await container.start();
-    const resources = "LinuxResources or WindowsResources of the OCI runtime specification, or PolicyFragment";
+    const resources =
+      "LinuxResources or WindowsResources of the OCI runtime specification, PolicyFragment or ContainerMount";
     const wrong: readonly (readonly [work: () => Promise<unknown>, code: StatusName, message: string])[] = [
       [() => call("Start", { id }), "FailedPrecondition", "start task live: it was already started"],
       [
