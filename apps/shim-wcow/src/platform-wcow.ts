@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import process from "node:process";
 import { BlockCimController, WindowsContainerController } from "@uvm-shim/controller-container-wcow";
-import { NetworkController, namedNetworkOf, PodNetwork, windowsNetworking } from "@uvm-shim/controller-network";
+import { NetworkController, PodNetwork, windowsNetworking } from "@uvm-shim/controller-network";
 import { PodController } from "@uvm-shim/controller-pod";
 import { ProcessController, windowsProcesses } from "@uvm-shim/controller-process";
 import {
@@ -46,7 +46,7 @@ import {
 import { cleanUp } from "./clean-up.ts";
 import { configuredVm, creatingInTurn } from "./guest-set-up.ts";
 import { withPreparation } from "./host-preparation.ts";
-import { ownNamespaces } from "./own-namespaces.ts";
+import { ownNamespaces, windowsNetworkOf } from "./own-namespaces.ts";
 import { planFiles } from "./plan-files.ts";
 import { vmOfPod } from "./vm-of-pod.ts";
 
@@ -94,7 +94,7 @@ async function createSandbox(
   const { confidential, preparation, ioRetrySeconds } = settings;
   const policy = confidential && (await securityPolicyOf(confidential));
   const timeZone = settings.inheritsTimeZone ? await services.timeZone(signal) : utcTimeZone;
-  const named = namedNetworkOf(request.spec, request.netnsPath);
+  const named = windowsNetworkOf(request.spec, request.netnsPath);
   const { namespaceId, hostPath } = await joinNetwork(named, vmId, host, signal);
   const newId = randomUUID;
   const vm = new VmController<WindowsGuest, Disks, never, VpciController, Sharing>({
@@ -159,7 +159,7 @@ async function createSandbox(
     warn,
     network: {
       open: (abort) => network.prepare(named, abort),
-      prepare: ({ spec }, abort) => network.prepare(networkOf(spec), abort),
+      prepare: ({ spec }, abort) => network.prepare(windowsNetworkOf(spec), abort),
       teardown: (abort) => network.teardown(abort),
     },
     newContainer: ({ id, bundle: own }) => {
@@ -215,12 +215,4 @@ function servicesOf({ windows }: ComputeHost, id: string): WindowsGuestServices 
   if (windows !== undefined) return windows;
   const message = "this host does not serve Windows guests";
   throw new ControllerError("Unimplemented", message, { operation: "create sandbox", id });
-}
-
-/** A container that brings endpoints and no namespace gets a namespace of its own later. */
-function networkOf(spec: unknown): ReturnType<typeof namedNetworkOf> {
-  const { windows } = (spec ?? {}) as { readonly windows?: { readonly network?: unknown } | null };
-  const { networkNamespace = "", endpointList } = (windows?.network ?? {}) as { readonly [field: string]: unknown };
-  const bringsOwn = networkNamespace === "" && Array.isArray(endpointList) && endpointList.length > 0;
-  return bringsOwn ? { kind: "none" } : namedNetworkOf(spec);
 }

@@ -203,7 +203,7 @@ describe("create", () => {
       message: expect.stringContaining("expected windows.network.networkNamespace"),
     });
     const removed: string[] = [];
-    const namespaces = { create: async () => "n1", remove: async (id: string) => void removed.push(id) };
+    const namespaces = { acquire: async () => "n1", release: async (id: string) => void removed.push(id) };
     const bench = await new ContainerBench(new ScriptedCalls(), { namespaces }).created(spec);
     expect(bench.guest.documents).toMatchObject([{ Container: { Networking: { Namespace: "n1" } } }]);
     await bench.controller.delete();

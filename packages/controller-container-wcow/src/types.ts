@@ -146,12 +146,15 @@ export interface ContainerHostServices {
   redirectHvsockets(systemId: string, vmId: string, signal?: AbortSignal): Promise<{ close(): Promise<void> }>;
 }
 
-/** Network namespaces of containers that bring endpoints instead of one; satisfied by the composition root. */
+/** Network namespaces of containers that name none, but want a network; satisfied by the composition root. */
 export interface ContainerNamespaces {
-  /** Makes a namespace of these endpoints and sets the VM's network up for it. */
-  create(endpoints: readonly string[], signal?: AbortSignal): Promise<string>;
-  /** NotFound if there is none. */
-  remove(namespace: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * The pod's namespace if it has one, else a new one of these endpoints, for which the VM's network is set up. All
+   * containers of a pod are in one namespace: InvalidArgument for endpoints where there is one already.
+   */
+  acquire(endpoints: readonly string[], signal?: AbortSignal): Promise<string>;
+  /** A namespace that was made goes with its last container, the pod's own stays. */
+  release(namespace: string, signal?: AbortSignal): Promise<void>;
 }
 
 /** One process, init or exec; satisfied by controller-process. */

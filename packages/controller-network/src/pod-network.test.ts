@@ -164,6 +164,19 @@ describe("PodNetwork", () => {
     expect(made).toEqual([]);
   });
 
+  it("is not bound to a namespace that could not be set up, nor to one that was torn down", async () => {
+    const { bench, network } = await make();
+    await expect(network.prepare(hcn(other))).rejects.toMatchObject({ code: "NotFound" });
+    expect(network.namespaceId).toBeUndefined();
+    await network.prepare(hcn(namespaceId));
+    expect([network.namespaceId, bench.linux.adapters.size]).toEqual([namespaceId, 1]);
+    await network.teardown();
+    expect([network.namespaceId, bench.left]).toEqual([undefined, []]);
+    const { network: ofSandbox } = await make({ sandbox: other });
+    await expect(ofSandbox.prepare(none)).rejects.toMatchObject({ code: "NotFound" });
+    expect(ofSandbox.namespaceId).toBe(other);
+  });
+
   it("undoes a failed setup, and tries again", async () => {
     const { bench, network, made } = await make({ sandbox: namespaceId, faults: new Map([[3, "lose"]]) });
     await expect(network.prepare(none)).rejects.toMatchObject({ code: "Unavailable" });

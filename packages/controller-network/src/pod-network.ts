@@ -32,7 +32,8 @@ export class PodNetwork {
 
   /**
    * Prepares the network for a container. The first container sets it up, and each later one synchronizes it with the
-   * namespace. A failed setup is torn down, and tried again with the next container.
+   * namespace. A failed setup is torn down, and tried again with the next container; a namespace that only the
+   * container named binds the pod no longer then.
    */
   prepare(network: NamedNetwork, signal?: AbortSignal): Promise<void> {
     const prepared = this.#queue.run(async () => {
@@ -51,6 +52,7 @@ export class PodNetwork {
       } catch (error) {
         // If this fails too, the next attempt or the end of the pod reports it.
         await this.#controller.teardown(signal).catch(() => {});
+        this.#namespaceId = this.#options.namespaceId;
         throw error;
       }
     }, signal);
@@ -75,14 +77,23 @@ export class PodNetwork {
     }
   }
 
+  /** The namespace that all containers share; undefined until one is named. */
+  get namespaceId(): string | undefined {
+    return this.#namespaceId;
+  }
+
   /** Whether the VM has a NIC of this network. */
   get hasInterfaces(): boolean {
     return this.#controller?.nics.some(({ isComplete }) => isComplete) ?? false;
   }
 
-  /** Tears the network down, interrupting what is under way. Repeatable. */
+  /**
+   * Tears the network down, interrupting what is under way. Repeatable. Without a namespace of the sandbox, the next
+   * container that names one decides anew.
+   */
   async teardown(signal?: AbortSignal): Promise<void> {
     await this.#controller?.teardown(signal);
+    this.#namespaceId = this.#options.namespaceId;
   }
 }
 

@@ -88,7 +88,7 @@ export class CaseVm {
       mounts,
       devices: plan.devices.map(() => locationPaths),
       ...(plan.credential !== undefined && { credentialGuard: credentialGuard(plan.credential) }),
-      ...(plan.network.kind === "new" && { networkNamespace: madeNamespace }),
+      ...(plan.network.kind === "unnamed" && { networkNamespace: madeNamespace }),
     };
   }
 

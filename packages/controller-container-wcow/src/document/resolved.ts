@@ -11,6 +11,6 @@ export interface ResolvedContainer {
   readonly devices: readonly (readonly string[])[];
   /** Present if the plan has a credential. */
   readonly credentialGuard?: CredentialGuardState;
-  /** The namespace that was made; needed if the plan's network is new. */
+  /** Needed if the plan's network is unnamed. */
   readonly networkNamespace?: string;
 }

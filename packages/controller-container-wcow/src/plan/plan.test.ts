@@ -190,10 +190,24 @@ describe("networks", () => {
       { networkNamespace: "n", endpointList: ["e"] },
       { kind: "existing", namespace: "n" },
     ],
-    [{ endpointList: ["e"] }, { kind: "new", endpoints: ["e"] }],
-    [{}, { kind: "new", endpoints: [] }],
+    [{ endpointList: ["e"] }, { kind: "unnamed", endpoints: ["e"] }],
+    [{}, { kind: "unnamed", endpoints: [] }],
+    [{ networkSharedContainerName: "c" }, { kind: "unnamed", endpoints: [] }],
+    [{ networkNamespace: "/run/netns/x" }, { kind: "existing", namespace: "/run/netns/x" }],
   ])("%j: %j", async (network, plan) => {
     expect((await new PlanBench().plan({ windows: { network } })).network).toEqual(plan);
+  });
+
+  it("that a host of Linux names by their path get the id of the pod's", async () => {
+    const bench = new PlanBench().with({ paths: posixPaths, pathGrammar: "posix" });
+    bench.files.kinds.set("/a", "directory").set("/b", "directory");
+    const networks = ["/run/netns/x", "11111111-2222-4333-8444-555555555555"].map((networkNamespace) =>
+      bench.plan({ windows: { layerFolders: ["/a", "/b"], network: { networkNamespace } } }),
+    );
+    expect((await Promise.all(networks)).map(({ network }) => network)).toEqual([
+      { kind: "unnamed", endpoints: [] },
+      { kind: "existing", namespace: "11111111-2222-4333-8444-555555555555" },
+    ]);
   });
 });
 

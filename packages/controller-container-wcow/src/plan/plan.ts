@@ -44,11 +44,11 @@ export interface WindowsContainerPlan {
   document(resolved: ResolvedContainer): HostedSystem | ConfidentialHostedSystem;
 }
 
-/** A container of a pod is in the pod's namespace. Endpoints are for a new one only. */
+/** All containers of a pod are in one namespace. Endpoints are for the case that the pod has none yet. */
 export type NetworkPlan =
   | { readonly kind: "none" }
   | { readonly kind: "existing"; readonly namespace: string }
-  | { readonly kind: "new"; readonly endpoints: readonly string[] };
+  | { readonly kind: "unnamed"; readonly endpoints: readonly string[] };
 
 /** Checks the request and looks up on the host what it names. Acquires nothing. */
 export async function planWindowsContainer(
@@ -74,7 +74,7 @@ export async function planWindowsContainer(
   const surroundings = { podId, vm, paths, files, warn, noWritableFileShares };
   const { mounts, guestFolders } = await planMounts(spec.mounts ?? [], surroundings, refuse);
   const { devices, deviceUtilPath } = await planDevices(windows.devices ?? [], options, refuse);
-  const network = networkOf(windows.network);
+  const network = networkOf(windows.network, options);
   const dumps = { id, vmDumpLocation: vm.processDumpLocation };
   const parts: DocumentParts = {
     spec,
@@ -96,11 +96,13 @@ export async function planWindowsContainer(
   };
 }
 
-function networkOf(network: OciWindowsNetwork | undefined): NetworkPlan {
+function networkOf(network: OciWindowsNetwork | undefined, { pathGrammar }: WindowsPlanOptions): NetworkPlan {
   if (network === undefined) return { kind: "none" };
   const { networkNamespace = "", endpointList = [] } = network;
-  if (networkNamespace !== "") return { kind: "existing", namespace: networkNamespace };
-  return { kind: "new", endpoints: endpointList };
+  if (networkNamespace === "") return { kind: "unnamed", endpoints: endpointList };
+  // Where containerd is on Linux, CRI names the pod's namespace by its path, which the guest does not know.
+  if (pathGrammar === "posix" && networkNamespace.startsWith("/")) return { kind: "unnamed", endpoints: [] };
+  return { kind: "existing", namespace: networkNamespace };
 }
 
 async function driversIn(

@@ -60,23 +60,23 @@ export function redirectionStep(
   };
 }
 
-/** A network namespace of the container's own endpoints. `onCreated` is told its id. */
+/** The network namespace of a container that names none. `onAcquired` is told its id. */
 export function namespaceStep(
   endpoints: readonly string[],
   namespaces: ContainerNamespaces,
-  onCreated: (namespace: string) => void,
+  onAcquired: (namespace: string) => void,
 ): Step {
-  let created: string | undefined;
+  let acquired: string | undefined;
   return {
     name: "network namespace",
     async acquire(signal) {
-      created = await namespaces.create(endpoints, signal);
-      onCreated(created);
+      acquired = await namespaces.acquire(endpoints, signal);
+      onAcquired(acquired);
     },
     async release(signal) {
-      if (created === undefined) return;
-      await namespaces.remove(created, signal);
-      created = undefined;
+      if (acquired === undefined) return;
+      await namespaces.release(acquired, signal);
+      acquired = undefined;
     },
   };
 }

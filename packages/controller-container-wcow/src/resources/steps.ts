@@ -20,7 +20,7 @@ export interface ResourceBoundaries extends RootSurroundings {
   readonly devices: ContainerDevices;
   readonly vm: ContainerVm;
   readonly services: ContainerHostServices;
-  /** Absent where no container brings endpoints of its own. */
+  /** Absent where each container names its network namespace, or has no network. */
   readonly namespaces?: ContainerNamespaces | undefined;
   readonly clock: Clock;
   readonly warn: (sentence: string) => void;
@@ -49,7 +49,7 @@ export function resourcesOf(
   const assigned = deviceSteps(plan.devices, plan.deviceUtilPath ?? "", boundaries, devices);
   const resolved = (): ResolvedContainer => {
     const credentialGuard = credential?.state();
-    const networkNamespace = network.created();
+    const networkNamespace = network.namespace();
     return {
       root: root.resolved(),
       mounts,
@@ -82,17 +82,17 @@ function networkSteps(
   { network }: WindowsContainerPlan,
   { namespaces }: ResourceBoundaries,
   refuse: Refuse,
-): { readonly steps: readonly Step[]; readonly created: () => string | undefined } {
-  if (network.kind !== "new") return { steps: [], created: () => undefined };
+): { readonly steps: readonly Step[]; readonly namespace: () => string | undefined } {
+  if (network.kind !== "unnamed") return { steps: [], namespace: () => undefined };
   if (namespaces === undefined) {
     throw refuse(
       "Unimplemented",
-      "config.json: windows.network.endpointList needs a namespace of its own, expected windows.network.networkNamespace",
+      "config.json: windows.network names no namespace, expected windows.network.networkNamespace",
     );
   }
-  let created: string | undefined;
+  let acquired: string | undefined;
   const step = namespaceStep(network.endpoints, namespaces, (namespace) => {
-    created = namespace;
+    acquired = namespace;
   });
-  return { steps: [step], created: () => created };
+  return { steps: [step], namespace: () => acquired };
 }

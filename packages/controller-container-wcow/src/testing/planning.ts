@@ -96,6 +96,6 @@ export function resolved(plan: WindowsContainerPlan): ResolvedContainer {
     mounts: plan.mounts.map((_mount, index) => `guest ${index}`),
     devices: plan.devices.map((_device, index) => [`location ${index}`]),
     ...(plan.credential !== undefined && { credentialGuard: { Cookie: "cookie" } }),
-    ...(plan.network.kind === "new" && { networkNamespace: "new" }),
+    ...(plan.network.kind === "unnamed" && { networkNamespace: "new" }),
   };
 }
