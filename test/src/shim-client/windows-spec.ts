@@ -1,6 +1,10 @@
 /** OCI specifications of Windows pods, as containerd for Windows writes them. */
+import { containerd } from "@uvm-shim/shim/protocol";
 import type { PodSpecs, ProcessOptions, Specification } from "./spec.ts";
 
+const { Options } = containerd.runhcs.v1;
+/** Of the enumeration `SandboxIsolation`. */
+const hypervisorIsolation = 1;
 const containerType = "io.kubernetes.cri.container-type";
 const sandboxId = "io.kubernetes.cri.sandbox-id";
 
@@ -40,3 +44,11 @@ export const windowsSpecs: PodSpecs = {
     },
   }),
 };
+
+/** The annotation that has the same folder as `utilityVmOptions`. */
+export const utilityVmAnnotation = "io.microsoft.virtualmachine.bootfilesrootpath";
+
+/** `containerd.runhcs.v1.Options`, encoded, of pods that have no layers of their own: the folder has the VM's files. */
+export function utilityVmOptions(bootFilesRootPath: string): Uint8Array {
+  return Options.encode({ bootFilesRootPath, sandboxIsolation: hypervisorIsolation }).finish();
+}

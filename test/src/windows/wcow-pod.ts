@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import type { Mount, Pod, PodContainer, PodOptions } from "../shim-client/pod.ts";
-import { windowsSpecs } from "../shim-client/windows-spec.ts";
+import { utilityVmOptions, windowsSpecs } from "../shim-client/windows-spec.ts";
 import { casePaths, podPaths } from "./case-paths.ts";
 import { executable } from "./shim-process.ts";
 import { hostEnvironment } from "./windows-pod.ts";
@@ -15,14 +15,21 @@ export function windowsLayers(pod: string, container: string): readonly Mount[] 
   return [{ type: "windows-layer", source, options: [`parentLayerPaths=${JSON.stringify(layers)}`] }];
 }
 
-/** A classic pod: its sandbox is a task of its own, whose layers have the files of its VM. */
-export function wcowPodOptions(id: string): PodOptions {
+function commonOptions(id: string): PodOptions {
   const directory = path.join(casePaths().directory, id);
   mkdirSync(directory);
-  return {
-    ...{ executable: executable("wcow"), directory, id, environment: hostEnvironment() },
-    ...{ specs: windowsSpecs, form: "Task API", rootfs: windowsLayers(id, "sandbox") },
-  };
+  return { executable: executable("wcow"), directory, id, environment: hostEnvironment(), specs: windowsSpecs };
+}
+
+/** A classic pod: its sandbox is a task of its own, whose layers have the files of its VM. */
+export function wcowPodOptions(id: string): PodOptions {
+  return { ...commonOptions(id), form: "Task API", rootfs: windowsLayers(id, "sandbox") };
+}
+
+/** A pod by the Sandbox API, which has no layers; its VM's files are in that folder, if any. */
+export function sandboxPodOptions(id: string, utilityVm?: string): PodOptions {
+  const runtimeOptions = utilityVm === undefined ? undefined : utilityVmOptions(utilityVm);
+  return { ...commonOptions(id), form: "Sandbox API", ...(runtimeOptions && { runtimeOptions }) };
 }
 
 export interface WindowsContainer {

@@ -46,10 +46,10 @@ export type WindowsPodOptions = Pick<PodOptions, "runtimeOptions" | "annotations
 
 export function podOptions(context: WindowsCaseContext, options: WindowsPodOptions = {}): PodOptions {
   const { executable, environment, directory, signal } = context;
-  const rootfs = layersMount(context, "pod");
+  const { form = "Task API" } = options;
   return {
-    ...{ executable, environment, directory, signal, id: "pod", specs: windowsSpecs, form: "Task API", rootfs },
-    ...options,
+    ...{ executable, environment, directory, signal, id: "pod", specs: windowsSpecs, ...options, form },
+    ...(form === "Task API" && { rootfs: layersMount(context, "pod") }),
   };
 }
 
