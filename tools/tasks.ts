@@ -67,6 +67,9 @@ switch (task) {
   case "vitest":
     process.exitCode = await run("vitest", rest);
     break;
+  case "documents":
+    process.exitCode = await run(process.execPath, [join("test", "src", "documents", "wcow.ts"), ...rest]);
+    break;
   case "faults":
     process.exitCode = await run(process.execPath, [join("test", "src", "faults", "main.ts"), ...rest]);
     break;
@@ -85,7 +88,7 @@ switch (task) {
     break;
   default:
     process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, vitest, faults, attack, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
+      `No task "${task}"; there are build, check, format, test, vitest, documents, faults, attack, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
     );
     process.exitCode = 1;
 }

@@ -1,15 +1,13 @@
-import { readFileSync } from "node:fs";
-import type { Answer } from "./answer.ts";
-import { answerTo, type DocumentCase } from "./answers.ts";
-import { parseWhole, writeWhole } from "./number-text.ts";
-
-const [file] = process.argv.slice(2);
-if (file === undefined) {
-  process.stderr.write("usage: node test/src/documents/wcow.ts CASES.json\n");
-  process.exitCode = 2;
-} else {
-  const cases = parseWhole(readFileSync(file, "utf8")) as readonly DocumentCase[];
-  const answers: [string, Answer][] = [];
-  for (const asked of cases) answers.push([asked.name, await answerTo(asked)]);
-  process.stdout.write(`${writeWhole(Object.fromEntries(answers))}\n`);
+/**
+ * `node test/src/documents/wcow.ts CASES.json`: what production code makes of cases of Windows pods, by name. The work is
+ * done in ../windows-documents. A Node that cannot load TypeScript hands over to the pinned one, as the root's scripts do.
+ */
+if (process.features.typescript) void import("../windows-documents/command.ts");
+else {
+  void import("node:path").then(({ resolve }) => {
+    const [node, , ...files] = process.argv;
+    process.argv = [node ?? "node", "run.mjs", "documents", ...files.map((file) => resolve(file))];
+    // @ts-expect-error: it has no types, and is run for what it does.
+    return import("../../../tools/run.mjs");
+  });
 }

@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
-import { wineRoot } from "../../windows-host/wine-environment.ts";
+import { lackOfWine, wineRoot } from "../../windows-host/wine-environment.ts";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
@@ -210,13 +210,21 @@ async function runProtocol(
   }
 }
 
+/** Whether so many cases of Windows containers cannot be run, which is said, or are none. */
+function isLeftOut(count: number): boolean {
+  const reason = lackOfWine();
+  if (reason !== undefined && count > 0)
+    print(`left out: ${count} cases of Windows containers, which need Wine: ${reason}`);
+  return reason !== undefined || count === 0;
+}
+
 /** The cases of Windows containers, which no containerd for Linux asks for: its calls are made by the suite. */
 async function runWindows(
   round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
   const { selection, report, environment, signal } = round;
   const cases = [...windowsCases, ...windowsResourceCases].filter(({ name }) => selection.only.test(name));
-  if (cases.length === 0) return;
+  if (isLeftOut(cases.length)) return;
   const parent = join(round.directory, "w");
   mkdirSync(parent);
   print(`Windows containers, ${WINDOWS_SHIM_PROGRAM}, by the calls of a containerd for Windows`);
@@ -298,7 +306,7 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
 /** The cases of Windows pods that a containerd for Linux makes through Kubernetes' runtime interface. */
 async function runCriWindows(round: Round): Promise<void> {
   const { build, selection, directory } = round;
-  if (!criWindowsCases.some(({ name }) => selection.only.test(name))) return;
+  if (isLeftOut(criWindowsCases.filter(({ name }) => selection.only.test(name)).length)) return;
   print(`containerd ${build.version}, Container Runtime Interface, runtime ${WINDOWS_RUNTIME}, pods made by the shim`);
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
   const layers = await makeWindowsLayers(join(directory, "windows-image"));
@@ -378,7 +386,7 @@ async function main(): Promise<number> {
   if (isolated !== undefined) return await inside(isolated);
   const { runtime } = await select(print);
   checkMachine(runtime);
-  if (runtime.key === "lcow") await wineRoot();
+  if (runtime.key === "lcow" && lackOfWine() === undefined) await wineRoot();
   return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
 }
 

@@ -52,7 +52,9 @@ describe("a Windows VM's document", () => {
 });
 
 function readGolden(): { readonly [name: string]: { readonly document?: unknown; readonly sandbox?: unknown } } {
-  return JSON.parse(readFileSync(new URL("../../../../test/src/documents/golden.json", import.meta.url), "utf8"));
+  return JSON.parse(
+    readFileSync(new URL("../../../../test/src/windows-documents/golden.json", import.meta.url), "utf8"),
+  );
 }
 
 function isMachine(document: unknown): boolean {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Pod } from "../../shim-client/pod.ts";
 import { ShimClient, startShim, Task } from "../../shim-client/shim.ts";
 import { execOf, readUntil, runExec } from "../../shim-client/windows-programs.ts";
-import { utilityVmAnnotation, utilityVmOptions } from "../../shim-client/windows-spec.ts";
+import { utilityVmAnnotation, utilityVmOptions, windowsSpecs } from "../../shim-client/windows-spec.ts";
 import { PATTERN, pattern } from "../images.ts";
 import {
   createContainer,
@@ -86,6 +86,21 @@ async function withoutUtilityVm(context: WindowsCaseContext): Promise<void> {
   const pod = Pod.run(podOptions(context, { form: "Sandbox API" }));
   const ways = ["layers of a Windows image", "boot_files_root_path", utilityVmAnnotation];
   await assertRefused(pod, "InvalidArgument", "rootfs: got nothing", ...ways);
+}
+
+async function taskWithoutPod(context: WindowsCaseContext): Promise<void> {
+  const process = windowsSpecs.process(execOf("C:\\probe.exe exit 2a"));
+  const sandbox = () => ({ ociVersion: "1.1.0", process, root: { path: "" }, windows: { hyperv: {} } });
+  const pod = await Pod.run({ ...podOptions(context), specs: { ...windowsSpecs, sandbox } });
+  try {
+    const id = "pod";
+    assert.equal((await pod.shim.call(Task, "Wait", { id })).exitStatus, 42);
+    assert.equal((await pod.shim.call(Task, "Delete", { id })).exitStatus, 42);
+    await pod.shim.call(Task, "Shutdown", { id });
+    await pod.shim.closed;
+  } finally {
+    await pod.abandon();
+  }
 }
 
 async function exitCodes(context: WindowsCaseContext): Promise<void> {
@@ -230,6 +245,7 @@ export const windowsCases: readonly WindowsCase[] = [
   { name: "windows: each container's `start` answers with the pod's shim", run: sameShim },
   { name: "windows: a pod by the Sandbox API, which has no layers of its own", run: withoutLayers },
   { name: "windows: a pod by the Sandbox API is refused without a utility VM", run: withoutUtilityVm },
+  { name: "windows: a task without a pod, as ctr runs it", run: taskWithoutPod },
   { name: "windows: exit codes of 32 bits", run: exitCodes },
   { name: "windows: 8 MiB through the streams of an init and of an exec", run: streams },
   { name: "windows: a file of the image, whole", run: image },
