@@ -5,12 +5,21 @@ import { bundleProgram } from "./bundle.ts";
 import { findProgram, type System } from "./programs.ts";
 import { root } from "./workspace.ts";
 
+/** How much larger a shim may be than the other: what each adds for its guests is a small part of what both have. */
+const largestRatio = 1.1;
+
+async function bytesOf(name: string, system: System): Promise<number> {
+  return (await bundleProgram(findProgram(name), system)).code.length;
+}
+
 async function inputsOf(name: string, system: System): Promise<readonly string[]> {
   const { metafile } = await bundleProgram(findProgram(name), system);
   const output = Object.values(metafile.outputs)[0];
   // Only what contributes bytes counts: a module that tree shaking emptied is not in the bundle.
   return Object.entries(output?.inputs ?? {}).flatMap(([path, { bytesInOutput }]) => (bytesInOutput > 0 ? [path] : []));
 }
+
+const kibibytes = (bytes: number): number => Math.round(bytes / 1024);
 
 const from = (inputs: readonly string[], folder: string): readonly string[] =>
   inputs.filter((path) => path.startsWith(`${folder}/`));
@@ -52,6 +61,13 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     expect(filesCalled("lcow.ts", bundles.LCOW)).not.toEqual([]);
     expect(filesCalled("wcow.ts", bundles.WCOW)).not.toEqual([]);
     expect([filesCalled("wcow.ts", bundles.LCOW), filesCalled("lcow.ts", bundles.WCOW)]).toEqual([[], []]);
+  });
+
+  it("are of about one size for both kinds of guest", async () => {
+    const [lcow, wcow] = [await bytesOf("shim-lcow", system), await bytesOf("shim-wcow", system)];
+    process.stdout.write(`bundle sizes on ${system}: LCOW ${kibibytes(lcow)} KiB, WCOW ${kibibytes(wcow)} KiB\n`);
+    expect(wcow).toBeLessThanOrEqual(lcow * largestRatio);
+    expect(lcow).toBeLessThanOrEqual(wcow * largestRatio);
   });
 
   it("contain no part of the emulated host or guest agent in a shim", async () => {

@@ -4,7 +4,7 @@ import { baseLayer } from "@uvm-shim/guest-agent-windows";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { hasWine, lackOfWine, wineRoot } from "../../windows-host/wine-environment.ts";
 import type { Mount } from "../shim-client/pod.ts";
-import { windowsSpecs } from "../shim-client/windows-spec.ts";
+import { windowsLayers, windowsSpecs } from "../shim-client/windows-spec.ts";
 import { HOST_ENVIRONMENT, WINDOWS_SHIM, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
 import type { DemoConsole } from "./console.ts";
 import type { Scene, Stage } from "./scene.ts";
@@ -65,7 +65,7 @@ export const windowsScene: Scene = {
     const scratch = (name: string, parents: readonly string[]): Mount => {
       const source = join(directory, name);
       mkdirSync(source);
-      return { type: "windows-layer", source, options: [`parentLayerPaths=${JSON.stringify(parents)}`] };
+      return windowsLayers(source, parents);
     };
     return {
       pod: {

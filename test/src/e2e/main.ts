@@ -14,6 +14,7 @@ import { type ContainerdBuild, findContainerds, WANTED } from "../debian/contain
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
+import { makeWindowsLayers } from "../support/windows-layers.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criControlGroupCases } from "./cases/cri-cgroups.ts";
@@ -72,7 +73,7 @@ import {
 } from "./suite.ts";
 import { CONFIGURED_HANDLER, importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
 import { WindowsSnapshotter } from "./windows/snapshotter.ts";
-import { makeLayers, runWindowsCase } from "./windows/windows-pods.ts";
+import { runWindowsCase } from "./windows/windows-pods.ts";
 
 const CASES: readonly Case[] = [
   ...runningCases,
@@ -227,7 +228,7 @@ async function runWindows(
   const parent = join(round.directory, "w");
   mkdirSync(parent);
   print(`Windows containers, ${WINDOWS_SHIM_PROGRAM}, by the calls of a containerd for Windows`);
-  const layers = await makeLayers(join(round.directory, "windows-layers"));
+  const layers = await makeWindowsLayers(join(round.directory, "windows-layers"));
   const executable = join(DISTRIBUTION, WINDOWS_SHIM_PROGRAM);
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
@@ -308,7 +309,7 @@ async function runCriWindows(round: Round): Promise<void> {
   if (isLeftOut(criWindowsCases.filter(({ name }) => selection.only.test(name)).length)) return;
   print(`containerd ${build.version}, Container Runtime Interface, runtime ${WINDOWS_RUNTIME}, pods made by the shim`);
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
-  const layers = await makeLayers(join(directory, "windows-image"));
+  const layers = await makeWindowsLayers(join(directory, "windows-image"));
   const [programs = "", base = ""] = layers;
   const snapshots = { socket: join(directory, "windows.sock"), directory: join(directory, "windows-snapshots") };
   using snapshotter = await WindowsSnapshotter.serve({ ...snapshots, baseLayer: base });

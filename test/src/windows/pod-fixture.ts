@@ -12,8 +12,8 @@ import { PATTERN, pattern } from "../e2e/images.ts";
 import type { HoldingsScope } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { DISTRIBUTION } from "../support/programs.ts";
+import { makeWindowsLayers } from "../support/windows-layers.ts";
 import type { PodPaths } from "./case-paths.ts";
-import { makeWindowsLayers } from "./windows-layers.ts";
 
 /** The emulated host ends this soon after its last user, so that its end can be seen. */
 const IDLE_MS = 300;

@@ -2,27 +2,39 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import type { Mount, Pod, PodContainer, PodOptions } from "../shim-client/pod.ts";
-import { windowsSpecs } from "../shim-client/windows-spec.ts";
+import {
+  utilityVmOptions,
+  type WindowsFields,
+  windowsLayers,
+  windowsSpecs,
+  withWindowsFields,
+} from "../shim-client/windows-spec.ts";
 import { casePaths, podPaths } from "./case-paths.ts";
 import { executable } from "./shim-process.ts";
 import { hostEnvironment } from "./windows-pod.ts";
 
 /** The root of a container, or of a pod's own task; the shim makes its scratch disk. */
-export function windowsLayers(pod: string, container: string): readonly Mount[] {
+function layersOf(pod: string, container: string): readonly Mount[] {
   const source = path.join(casePaths().directory, `${pod}-${container}-scratch`);
   mkdirSync(source);
-  const layers = podPaths().windowsLayers;
-  return [{ type: "windows-layer", source, options: [`parentLayerPaths=${JSON.stringify(layers)}`] }];
+  return [windowsLayers(source, podPaths().windowsLayers)];
+}
+
+function commonOptions(id: string): PodOptions {
+  const directory = path.join(casePaths().directory, id);
+  mkdirSync(directory);
+  return { executable: executable("wcow"), directory, id, environment: hostEnvironment(), specs: windowsSpecs };
 }
 
 /** A classic pod: its sandbox is a task of its own, whose layers have the files of its VM. */
 export function wcowPodOptions(id: string): PodOptions {
-  const directory = path.join(casePaths().directory, id);
-  mkdirSync(directory);
-  return {
-    ...{ executable: executable("wcow"), directory, id, environment: hostEnvironment() },
-    ...{ specs: windowsSpecs, form: "Task API", rootfs: windowsLayers(id, "sandbox") },
-  };
+  return { ...commonOptions(id), form: "Task API", rootfs: layersOf(id, "sandbox") };
+}
+
+/** A pod by the Sandbox API, which has no layers; its VM's files are in that folder, if any. */
+export function sandboxPodOptions(id: string, utilityVm?: string): PodOptions {
+  const runtimeOptions = utilityVm === undefined ? undefined : utilityVmOptions(utilityVm);
+  return { ...commonOptions(id), form: "Sandbox API", ...(runtimeOptions && { runtimeOptions }) };
 }
 
 export interface WindowsContainer {
@@ -31,12 +43,7 @@ export interface WindowsContainer {
   readonly terminal?: boolean;
   /** Further fields of the process. */
   readonly process?: object;
-  /** Further fields of the specification; those of `windows` and annotations are added to the usual ones. */
-  readonly specification?: {
-    readonly windows?: object;
-    readonly annotations?: object;
-    readonly [field: string]: unknown;
-  };
+  readonly specification?: WindowsFields;
 }
 
 export async function startWindows(
@@ -45,13 +52,8 @@ export async function startWindows(
 ): Promise<PodContainer> {
   const container = await pod.createContainer({
     ...{ id, terminal, args: [], fields: { args: undefined, commandLine, ...fields } },
-    rootfs: windowsLayers(pod.identity.id, id),
-    change: (usual) => ({
-      ...usual,
-      ...specification,
-      annotations: { ...(usual.annotations as object), ...specification.annotations },
-      windows: { ...(usual.windows as object), ...specification.windows },
-    }),
+    rootfs: layersOf(pod.identity.id, id),
+    change: withWindowsFields(specification),
   });
   await container.start();
   return container;

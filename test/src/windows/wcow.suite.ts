@@ -10,10 +10,20 @@ import { digestOf, PATTERN } from "../e2e/images.ts";
 import { NetworkPlan } from "../e2e/networks.ts";
 import { Pod, type PodContainer } from "../shim-client/pod.ts";
 import { runDelete, Task } from "../shim-client/shim.ts";
+import {
+  canTakeMemory,
+  largestShare,
+  limitedResources,
+  processorCount,
+  processorShare,
+  sharedResources,
+  updateResources,
+} from "../shim-client/windows-limits.ts";
 import { execOf, readUntil, runExec } from "../shim-client/windows-programs.ts";
+import { utilityVmAnnotation } from "../shim-client/windows-spec.ts";
 import { casePaths, podPaths } from "./case-paths.ts";
 import { credentialGuards, held, left, remember } from "./linux-side.ts";
-import { endWindows, startWindows, wcowPodOptions } from "./wcow-pod.ts";
+import { endWindows, sandboxPodOptions, startWindows, wcowPodOptions } from "./wcow-pod.ts";
 
 const { Statistics } = containerd.runhcs.stats.v1;
 const { DeleteResponse } = containerd.task.v2;
@@ -22,7 +32,6 @@ const events = { ctrlC: 0, ctrlBreak: 1, ctrlShutdown: 6 } as const;
 const sigkill = 9;
 /** STATUS_CONTROL_C_EXIT: how Windows ends a program by an event that it does not handle. */
 const controlCExit = 0xc000013a;
-const resourcesType = "types.containerd.io/opencontainers/runtime-spec/1/WindowsResources";
 const mebibyte = 2 ** 20;
 
 describe("a pod of Windows containers", () => {
@@ -186,17 +195,43 @@ describe("a pod of Windows containers", () => {
     });
   });
 
+  it("limits memory and processors as a program sees them, and gives more memory later", async () => {
+    const { resources, allowed, tooMuch, more } = limitedResources;
+    await inContainer(
+      "limited",
+      async (container) => {
+        expect(await canTakeMemory(container, "little", allowed)).toBe(true);
+        expect(await canTakeMemory(container, "much", tooMuch)).toBe(false);
+        expect(await processorCount(container, "one")).toBe(1);
+        await updateResources(pod, container, more);
+        expect(await canTakeMemory(container, "more", tooMuch)).toBe(true);
+      },
+      { windows: { resources } },
+    );
+  });
+
+  it("gives a container a share of the processors", async () => {
+    await inContainer(
+      "shared",
+      async (container) => {
+        const share = await processorShare(container, "work");
+        expect(share).toBeGreaterThan(0);
+        expect(share).toBeLessThan(largestShare);
+      },
+      { windows: { resources: sharedResources } },
+    );
+  });
+
   it("updates the memory and processors of a container, and refuses what is none", async () => {
     await inContainer("updated", async (container) => {
-      const update = (resources: object) =>
-        pod.shim.call(Task, "Update", {
-          id: container.id,
-          resources: { type_url: resourcesType, value: Buffer.from(JSON.stringify(resources)) },
-        });
-      await update({ memory: { limit: 256 * mebibyte } });
+      await updateResources(pod, container, { memory: { limit: 256 * mebibyte } });
       const { stdout } = await runExec(container, "limits", "C:\\probe.exe limits");
       expect(stdout).toMatch(/^memory=256 /);
-      await expect(update({ memory: { limit: "much" } })).rejects.toMatchObject({ code: "InvalidArgument" });
+      await updateResources(pod, container, { cpu: { count: 1 } });
+      expect(await processorCount(container, "one")).toBe(1);
+      await expect(updateResources(pod, container, { memory: { limit: "much" } })).rejects.toMatchObject({
+        code: "InvalidArgument",
+      });
     });
   });
 
@@ -254,6 +289,34 @@ describe("the serving process of a pod of Windows containers", () => {
     } finally {
       await pod.abandon();
     }
+    expect(await left()).toEqual([]);
+  });
+});
+
+describe("a pod of Windows containers by the Sandbox API, which has no layers of its own", () => {
+  it("boots from the folder of the runtime options, runs a container and an exec, and leaves nothing", async () => {
+    await remember();
+    const pod = await Pod.run(sandboxPodOptions("wcow-sandbox", podPaths().windowsLayers.at(-1)));
+    try {
+      expect(existsSync(path.join(pod.identity.bundle, "vm", "sandbox.vhdx"))).toBe(true);
+      const container = await startWindows(pod, { id: "inside", commandLine: waits });
+      expect((await runExec(container, "write", "cmd /c echo written>C:\\mine.txt")).status).toBe(0);
+      expect((await runExec(container, "read", "cmd /c type C:\\mine.txt")).stdout).toBe("written\r\n");
+      await endWindows(container);
+      await pod.remove();
+    } finally {
+      await pod.abandon();
+    }
+    expect(await left()).toEqual([]);
+  });
+
+  it("is refused where nothing has the files of its VM, with both ways to name them", async () => {
+    await remember();
+    const refused = Pod.run(sandboxPodOptions("wcow-without"));
+    const both = new RegExp(
+      `rootfs: got nothing.*layers of a Windows image.*boot_files_root_path.*${utilityVmAnnotation}`,
+    );
+    await expect(refused).rejects.toMatchObject({ code: "InvalidArgument", message: expect.stringMatching(both) });
     expect(await left()).toEqual([]);
   });
 });

@@ -8,6 +8,7 @@ import { containerd as shimMessages } from "@uvm-shim/shim/protocol";
 import type { PodConfig } from "../../cri/client.ts";
 import { CriPod } from "../../cri/pod.ts";
 import { CriStream } from "../../cri/stream.ts";
+import { utilityVmAnnotation } from "../../shim-client/windows-spec.ts";
 import { poll } from "../../support/wait.ts";
 import { taskMetrics, taskPids } from "../containerd-grpc.ts";
 import {
@@ -24,7 +25,6 @@ import { type CriContainerOptions, recordContainer } from "../windows/cri-contai
 import { CONFIGURED_HANDLER, WINDOWS_RUNTIME, type WindowsImage } from "../windows/cri-image.ts";
 import type { WindowsSnapshotter } from "../windows/snapshotter.ts";
 
-const BOOT_FILES = "io.microsoft.virtualmachine.bootfilesrootpath";
 const { Statistics } = shimMessages.runhcs.stats.v1;
 
 export interface CriWindowsContext extends CriCaseContext {
@@ -43,7 +43,7 @@ async function withPod(
   work: (pod: CriPod) => Promise<void>,
   pod: { readonly runtimeHandler: string; readonly config?: PodConfig } = {
     runtimeHandler: WINDOWS_RUNTIME,
-    config: { annotations: { [BOOT_FILES]: context.baseLayer } },
+    config: { annotations: { [utilityVmAnnotation]: context.baseLayer } },
   },
 ): Promise<void> {
   const { cri, scratch: directory, image, snapshotter } = context;

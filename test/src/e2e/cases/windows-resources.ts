@@ -7,6 +7,15 @@ import { defaultHostSocket, hostPipePath } from "@uvm-shim/host-protocol";
 import { containerd } from "@uvm-shim/shim/protocol";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
+import {
+  canTakeMemory,
+  largestShare,
+  limitedResources,
+  processorCount,
+  processorShare,
+  sharedResources,
+  updateResources,
+} from "../../shim-client/windows-limits.ts";
 import { runExec } from "../../shim-client/windows-programs.ts";
 import { withHost, withNetworks } from "../networks.ts";
 import {
@@ -21,7 +30,6 @@ import { assertRefused, runToEnd } from "./protocol.ts";
 
 const { Statistics } = containerd.runhcs.stats.v1;
 const mebibyte = 2 ** 20;
-const resourcesType = "types.containerd.io/opencontainers/runtime-spec/1/WindowsResources";
 const hostProcess = "microsoft.com/hostprocess-container";
 const waits = "C:\\probe.exe wait";
 
@@ -95,34 +103,28 @@ async function namedPipe(context: WindowsCaseContext): Promise<void> {
 }
 
 async function limits(context: WindowsCaseContext): Promise<void> {
-  const take = (count: number): string => `C:\\guest-program.exe memory ${count}`;
-  const windows = { resources: { memory: { limit: 160 * mebibyte }, cpu: { count: 1 } } };
+  const { resources, allowed, tooMuch, more } = limitedResources;
   const work = async (container: PodContainer, pod: Pod): Promise<void> => {
-    assert.deepEqual(await runExec(container, "little", take(64)), ended("took 64 MiB\r\n"));
-    assert.notEqual((await runExec(container, "much", take(400))).status, 0);
-    assert.deepEqual(await runExec(container, "one", "C:\\guest-program.exe processors"), ended("processors 1\r\n"));
-    const value = Buffer.from(JSON.stringify({ memory: { limit: 640 * mebibyte } }));
-    await pod.shim.call(Task, "Update", { id: container.id, resources: { type_url: resourcesType, value } });
-    assert.deepEqual(await runExec(container, "more", take(400)), ended("took 400 MiB\r\n"));
-    const wrong = { type_url: resourcesType, value: Buffer.from('{"memory":{"limit":"much"}}') };
-    await assertRefused(
-      pod.shim.call(Task, "Update", { id: container.id, resources: wrong }),
-      "InvalidArgument",
-      "memory.limit",
-    );
+    assert.equal(await canTakeMemory(container, "little", allowed), true);
+    assert.equal(await canTakeMemory(container, "much", tooMuch), false);
+    assert.equal(await processorCount(container, "one"), 1);
+    await updateResources(pod, container, more);
+    assert.equal(await canTakeMemory(container, "more", tooMuch), true);
+    const wrong = updateResources(pod, container, { memory: { limit: "much" } });
+    await assertRefused(wrong, "InvalidArgument", "memory.limit");
   };
-  await withWindowsContainer(context, waits, work, { specification: { windows } });
+  await withWindowsContainer(context, waits, work, { specification: { windows: { resources } } });
 }
 
-async function processorShare(context: WindowsCaseContext): Promise<void> {
-  // In hundredths of a percent of the VM's two processors: a quarter of one.
-  const windows = { resources: { cpu: { maximum: 1250 } } };
+async function shareOfProcessors(context: WindowsCaseContext): Promise<void> {
   const work = async (container: PodContainer): Promise<void> => {
-    const { stdout } = await runExec(container, "work", "C:\\guest-program.exe work 2000");
-    const share = Number(/^share (\d+)/.exec(stdout)?.[1]);
-    assert.ok(share > 0 && share < 60, `the program had ${share} hundredths of a processor; expected about 25`);
+    const share = await processorShare(container, "work");
+    assert.ok(
+      share > 0 && share < largestShare,
+      `the program had ${share} hundredths of a processor; expected about 25`,
+    );
   };
-  await withWindowsContainer(context, waits, work, { specification: { windows } });
+  await withWindowsContainer(context, waits, work, { specification: { windows: { resources: sharedResources } } });
 }
 
 async function network(context: WindowsCaseContext): Promise<void> {
@@ -219,15 +221,11 @@ async function wrongSpecifications(context: WindowsCaseContext): Promise<void> {
   });
 }
 
-function ended(stdout: string) {
-  return { status: 0, stdout, stderr: "" };
-}
-
 export const windowsResourceCases: readonly WindowsCase[] = [
   { name: "windows: folders to read and to write, a single file, a folder of the pod", run: mounts },
   { name: "windows: a named pipe of the host", run: namedPipe },
   { name: "windows: memory and processors as a program sees them, and an update", run: limits },
-  { name: "windows: a share of the processors", run: processorShare },
+  { name: "windows: a share of the processors", run: shareOfProcessors },
   { name: "windows: a network with two endpoints", run: network },
   { name: "windows: statistics of a container and of the pod, and its processes", run: statistics },
   { name: "windows: a group managed service account", run: groupManagedAccount },

@@ -1,10 +1,12 @@
 /** Windows containers: their processes, streams, signals and ends; the calls are those of a containerd for Windows. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { Pod } from "../../shim-client/pod.ts";
 import { ShimClient, startShim, Task } from "../../shim-client/shim.ts";
 import { execOf, readUntil, runExec } from "../../shim-client/windows-programs.ts";
-import { windowsSpecs } from "../../shim-client/windows-spec.ts";
+import { utilityVmAnnotation, utilityVmOptions, windowsSpecs } from "../../shim-client/windows-spec.ts";
 import { PATTERN, pattern } from "../images.ts";
 import {
   createContainer,
@@ -61,6 +63,29 @@ async function sameShim(context: WindowsCaseContext): Promise<void> {
     assert.equal(shimPid, await pod.shimPid());
     assert.equal((await runToEnd(container)).status, 0);
   });
+}
+
+async function withoutLayers(context: WindowsCaseContext): Promise<void> {
+  const runtimeOptions = utilityVmOptions(context.layers.at(-1) ?? "");
+  const work = async (pod: Pod): Promise<void> => {
+    const scratch = join(pod.identity.bundle, "vm", "sandbox.vhdx");
+    assert.ok(existsSync(scratch), `the VM's scratch disk is ${scratch}`);
+    const container = await createContainer(context, pod, "C:\\probe.exe copy");
+    await container.start();
+    assert.equal((await runExec(container, "write", "cmd /c echo written>C:\\mine.txt")).status, 0);
+    const { status, stdout } = await runExec(container, "read", "cmd /c type C:\\mine.txt");
+    assert.deepEqual({ status, stdout }, { status: 0, stdout: "written\r\n" });
+    await container.closeStdin();
+    assert.equal(await container.wait(), 0);
+    assert.equal(await container.delete(), 0);
+  };
+  await withWindowsPod(context, work, { form: "Sandbox API", runtimeOptions });
+}
+
+async function withoutUtilityVm(context: WindowsCaseContext): Promise<void> {
+  const pod = Pod.run(podOptions(context, { form: "Sandbox API" }));
+  const ways = ["layers of a Windows image", "boot_files_root_path", utilityVmAnnotation];
+  await assertRefused(pod, "InvalidArgument", "rootfs: got nothing", ...ways);
 }
 
 async function taskWithoutPod(context: WindowsCaseContext): Promise<void> {
@@ -218,6 +243,8 @@ function sha256(bytes: Uint8Array): string {
 export const windowsCases: readonly WindowsCase[] = [
   { name: "windows: two containers on shared layers, each with its files, and execs", run: containersOfOnePod },
   { name: "windows: each container's `start` answers with the pod's shim", run: sameShim },
+  { name: "windows: a pod by the Sandbox API, which has no layers of its own", run: withoutLayers },
+  { name: "windows: a pod by the Sandbox API is refused without a utility VM", run: withoutUtilityVm },
   { name: "windows: a task without a pod, as ctr runs it", run: taskWithoutPod },
   { name: "windows: exit codes of 32 bits", run: exitCodes },
   { name: "windows: 8 MiB through the streams of an init and of an exec", run: streams },

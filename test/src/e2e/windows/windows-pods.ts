@@ -1,13 +1,9 @@
 /** Pods of Windows containers, made by the calls of a containerd for Windows. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { baseLayer } from "@uvm-shim/guest-agent-windows";
-import { compileForWindows } from "../../../windows-host/compile.ts";
 import { type Mount, Pod, type PodContainer, type PodOptions } from "../../shim-client/pod.ts";
-import { windowsSpecs } from "../../shim-client/windows-spec.ts";
+import { type WindowsFields, windowsLayers, windowsSpecs, withWindowsFields } from "../../shim-client/windows-spec.ts";
 import type { ProtocolCase, ProtocolCaseContext } from "../cases/protocol.ts";
-import { PATTERN, pattern } from "../images.ts";
 
 /** Folders of read-only layers, the topmost first, as containerd's windows snapshotter unpacks them. */
 export type Layers = readonly string[];
@@ -21,35 +17,22 @@ export interface WindowsCase extends Omit<ProtocolCase, "run"> {
 }
 
 const SIGKILL = 9;
-const repository = new URL("../../../../", import.meta.url);
-const probe = fileURLToPath(new URL("packages/guest-agent-windows/src/testing/probe.c", repository));
-const guestProgram = fileURLToPath(new URL("guest-program.c", import.meta.url));
-
-/** A layer with the suite's programs on one of Windows. */
-export async function makeLayers(directory: string): Promise<Layers> {
-  const files = join(directory, "programs", "Files");
-  mkdirSync(join(files, "data"), { recursive: true });
-  await compileForWindows([probe], join(files, "probe.exe"), ["-municode"]);
-  await compileForWindows([guestProgram], join(files, "guest-program.exe"), ["-municode", "-liphlpapi"]);
-  writeFileSync(join(files, PATTERN.path), pattern(PATTERN.size));
-  return [join(directory, "programs"), await baseLayer()];
-}
 
 /** The root of a container or of a pod's own task: its scratch disk is made by the shim. */
 export function layersMount({ directory, layers }: WindowsCaseContext, id: string): readonly Mount[] {
   const source = join(directory, `scratch-${id}`);
   mkdirSync(source, { recursive: true });
-  return [{ type: "windows-layer", source, options: [`parentLayerPaths=${JSON.stringify(layers)}`] }];
+  return [windowsLayers(source, layers)];
 }
 
 export type WindowsPodOptions = Pick<PodOptions, "runtimeOptions" | "annotations" | "networkNamespace" | "form">;
 
 export function podOptions(context: WindowsCaseContext, options: WindowsPodOptions = {}): PodOptions {
   const { executable, environment, directory, signal } = context;
-  const rootfs = layersMount(context, "pod");
+  const { form = "Task API" } = options;
   return {
-    ...{ executable, environment, directory, signal, id: "pod", specs: windowsSpecs, form: "Task API", rootfs },
-    ...options,
+    ...{ executable, environment, directory, signal, id: "pod", specs: windowsSpecs, ...options, form },
+    ...(form === "Task API" && { rootfs: layersMount(context, "pod") }),
   };
 }
 
@@ -73,12 +56,7 @@ export interface WindowsContainerOptions {
   readonly environment?: readonly string[];
   /** Further fields of the process. */
   readonly fields?: object;
-  /** Further fields of the specification, and others in place of the usual ones. */
-  readonly specification?: {
-    readonly windows?: object;
-    readonly annotations?: object;
-    readonly [field: string]: unknown;
-  };
+  readonly specification?: WindowsFields;
 }
 
 /** A container of the suite's layers, whose first process has this command line. */
@@ -92,12 +70,7 @@ export async function createContainer(
     ...{ id, terminal, environment, args: [] },
     fields: { args: undefined, commandLine, ...fields },
     rootfs: layersMount(context, id),
-    change: (usual) => ({
-      ...usual,
-      ...specification,
-      annotations: { ...(usual.annotations as object), ...specification.annotations },
-      windows: { ...(usual.windows as object), ...specification.windows },
-    }),
+    change: withWindowsFields(specification),
   });
 }
 
