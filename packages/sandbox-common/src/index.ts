@@ -30,6 +30,7 @@ export {
   refusePath,
   refuseUnshown,
   shownValue,
+  signedInteger,
   startsWith,
   text,
 } from "./annotations/values.ts";

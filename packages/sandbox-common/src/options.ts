@@ -48,8 +48,10 @@ const logLevels = ["trace", "debug", "info", "warn", "warning", "error", "fatal"
 
 /** Checks the options that mean the same for every guest, and returns those that are not in the document. */
 export function optionSettings(options: RuntimeOptions, { pathGrammar }: HostFacts): OptionSettings {
-  const { GPUVHDPath, logLevel, NCProxyAddr } = options;
-  if (logLevel && !logLevels.includes(logLevel)) refuse("log_level", logLevel, `one of ${logLevels.join(", ")}`);
+  const { GPUVHDPath, NCProxyAddr } = options;
+  const logLevel = options.logLevel?.toLowerCase();
+  if (logLevel && !logLevels.includes(logLevel))
+    refuse("log_level", options.logLevel, `one of ${logLevels.join(", ")}`);
   if (NCProxyAddr) {
     const message = `got ${shownValue(NCProxyAddr)}, expected nothing: pods have no network configuration proxy`;
     throw new SandboxError("Unimplemented", "NCProxyAddr", message);

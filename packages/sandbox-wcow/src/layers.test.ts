@@ -68,6 +68,16 @@ describe("layers", () => {
     expect(parse(rootfs, layerFolders)).toEqual(expected);
   });
 
+  it("are those of the first list of folders that is given twice, and of the last list of block CIMs", () => {
+    const folders = [list("parentLayerPaths", base), list("parentLayerPaths", top)];
+    expect(parse([mount("windows-layer", ...folders)])).toEqual({ kind: "folders", scratch, parents: [base] });
+    const cims = [list("parentCimPaths", "C:\\1\\a"), list("parentCimPaths", "C:\\2\\b"), "blockCIMType=file"];
+    expect(parse([mount("BlockCIM", ...cims, "blockCIMType=device")])).toEqual({
+      ...{ kind: "block CIMs", scratch, blockType: "device" },
+      parents: [{ block: "C:\\2", name: "b" }],
+    });
+  });
+
   it("have paths of the host's grammar", () => {
     const posix = parseWindowsLayers({
       layerFolders: ["/layers/base", "/layers/scratch"],
@@ -109,6 +119,11 @@ describe("layers", () => {
     [[mount("BlockCIM", "blockCIMType=file")], [], "parentCimPaths: got nothing"],
     [[mount("BlockCIM", list("parentCimPaths", "C:\\1\\a"))], [], 'blockCIMType: got "", expected device or file'],
     [[mount("BlockCIM", list("parentCimPaths", "C:\\1\\a"), "blockCIMType=disk")], [], 'blockCIMType: got "disk"'],
+    [
+      [mount("BlockCIM", list("parentCimPaths", "C:\\1\\a"), "blockCIMType=disk", "blockCIMType=file")],
+      [],
+      'blockCIMType: got "disk"',
+    ],
     [
       [mount("BlockCIM", list("parentCimPaths", "C:\\1\\a", "C:\\1\\b"), "blockCIMType=file")],
       [],

@@ -83,7 +83,7 @@ function ofFolders(layerFolders: unknown, grammar: PathGrammar): WindowsLayers {
 function ofMount({ type, source, target = "", options = [] }: RootfsMount, grammar: PathGrammar): WindowsLayers {
   if (target !== "") refusePath("rootfs[0].target", target, "none: layers are mounted as one file system");
   const scratch = pathOf("rootfs[0].source", source, grammar);
-  const paths = (name: string): readonly string[] => listOption(options, name, grammar);
+  const paths = (name: string): readonly string[] => listOption(options.find(isOption(name)), name, grammar);
   switch (type) {
     case "windows-layer": {
       const parents = paths(parentLayers);
@@ -107,27 +107,42 @@ function ofMount({ type, source, target = "", options = [] }: RootfsMount, gramm
 
 function ofBlockCims(scratch: string, options: readonly string[], grammar: PathGrammar): BlockCims {
   const cimOf = (path: string): BlockCim => ({ block: parentOf(grammar, path), name: baseOf(grammar, path) });
-  const parents = listOption(options, parentCims, grammar).map(cimOf);
+  const parents = listOption(options.findLast(isOption(parentCims)), parentCims, grammar).map(cimOf);
   if (parents.length === 0) refuseOption(parentCims, "a JSON list of at least one path");
-  const blockType = optionOf(options, blockCimType) ?? "";
-  if (blockType !== "device" && blockType !== "file") {
-    return refuse(`rootfs[0].options: ${blockCimType}`, blockType, "device or file");
-  }
+  const blockType = blockTypeOf(options);
   const blocks = { kind: "block CIMs", scratch, blockType, parents } as const;
   if (parents.length === 1) return blocks;
-  const merged = pathOf(`rootfs[0].options: ${mergedCim}`, optionOf(options, mergedCim) ?? "", grammar);
+  const merged = pathOf(
+    `rootfs[0].options: ${mergedCim}`,
+    textOf(options.findLast(isOption(mergedCim)) ?? "="),
+    grammar,
+  );
   return { ...blocks, merged: cimOf(merged) };
 }
 
-/** As with options of mounts in general, the last value counts. */
-function optionOf(options: readonly string[], name: string): string | undefined {
-  return options.findLast((option) => option.startsWith(`${name}=`))?.slice(name.length + 1);
+function blockTypeOf(options: readonly string[]): BlockCims["blockType"] {
+  const types = options.filter(isOption(blockCimType)).map(textOf);
+  const wrong = types.length === 0 ? "" : types.find((type) => type !== "device" && type !== "file");
+  if (wrong !== undefined) refuse(`rootfs[0].options: ${blockCimType}`, wrong, "device or file");
+  return types.at(-1) === "device" ? "device" : "file";
+}
+
+/**
+ * Of options that are given more than once, the first counts for folders and the last for block CIMs: that is how
+ * clients have known each of the two.
+ */
+function isOption(name: string): (option: string) => boolean {
+  return (option) => option.startsWith(`${name}=`);
+}
+
+function textOf(option: string): string {
+  return option.slice(option.indexOf("=") + 1);
 }
 
 /** Paths in a JSON list; none without the option. */
-function listOption(options: readonly string[], name: string, grammar: PathGrammar): readonly string[] {
-  const text = optionOf(options, name);
-  if (text === undefined) return [];
+function listOption(option: string | undefined, name: string, grammar: PathGrammar): readonly string[] {
+  if (option === undefined) return [];
+  const text = textOf(option);
   const field = `rootfs[0].options: ${name}`;
   try {
     return pathsOf(field, JSON.parse(text) ?? [], grammar);

@@ -2,9 +2,10 @@ import { deepStrictEqual } from "node:assert";
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Answer } from "./answer.ts";
-import { answerTo, type DocumentCase } from "./answers.ts";
+import { answersTo, answerTo, type DocumentCase } from "./answers.ts";
 import { withCountedIds } from "./container-ids.ts";
 import { differences } from "./differences.ts";
+import { hostFactsOf } from "./facts.ts";
 import { parseWhole } from "./number-text.ts";
 
 function read(name: string): unknown {
@@ -43,6 +44,37 @@ describe("documents for Windows against upstream's", () => {
   it("has reasons for known cases only", () => {
     const names = new Set(cases.map((asked) => asked.name));
     expect(Object.keys(differences).filter((name) => !names.has(name))).toEqual([]);
+  });
+
+  it("answers every case, whatever fails in another", async () => {
+    const [first] = cases;
+    const broken = { name: "broken", kind: "process", process: { args: ["a"] } } as unknown as DocumentCase;
+    const unknown = { name: "unknown", kind: "sandbox" } as unknown as DocumentCase;
+    const nulls = { args: ["a"], env: null, user: null, consoleSize: null, commandLine: null };
+    const empty = { name: "empty", kind: "process", process: nulls, spec: { annotations: null } } as DocumentCase;
+    const asked = [unknown, { ...broken, process: { args: "a" } } as DocumentCase, empty, ...(first ? [first] : [])];
+    expect(await answersTo(asked)).toEqual({
+      unknown: { error: expect.stringContaining("unexpected: TypeError") },
+      broken: { error: expect.stringContaining("args: expected a list") },
+      empty: { parameters: { CommandLine: "a" } },
+      [first?.name ?? ""]: { document: expect.anything() },
+    });
+  });
+
+  it.each([
+    ["C:/mounts/dir", "folder"],
+    ["c:\\MOUNTS\\.\\x\\..\\dir\\", "folder"],
+    ["\\\\?\\C:\\mounts\\dir", "folder"],
+    ["C:\\mounts\\\\dir\\File.txt", "file"],
+    ["C:\\mounts\\dir\\file.txt\\", "nothing"],
+    ["C:\\", "folder"],
+    ["C:\\mounts\\empty", "folder"],
+    ["mounts\\dir", "nothing"],
+    ["D:\\mounts\\dir", "nothing"],
+  ])("finds what a case puts on its host, in any spelling: %s is %s", (path, expected) => {
+    const files = ["C:\\mounts\\dir\\file.txt", "C:/mounts/empty/"];
+    const { hasFile, hasFolder } = hostFactsOf({ bundle: "C:\\bundle", files, contents: null });
+    expect(hasFile(path) ? "file" : hasFolder(path) ? "folder" : "nothing").toBe(expected);
   });
 
   it("keeps numbers beyond 2^53 whole", () => {

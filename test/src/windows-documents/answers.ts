@@ -1,5 +1,6 @@
+import { checkOciWindowsProcess, SchemaError } from "@uvm-shim/hcs-schema";
 import { ControllerError } from "@uvm-shim/lifecycle";
-import { processParameters, SandboxError, type WindowsProcess } from "@uvm-shim/sandbox-wcow";
+import { processParameters, SandboxError } from "@uvm-shim/sandbox-wcow";
 import type { Answer } from "./answer.ts";
 import { type ContainerCase, containerAnswer, type StandaloneCase, standaloneAnswer } from "./container.ts";
 import { withoutZeros } from "./facts.ts";
@@ -8,8 +9,9 @@ import { podSandboxOf, type SandboxCase } from "./sandbox.ts";
 export interface ProcessCase {
   readonly name: string;
   readonly kind: "process";
-  readonly process: WindowsProcess;
-  readonly spec: { readonly annotations?: Readonly<Record<string, string>> } | null;
+  /** Of OCI, as parsed JSON. */
+  readonly process: unknown;
+  readonly spec: { readonly annotations?: Readonly<Record<string, string>> | null } | null;
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
@@ -17,12 +19,22 @@ export interface ProcessCase {
 
 export type DocumentCase = ProcessCase | ContainerCase | StandaloneCase | ({ readonly kind: "sandbox" } & SandboxCase);
 
+/** By the names of the cases. What fails in one, even this program itself, is the error of that one alone. */
+export async function answersTo(cases: readonly DocumentCase[]): Promise<Readonly<Record<string, Answer>>> {
+  const answers: [string, Answer][] = [];
+  for (const asked of cases) {
+    answers.push([asked.name, await answerTo(asked).catch((error: unknown) => ({ error: `unexpected: ${error}` }))]);
+  }
+  return Object.fromEntries(answers);
+}
+
 /** What production code makes of a case. */
 export async function answerTo(asked: DocumentCase): Promise<Answer> {
   try {
     return await answerOrRefuse(asked);
   } catch (error) {
-    if (error instanceof SandboxError || error instanceof ControllerError) return { error: error.message };
+    const isRefused = [SandboxError, ControllerError, SchemaError].some((kind) => error instanceof kind);
+    if (isRefused) return { error: (error as Error).message };
     throw error;
   }
 }
@@ -30,7 +42,8 @@ export async function answerTo(asked: DocumentCase): Promise<Answer> {
 async function answerOrRefuse(asked: DocumentCase): Promise<Answer> {
   switch (asked.kind) {
     case "process": {
-      const { process, spec, stdin, stdout, stderr } = asked;
+      const { spec, stdin, stdout, stderr } = asked;
+      const process = checkOciWindowsProcess(asked.process);
       const annotations = spec?.annotations ?? {};
       return { parameters: processParameters({ process, annotations, streams: { stdin, stdout, stderr } }) };
     }

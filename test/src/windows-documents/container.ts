@@ -10,13 +10,13 @@ import { podSandboxOf, type SandboxCase, sandboxOf } from "./sandbox.ts";
 type RequestOfCase = Pick<SandboxCase, "id" | "options" | "spec" | "rootfs">;
 
 interface CaseOfVm extends SandboxCase {
-  readonly guestCapabilities?: { readonly HostProcessContainerSupported?: boolean };
+  readonly guestCapabilities?: { readonly HostProcessContainerSupported?: boolean } | null;
 }
 
 export interface ContainerCase extends CaseOfVm {
   readonly kind: "container";
   readonly container: RequestOfCase;
-  readonly earlier?: readonly RequestOfCase[];
+  readonly earlier?: readonly RequestOfCase[] | null;
 }
 
 export interface StandaloneCase extends CaseOfVm {
@@ -25,7 +25,8 @@ export interface StandaloneCase extends CaseOfVm {
 
 /** The document of a container in a pod, after the containers that were there before it. */
 export async function containerAnswer(asked: ContainerCase): Promise<Answer> {
-  const { container, earlier = [] } = asked;
+  const { container } = asked;
+  const earlier = asked.earlier ?? [];
   const pod = new CasePod(asked, podSandboxOf(asked));
   for (const request of earlier) await pod.container(request, "workload").catch(refusedOnly);
   // The controller of the pod, which is not asked here, knows its containers.
@@ -84,7 +85,7 @@ class CasePod {
         processors: settings.processors,
         isConfidential: settings.confidential !== undefined,
         processDumpLocation: settings.processDumpLocation,
-        supportsHostProcesses: capabilities === undefined || capabilities.HostProcessContainerSupported === true,
+        supportsHostProcesses: capabilities == null || capabilities.HostProcessContainerSupported === true,
         noWritableFileShares: settings.noWritableFileShares,
       },
       ...{ processors, pathGrammar, ...(build !== undefined && { build }) },

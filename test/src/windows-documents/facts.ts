@@ -1,13 +1,14 @@
 /** The host on which upstream's results were made, and what a case puts there. */
 import { createHash } from "node:crypto";
+import { windowsPaths } from "@uvm-shim/lifecycle";
 import type { HostFacts, RuntimeOptions } from "@uvm-shim/sandbox-wcow";
 
 /** What every case says of its host's files. */
 export interface HostFiles {
   readonly bundle: string;
   /** Those that end with a separator are folders. */
-  readonly files?: readonly string[];
-  readonly contents?: Readonly<Record<string, string>>;
+  readonly files?: readonly string[] | null;
+  readonly contents?: Readonly<Record<string, string>> | null;
 }
 
 export const owner = "golden-owner";
@@ -16,10 +17,11 @@ export function vmIdOf(id: string): string {
   return `${id}@vm`;
 }
 
-export function hostFactsOf({ bundle, files = [], contents = {} }: HostFiles): HostFacts {
-  const made = [...files, ...Object.keys(contents), `${bundle}\\`].map(plain);
-  const folders = new Set(made.flatMap(foldersOf));
-  const plainFiles = new Set(made.filter((path) => !path.endsWith("\\")));
+export function hostFactsOf({ bundle, ...asked }: HostFiles): HostFacts {
+  const { files, contents } = { files: asked.files ?? [], contents: asked.contents ?? {} };
+  const made = [...files, ...Object.keys(contents), `${bundle}\\`].filter((path) => windowsPaths.isAbsolute(path));
+  const plainFiles = new Set(made.filter((path) => !isFolder(path)).map((path) => windowsPaths.key(path)));
+  const folders = new Set(made.flatMap((path) => foldersOf(path)));
   let ids = 0;
   return {
     processors: 4,
@@ -27,21 +29,22 @@ export function hostFactsOf({ bundle, files = [], contents = {} }: HostFiles): H
     build: 26_100,
     architecture: "amd64",
     executableFolder: "C:\\shim",
-    hasFile: (path) => plainFiles.has(plain(path)),
-    hasFolder: (path) => folders.has(`${plain(path).replace(/\\$/, "")}\\`),
+    hasFile: (path) => windowsPaths.isAbsolute(path) && !isFolder(path) && plainFiles.has(windowsPaths.key(path)),
+    hasFolder: (path) => windowsPaths.isAbsolute(path) && folders.has(windowsPaths.key(path)),
     newId: () => `00000000-0000-4000-8000-${String(++ids).padStart(12, "0")}`,
     sha256: (data) => createHash("sha256").update(data).digest(),
   };
 }
 
-/** Windows' paths are the same in any case. */
-function plain(path: string): string {
-  return path.replaceAll("/", "\\").toLowerCase();
+function isFolder(path: string): boolean {
+  return /[\\/]$/.test(path);
 }
 
-/** The folders that a path goes through, and itself if it is one. */
+/** The keys of the folders that a path goes through, and of itself if it is one. */
 function foldersOf(path: string): readonly string[] {
-  return [...path.matchAll(/\\/g)].map(({ index }) => path.slice(0, index + 1));
+  const { folder, name } = windowsPaths.split(path);
+  const above = name === "" ? [] : foldersOf(`${folder}\\`);
+  return isFolder(path) ? [windowsPaths.key(path), ...above] : above;
 }
 
 /** Enumeration values that are not on the wire, since they are the first ones. */
@@ -49,7 +52,7 @@ const firstValues: readonly unknown[] = ["PROCESS", "NPIPE"];
 
 /** Options by the names of their protobuf fields. */
 export function optionsOf(options: Readonly<Record<string, unknown>> | null | undefined): RuntimeOptions {
-  const entries = Object.entries(options ?? {}).filter(([, value]) => !firstValues.includes(value));
+  const entries = Object.entries(options ?? {}).filter(([, value]) => value !== null && !firstValues.includes(value));
   return Object.fromEntries(
     entries.map(([field, value]) => [
       field.replaceAll(/_([a-z])/g, (_match, letter: string) => letter.toUpperCase()),

@@ -12,12 +12,13 @@ export interface SandboxCase extends HostFiles {
   readonly id: string;
   readonly options: Readonly<Record<string, unknown>> | null;
   readonly spec: { readonly annotations?: Readonly<Record<string, string>> | null };
-  readonly rootfs?: readonly RootfsMount[];
+  readonly rootfs?: readonly RootfsMount[] | null;
 }
 
 /** What makes the VM of a case, as a shim does before it creates the VM. Throws for what is refused. */
 export function sandboxOf(asked: SandboxCase): WindowsSandbox {
-  const { id, bundle, spec, rootfs = [], options } = asked;
+  const { id, bundle, spec, options } = asked;
+  const rootfs = asked.rootfs ?? [];
   return buildWindowsSandbox({
     ...{ owner, vmId: vmIdOf(id), bundle, rootfs },
     annotations: spec.annotations ?? {},

@@ -7,7 +7,7 @@ import type { WindowsPlanOptions } from "./options.ts";
 /** Limits, in the document's form; what is absent is unlimited. */
 export interface Limits {
   readonly processor: WindowsContainerDocument["Processor"];
-  readonly memoryInMb: number | undefined;
+  readonly memoryInMb: number | bigint | undefined;
   readonly storage: WindowsContainerDocument["Storage"]["QoS"];
 }
 

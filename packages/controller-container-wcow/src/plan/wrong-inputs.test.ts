@@ -87,7 +87,11 @@ const wrongAnnotations: readonly (readonly [string, string, string])[] = [
   ["io.microsoft.container.processor.limit", "10001", 'got "10001", expected a whole number from 0 to 10000'],
   ["io.microsoft.container.processor.weight", "10001", 'got "10001", expected a whole number from 0 to 10000'],
   ["io.microsoft.container.memory.sizeinmb", "1e3", "expected a whole number"],
-  ["io.microsoft.container.memory.sizeinmb", "18446744073709551615", "expected a whole number"],
+  [
+    "io.microsoft.container.memory.sizeinmb",
+    "18446744073709551616",
+    "expected a whole number from 0 to 18446744073709551615",
+  ],
   ["io.microsoft.container.storage.qos.bandwidthmaximum", "-5", 'got "-5", expected a whole number'],
   ["io.microsoft.container.storage.qos.iopsmaximum", "", "expected a whole number"],
   ["io.microsoft.container.processdumplocation", "C:\\d\n", "expected text without control characters"],

@@ -1,12 +1,29 @@
 import { isMistyped } from "@uvm-shim/hcs-schema";
 import type { Refuse } from "@uvm-shim/lifecycle";
-import { boolean, int32, integer, oneOf, optional, type Reader, SandboxError, text } from "@uvm-shim/sandbox-common";
+import {
+  boolean,
+  int32,
+  oneOf,
+  optional,
+  type Reader,
+  refuse,
+  SandboxError,
+  signedInteger,
+  text,
+} from "@uvm-shim/sandbox-common";
 import { registryValues } from "@uvm-shim/sandbox-wcow";
 
 export type Annotations = { readonly [key: string]: string };
 
-const tenThousandths = integer(0, 10_000);
-const megabytes = integer(0, Number.MAX_SAFE_INTEGER);
+const tenThousandths = signedInteger(0, 10_000);
+const mostMegabytes = 2n ** 64n - 1n;
+
+/** 64 bits, which a double cannot hold exactly. */
+const megabytes: Reader<number | bigint> = (key, given) => {
+  const value = /^\d{1,64}$/.test(given) ? BigInt(given) : -1n;
+  if (value < 0 || value > mostMegabytes) refuse(key, given, `a whole number from 0 to ${mostMegabytes}`);
+  return value > Number.MAX_SAFE_INTEGER ? value : Number(value);
+};
 
 /** Paths separated by commas; none for the empty text. */
 const paths: Reader<readonly string[]> = (key, list) => (list === "" ? [] : text(key, list).split(","));
@@ -23,7 +40,7 @@ const known = {
   iopsMaximum: [`${container}storage.qos.iopsmaximum`, int32],
   processDumpLocation: [`${container}processdumplocation`, text],
   processDumpType: ["io.microsoft.wcow.processdumptype", optional(oneOf("full", "mini"))],
-  processDumpCount: ["io.microsoft.wcow.processdumpcount", optional(integer(1, 2 ** 31 - 1))],
+  processDumpCount: ["io.microsoft.wcow.processdumpcount", optional(signedInteger(1, 2 ** 31 - 1))],
   deviceExtensions: [`${container}wcow.deviceextensions`, paths],
   registryValues: [`${container}wcow.test-registry-annotation`, registryValues],
   disableGmsa: [`${container}wcow.gmsa.disable`, boolean],

@@ -1,4 +1,4 @@
-import type { HvSocketServiceConfig } from "@uvm-shim/hcs-schema";
+import { fieldsInAnyCase, foldedName, type HvSocketServiceConfig } from "@uvm-shim/hcs-schema";
 import { guid, refuse, refuseUnshown } from "./values.ts";
 
 /** Prefix of keys that end with the GUID of an hvsocket service; the value is a JSON object. */
@@ -10,6 +10,11 @@ const fieldTypes: { readonly [Field in keyof HvSocketServiceConfig]-?: "string" 
   AllowWildcardBinds: "boolean",
   Disabled: "boolean",
 };
+
+/** As Go's decoder takes them, in any case. */
+const fieldNames = new Map(
+  (Object.keys(fieldTypes) as (keyof HvSocketServiceConfig)[]).map((field) => [foldedName(field), field]),
+);
 
 /** By service GUID in lower case. */
 export type ServiceTable = { readonly [guid: string]: HvSocketServiceConfig };
@@ -38,9 +43,13 @@ function readConfig(key: string, text: string): HvSocketServiceConfig {
     return refuseUnshown(key, text, accepted);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return refuseUnshown(key, text, accepted);
-  for (const [field, member] of Object.entries(value)) {
-    const type = Object.hasOwn(fieldTypes, field) ? fieldTypes[field as keyof HvSocketServiceConfig] : undefined;
-    if (typeof member !== type) return refuseUnshown(key, text, accepted);
+  const config: { [field: string]: unknown } = {};
+  for (const [folded, member] of fieldsInAnyCase(value as { readonly [name: string]: unknown })) {
+    const field = fieldNames.get(folded);
+    if (field === undefined) return refuseUnshown(key, text, accepted);
+    if (member === null) continue;
+    if (typeof member !== fieldTypes[field]) return refuseUnshown(key, text, accepted);
+    config[field] = member;
   }
-  return value;
+  return config;
 }

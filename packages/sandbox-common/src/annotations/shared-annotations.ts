@@ -1,10 +1,20 @@
-import { boolean, guid, guidAsWritten, integer, integers, type Reader, startsWith, text } from "./values.ts";
+import {
+  boolean,
+  guid,
+  guidAsWritten,
+  integer,
+  integers,
+  type Reader,
+  signedInteger,
+  startsWith,
+  text,
+} from "./values.ts";
 
 export const vm = "io.microsoft.virtualmachine.";
 export const topology = `${vm}computetopology.`;
 /** Prefix of annotations that microsoft/hcsshim does not have. */
 export const own = "io.uvm-shim.";
-export const int32 = integer(0, 2 ** 31 - 1);
+export const int32 = signedInteger(0, 2 ** 31 - 1);
 export const uint32 = integer(0, 2 ** 32 - 1);
 export const uint32s = integers(0, 2 ** 32 - 1);
 // More than any machine has, and exact as a number in JSON.
@@ -20,8 +30,8 @@ export const sharedAnnotations = {
   noWritableFileShares: [`${vm}fileshares.disablewritable`, boolean],
   processorCount: [`${topology}processor.count`, int32],
   // In thousandths of a percent of the host's time; 0 means no limit.
-  processorLimit: [`${topology}processor.limit`, integer(0, 100_000)],
-  processorWeight: [`${topology}processor.weight`, integer(0, 10_000)],
+  processorLimit: [`${topology}processor.limit`, signedInteger(0, 100_000)],
+  processorWeight: [`${topology}processor.weight`, signedInteger(0, 10_000)],
   memorySize: [`${topology}memory.sizeinmb`, megabytes],
   // For VMs whose size follows their containers' limits.
   guestMemory: [`${own}guest-memory-in-mb`, megabytes],

@@ -1,5 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { boolean, fileName, guid, integer, integers, oneOf, type Reader, startsWith, text } from "./values.ts";
+import {
+  boolean,
+  fileName,
+  guid,
+  integer,
+  integers,
+  oneOf,
+  type Reader,
+  signedInteger,
+  startsWith,
+  text,
+} from "./values.ts";
 
 describe("values", () => {
   it.each(["1", "t", "T", "TRUE", "true", "True"])("%j is true", (word) => {
@@ -17,7 +28,18 @@ describe("values", () => {
 
   it("of numbers may have leading zeros", () => {
     expect(integer(0, 9)("key", "007")).toBe(7);
+    expect(integer(0, 9)("key", "00000000000000000000007")).toBe(7);
     expect(integers(0, 9)("key", "01,2,01")).toEqual([1, 2, 1]);
+  });
+
+  it("of numbers have a sign where Go's type has one", () => {
+    expect(["+5", "-0", "+0", "05"].map((each) => signedInteger(0, 9)("key", each))).toEqual([5, 0, 0, 5]);
+    for (const reader of [integer(0, 9), integers(0, 9)]) {
+      expect(() => reader("key", "+5")).toThrow('key: got "+5", expected');
+    }
+    for (const wrong of ["-1", "++1", "+", "+ 1", "+1.0", "+10"]) {
+      expect(() => signedInteger(0, 9)("key", wrong)).toThrow("expected a whole number from 0 to 9");
+    }
   });
 
   it("of GUIDs are the same in either case", () => {

@@ -38,12 +38,22 @@ export const boolean: Reader<boolean> = (key, text) => {
 };
 
 export function integer(least: number, most: number): Reader<number> {
+  return wholeNumber(/^\d{1,64}$/, least, most);
+}
+
+/** As Go reads numbers of types that have a sign, even where none below zero is accepted: `+5` is 5. */
+export function signedInteger(least: number, most: number): Reader<number> {
+  return wholeNumber(/^[+-]?\d{1,64}$/, least, most);
+}
+
+function wholeNumber(form: RegExp, least: number, most: number): Reader<number> {
   return (key, text) => {
     const value = Number(text);
-    if (!/^\d{1,16}$/.test(text) || value < least || value > most) {
+    if (!form.test(text) || value < least || value > most) {
       return refuse(key, text, `a whole number from ${least} to ${most}`);
     }
-    return value;
+    // Not -0.
+    return value + 0;
   };
 }
 
@@ -52,7 +62,7 @@ export function integers(least: number, most: number): Reader<readonly number[]>
   return (key, text) => {
     if (text === "") return [];
     const members = text.split(",");
-    if (members.some((member) => !/^\d{1,16}$/.test(member) || Number(member) < least || Number(member) > most)) {
+    if (members.some((member) => !/^\d{1,64}$/.test(member) || Number(member) < least || Number(member) > most)) {
       return refuse(key, text, `whole numbers from ${least} to ${most} separated by commas`);
     }
     return members.map(Number);

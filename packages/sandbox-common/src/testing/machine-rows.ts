@@ -37,11 +37,12 @@ export const machineRows = {
   noWritableFileShares: flag(({ settings }) => settings.noWritableFileShares),
   processorCount: number(({ Processor }) => Processor.Count, {
     most: int32,
+    sign: true,
     byDefault: 2,
     find: (asked) => Math.min(asked, 8),
   }),
-  processorLimit: number(({ Processor }) => Processor.Limit, { most: 100_000 }),
-  processorWeight: number(({ Processor }) => Processor.Weight, { most: 10_000 }),
+  processorLimit: number(({ Processor }) => Processor.Limit, { most: 100_000, sign: true }),
+  processorWeight: number(({ Processor }) => Processor.Weight, { most: 10_000, sign: true }),
   memorySize: number(({ Memory }) => Memory.SizeInMB, {
     most: megabytes,
     byDefault: 1024,
@@ -50,6 +51,7 @@ export const machineRows = {
   memoryWithoutLimits: number(({ Memory }) => Memory.SizeInMB, { most: megabytes, byDefault: 1024, find: even }),
   processorsWithoutLimits: number(({ Processor }) => Processor.Count, {
     most: int32,
+    sign: true,
     byDefault: 2,
     find: (asked) => Math.min(asked, 8),
   }),
@@ -59,8 +61,8 @@ export const machineRows = {
   lowMmioGap: number(({ Memory }) => Memory.LowMmioGapInMB, { most: megabytes }),
   highMmioBase: number(({ Memory }) => Memory.HighMmioBaseInMB, { most: megabytes }),
   highMmioGap: number(({ Memory }) => Memory.HighMmioGapInMB, { most: megabytes }),
-  storageBandwidth: number(({ StorageQoS }) => StorageQoS?.BandwidthMaximum, { most: int32 }),
-  storageIops: number(({ StorageQoS }) => StorageQoS?.IopsMaximum, { most: int32 }),
+  storageBandwidth: number(({ StorageQoS }) => StorageQoS?.BandwidthMaximum, { most: int32, sign: true }),
+  storageIops: number(({ StorageQoS }) => StorageQoS?.IopsMaximum, { most: int32, sign: true }),
   cpuGroup: {
     effect: ({ Processor }) => Processor.CpuGroup?.Id,
     default: undefined,

@@ -79,11 +79,14 @@ export class RowKinds<Built extends { readonly warnings: unknown; readonly docum
     effect: SettingRows<Built, More>["effect"],
     {
       most,
+      sign = false,
       byDefault,
       find = (value) => value,
       ...more
     }: Surroundings<More> & {
       readonly most: number;
+      /** Whether it may be written with one. */
+      readonly sign?: boolean;
       readonly byDefault?: unknown;
       readonly find?: (value: number) => unknown;
     },
@@ -100,8 +103,10 @@ export class RowKinds<Built extends { readonly warnings: unknown; readonly docum
         [String(most), find(most)],
         [String(most + 1), range],
         ["18446744073709551615", range],
+        ["+1", sign ? find(1) : range],
+        ["-0", sign ? byDefault : range],
       ],
-      invalid: ["-1", "+1", "1.5", "1e3", "0x10", " 1", "many", ""].map((text): Row => [text, range]),
+      invalid: ["-1", "1.5", "1e3", "0x10", " 1", "many", ""].map((text): Row => [text, range]),
     };
   }
 

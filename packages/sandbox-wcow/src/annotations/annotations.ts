@@ -21,6 +21,9 @@ const wcow = `${vm}wcow.`;
 const filledGuid: Reader<string> = (key, value) =>
   value === "" ? refuse(key, value, "a GUID without braces") : guid(key, value);
 
+/** Line breaks in base64 mean nothing to Go, whose clients write them. */
+const unbrokenText: Reader<string> = (key, value) => text(key, value.replace(/[\r\n]/g, ""));
+
 /** Every annotation with an effect: its key and its reader. */
 const effective = {
   ...sharedAnnotations,
@@ -30,9 +33,9 @@ const effective = {
   registryValues: [`${wcow}additional-reg-keys`, registryValues],
   dumpFolder: [`${vm}dump-directory-path`, text],
   logForwarding: [`${vm}forwardlogs.enable`, boolean],
-  logSources: [`${vm}forwardlogs.sources`, text],
+  logSources: [`${vm}forwardlogs.sources`, unbrokenText],
   defaultLogSources: [`${vm}forwardlogs.defaultsources.enable`, boolean],
-  securityPolicy: [`${wcow}securitypolicy`, text],
+  securityPolicy: [`${wcow}securitypolicy`, unbrokenText],
   securityPolicyEnforcer: [`${wcow}enforcer`, text],
   isolationType: [`${wcow}isolation_type`, text],
   noSecureBoot: [`${wcow}no_secure_boot`, boolean],

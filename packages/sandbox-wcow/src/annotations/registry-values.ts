@@ -1,4 +1,4 @@
-import type { VirtualMachineType } from "@uvm-shim/hcs-schema";
+import { fieldsInAnyCase, foldedName, type VirtualMachineType } from "@uvm-shim/hcs-schema";
 import { decodeBase64, fieldsOf, type Reader, SandboxError, shownValue } from "@uvm-shim/sandbox-common";
 
 type RegistryValue = VirtualMachineType<"RegistryValue">;
@@ -38,6 +38,7 @@ export const registryValues: Reader<readonly RegistryValue[]> = (key, text) => {
   } catch {
     return refuseAt(key, "", text, "a JSON list of registry values");
   }
+  if (list === null) return [];
   if (!Array.isArray(list)) return refuseAt(key, "", list, "a JSON list of registry values");
   return list.map((item: unknown, index) => registryValue(new Item(key, `[${index}]`, item, valueFields)));
 };
@@ -51,19 +52,24 @@ class Item {
   constructor(key: string, place: string, value: unknown, known: readonly string[]) {
     this.#key = key;
     this.#place = place;
-    this.#fields = fieldsOf(value);
     const accepted = `an object with ${known.join(", ")}`;
     if (typeof value !== "object" || value === null || Array.isArray(value)) refuseAt(key, place, value, accepted);
-    const unknown = Object.keys(this.#fields).find((field) => !known.includes(field));
+    // As Go's decoder takes them, in any case of their names.
+    const names = new Map(known.map((name) => [foldedName(name), name]));
+    const unknown = Object.keys(value).find((field) => !names.has(foldedName(field)));
     if (unknown !== undefined) refuseAt(key, place, unknown, accepted);
+    const given = [...fieldsInAnyCase(fieldsOf(value))].filter(([, member]) => member !== null);
+    this.#fields = Object.fromEntries(given.map(([folded, member]) => [names.get(folded) ?? folded, member]));
   }
 
   object(field: string, known: readonly string[]): Item {
     return new Item(this.#key, `${this.#place}.${field}`, this.#fields[field], known);
   }
 
+  /** Zeros and empty texts say nothing. */
   has(field: string): boolean {
-    return this.#fields[field] !== undefined;
+    const value = this.#fields[field];
+    return value !== undefined && value !== 0 && value !== "";
   }
 
   text(field: string): string {

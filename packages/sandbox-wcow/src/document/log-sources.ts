@@ -95,7 +95,7 @@ function guidOf({ providerName = "", providerGuid }: LogProvider): string | unde
 function readSources(wanted: string): readonly LogSource[] {
   if (wanted === "") return [];
   const document = read(wanted);
-  const { LogConfig: config = {} } = fieldsOf(document);
+  const config = fieldsOf(document).LogConfig ?? {};
   if (!isObject(document) || !isObject(config)) return refuseWhole(wanted);
   return list("LogConfig.sources", fieldsOf(config).sources, (source, place) => {
     const { type, providers } = fieldsOf(source);

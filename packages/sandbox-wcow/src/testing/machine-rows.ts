@@ -80,6 +80,17 @@ export const machineRows = {
     boundary: [
       ["", []],
       ["[]", []],
+      ["null", []],
+      [
+        values({ key: { hive: "Software", NAME: "Any\\Where" }, name: "n", type: "DWord", dwordValue: 1 }),
+        [{ Key: software, Name: "n", Type: "DWord", DWordValue: 1 }],
+      ],
+      // What a client in Go writes of fields without a value.
+      [
+        value({ StringValue: "", BinaryValue: "", QWordValue: 0, CustomType: 0 }),
+        [{ Key: software, Name: "n", Type: "DWord", DWordValue: 1 }],
+      ],
+      [value({ StringValue: null }), [{ Key: software, Name: "n", Type: "DWord", DWordValue: 1 }]],
       [value({ DWordValue: -5 }), [{ Key: software, Name: "n", Type: "DWord", DWordValue: 2 ** 32 - 5 }]],
       [value({ DWordValue: 0 }), [{ Key: software, Name: "n", Type: "DWord", DWordValue: 0 }]],
       wrong({ DWordValue: 2 ** 32 }, "got 4294967296 as [0].DWordValue, expected a whole number from -2147483648"),
@@ -139,6 +150,8 @@ export const machineRows = {
     boundary: [
       ["", ["0"]],
       [btoa("{}"), ["0"]],
+      [btoa('{"LogConfig":null}'), ["0"]],
+      [`${btoa("{}")}\r\n`, ["0"]],
     ],
     invalid: [
       ["@@", refused("got 2 characters, expected base64 of a JSON object with LogConfig.sources")],
@@ -176,6 +189,10 @@ export const serviceRows: SettingRows = {
   effect: ({ Devices }) => Object.values(Devices?.HvSocket?.HvSocketConfig?.ServiceTable ?? {}),
   default: [],
   valid: [['{"AllowWildcardBinds":true,"Disabled":false}', [{ AllowWildcardBinds: true }]]],
-  boundary: [["{}", [{}]]],
+  boundary: [
+    ["{}", [{}]],
+    ['{"allowwildcardbinds":true,"DISABLED":true}', [{ AllowWildcardBinds: true, Disabled: true }]],
+    ['{"Disabled":null}', [{}]],
+  ],
   invalid: ["", "[]", "null", '{"Disabled":"true"}', '{"Unknown":true}'].map((each) => [each, serviceObject]),
 };

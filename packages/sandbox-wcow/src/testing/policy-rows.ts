@@ -35,12 +35,13 @@ export const policyRows = {
     default: refused("windows-layer: VMs boot from BlockCIM layers only with"),
     valid: [["e30=", "e30="]],
     boundary: [
+      ["e3\r\n0=\n", "e30="],
       ["", refused("windows-layer: VMs boot from BlockCIM layers only with")],
       ["YQ", refused("got 2 characters, expected base64")],
     ],
     invalid: [
       ["not base64!", refused("got 11 characters, expected base64")],
-      ["a\nb=", controlled],
+      ["a\tb=", controlled],
     ],
   },
   securityPolicyEnforcer: {
