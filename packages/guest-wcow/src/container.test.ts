@@ -26,6 +26,15 @@ describe("a Windows container", () => {
     await guest.close();
   });
 
+  it("has limits of 64 bits, each whole in its document", async () => {
+    const fake = new FakeWindowsGuest();
+    const guest = await fake.connect();
+    await guest.createContainer("c", { Container: { Memory: { SizeInMB: 2n ** 64n - 1n } } });
+    const ContainerConfig = '{"Container":{"Memory":{"SizeInMB":18446744073709551615}}}';
+    expect(fake.seen.slice(2)).toEqual([{ procedure: "create", containerId: "c", body: { ContainerConfig } }]);
+    await guest.close();
+  });
+
   it("keeps its state in a guest that cannot delete it, and is forgotten by the host", async () => {
     const GuestDefinedCapabilities = {
       ...windowsCapabilities.GuestDefinedCapabilities,

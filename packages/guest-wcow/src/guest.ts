@@ -255,7 +255,7 @@ export class WindowsGuest {
     // Registered first, since the guest may report the container's exit before it answers its creation.
     this.#containers.set(id, container);
     try {
-      const body = { ContainerConfig: JSON.stringify(settings) };
+      const body = { ContainerConfig: documentText(settings) };
       await this.#requests.make("create", id, body, signal, () => this.#remove(container));
       return container;
     } catch (error) {
@@ -317,4 +317,13 @@ function checkSystem({ RuntimeOsType }: GcsCapabilities): void {
   if (RuntimeOsType === "" || RuntimeOsType.toLowerCase() === "windows") return;
   const message = `unsupported guest operating system "${RuntimeOsType}": expected "Windows" or nothing`;
   throw new GcsError("Unimplemented", message, { procedure: "negotiateProtocol" });
+}
+
+const { rawJSON: rawJson } = JSON as unknown as { rawJSON(text: string): unknown };
+
+/** Limits may have 64 bits, which only a bigint holds whole. */
+function documentText(document: object): string {
+  return JSON.stringify(document, (_name, value: unknown) =>
+    typeof value === "bigint" ? rawJson(value.toString()) : value,
+  );
 }

@@ -136,6 +136,7 @@ const options: { readonly [Option in keyof Required<RuntimeOptions>]: OptionRows
     default: undefined,
     rows: [
       ["trace", "trace"],
+      ["Warning", "warning"],
       ["", undefined],
       ["loud", refused('got "loud", expected one of trace, debug')],
     ],

@@ -44,6 +44,42 @@ it("it is written as policies are: without zeros, but with pointers to them", as
   });
 });
 
+it("it has what the client wrote for other systems too", async () => {
+  const more = {
+    capabilities: { bounding: ["CAP_X"], ambient: [] },
+    rlimits: [{ type: "RLIMIT_NOFILE", hard: 1 }],
+    noNewPrivileges: true,
+    apparmorProfile: "p",
+    oomScoreAdj: 0,
+    scheduler: { policy: "SCHED_OTHER", nice: 0, flags: [] },
+    selinuxLabel: "",
+    ioPriority: { class: "IOPRIO_CLASS_IDLE" },
+    execCPUAffinity: { initial: "0", final: "" },
+  };
+  const uidMappings = [{ containerID: 1, size: 2 }];
+  const written = await specificationOf({
+    process: { ...process, ...more },
+    mounts: [{ source: "C:\\data", destination: "C:\\in", uidMappings, gidMappings: [] }],
+    hooks: { prestart: [{ path: "C:\\hook", args: ["a"], timeout: 0 }], poststop: [] },
+  });
+  expect(written).toMatchObject({
+    process: {
+      ...process,
+      capabilities: { bounding: ["CAP_X"] },
+      rlimits: [{ type: "RLIMIT_NOFILE", hard: 1, soft: 0 }],
+      noNewPrivileges: true,
+      apparmorProfile: "p",
+      oomScoreAdj: 0,
+      scheduler: { policy: "SCHED_OTHER" },
+      ioPriority: { class: "IOPRIO_CLASS_IDLE", priority: 0 },
+      execCPUAffinity: { initial: "0" },
+    },
+    mounts: [{ source: "C:\\data", destination: "C:\\in", uidMappings: [{ containerID: 1, hostID: 0, size: 2 }] }],
+    hooks: { prestart: [{ path: "C:\\hook", args: ["a"], timeout: 0 }] },
+  });
+  expect(JSON.stringify(written)).not.toMatch(/ambient|nice|flags|selinuxLabel|gidMappings|poststop|"final"/);
+});
+
 it("it says nothing of a VM that only the pod's specification names", async () => {
   const bench = new PlanBench().with({ vm: { isConfidential: true }, runtimeOptions: {} });
   const plan = await bench.plan({ windows: { hyperv: undefined } });

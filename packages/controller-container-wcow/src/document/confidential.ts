@@ -63,6 +63,11 @@ type Form =
 
 const texts = ["plain"] as const;
 
+const idMappings = [{ containerID: "number always", hostID: "number always", size: "number always" }] as const;
+
+const hooks = [{ path: "text always", args: texts, env: texts, timeout: "pointer" }] as const;
+
+/** Also fields without effect on Windows: the guest checks all that the client wrote. */
 const specification: Form = {
   ociVersion: "text always",
   process: {
@@ -79,12 +84,45 @@ const specification: Form = {
     commandLine: "plain",
     env: texts,
     cwd: "text always",
+    capabilities: { bounding: texts, effective: texts, inheritable: texts, permitted: texts, ambient: texts },
+    rlimits: [{ type: "text always", hard: "number always", soft: "number always" }],
     noNewPrivileges: "plain",
+    apparmorProfile: "plain",
+    oomScoreAdj: "pointer",
+    scheduler: {
+      policy: "text always",
+      nice: "plain",
+      priority: "plain",
+      flags: texts,
+      runtime: "plain",
+      deadline: "plain",
+      period: "plain",
+    },
+    selinuxLabel: "plain",
+    ioPriority: { class: "text always", priority: "number always" },
+    execCPUAffinity: { initial: "plain", final: "plain" },
   },
   root: { path: "text always", readonly: "plain" },
   hostname: "plain",
   domainname: "plain",
-  mounts: [{ destination: "text always", type: "plain", source: "plain", options: texts }],
+  mounts: [
+    {
+      destination: "text always",
+      type: "plain",
+      source: "plain",
+      options: texts,
+      uidMappings: idMappings,
+      gidMappings: idMappings,
+    },
+  ],
+  hooks: {
+    prestart: hooks,
+    createRuntime: hooks,
+    createContainer: hooks,
+    startContainer: hooks,
+    poststart: hooks,
+    poststop: hooks,
+  },
   annotations: "plain",
   windows: {
     layerFolders: "list always",
