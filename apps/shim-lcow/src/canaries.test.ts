@@ -1,41 +1,17 @@
 /** Clients' secrets must not appear in the log at its lowest level, in errors, in events or in the shim's files. */
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createServer, connect as dial } from "node:net";
-import { tmpdir } from "node:os";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { inspect } from "node:util";
-import { FakeUpstream } from "@uvm-shim/controller-process/testing";
-import { type ComputeHost, connectEmulatedHost } from "@uvm-shim/hcs-bindings";
-import { hostVariables } from "@uvm-shim/host-protocol";
 import { processGuestKernel } from "@uvm-shim/host-protocol/guest";
-import { systemClock } from "@uvm-shim/lifecycle";
-import { ScriptedCalls } from "@uvm-shim/lifecycle/testing";
-import type { LogLevel } from "@uvm-shim/shim";
-import { containerd, runtimeoptions } from "@uvm-shim/shim/protocol";
+import { CanaryBench, configuredOptions as options, secret } from "@uvm-shim/platform-common/testing";
+import { containerd } from "@uvm-shim/shim/protocol";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { createServices } from "../../../packages/shim/src/services/services.ts";
-import { formatLine } from "../../../packages/shim/src/system/log.ts";
-import { EventServer } from "../../../packages/shim/src/testing/event-server.ts";
-import { TtrpcClient } from "../../../packages/ttrpc/src/index.ts";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { createLcowPlatform } from "./platform-lcow.ts";
 
 const { Task } = containerd.task.v3;
-const canary = "canary-7f3a";
-/** As long as keys and tokens; tests look for its beginning, since texts may be cut. */
-const secret = `${canary}-${"0123456789abcdef".repeat(4)}`;
-const sourceOf = (path: string): string => fileURLToPath(new URL(`../../../packages/${path}`, import.meta.url));
+const agent = fileURLToPath(new URL("../../../packages/guest-agent/src/main.ts", import.meta.url));
 const vm = "io.microsoft.virtualmachine.";
 
 describeWith(
@@ -43,82 +19,19 @@ describeWith(
   "crun",
   "busybox",
 )("secrets of callers", () => {
-  let folder: string;
-  let socketPath: string;
-  let host: ComputeHost;
-  let events: EventServer;
-  let texts: string[];
-  let calls: number;
-
+  let bench: CanaryBench;
+  let rootfs: string;
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), "canary-"));
-    mkdirSync(join(folder, "LinuxBootFiles"));
-    writeFileSync(join(folder, "LinuxBootFiles/kernel"), `${processGuestKernel}\n`);
-    symlinkSync(sourceOf("guest-agent/src/main.ts"), join(folder, "LinuxBootFiles/initrd.img"));
-    socketPath = join(folder, "host.sock");
-    const start = {
-      command: process.execPath,
-      args: [sourceOf("host-emulator/src/main.ts")],
-      env: { [hostVariables.idleMs]: "100" },
-    };
-    host = await connectEmulatedHost({ socketPath, start });
-    events = new EventServer();
-    await events.listen(join(folder, "events"));
-    await makeRootfs(join(folder, "rootfs"));
-    [texts, calls] = [[], 0];
+    bench = await CanaryBench.open(createLcowPlatform);
+    const bootFiles = join(bench.folder, "LinuxBootFiles");
+    mkdirSync(bootFiles);
+    writeFileSync(join(bootFiles, "kernel"), `${processGuestKernel}\n`);
+    symlinkSync(agent, join(bootFiles, "initrd.img"));
+    rootfs = join(bench.folder, "rootfs");
+    await makeRootfs(rootfs);
   });
-  afterEach(async () => {
-    await events.close();
-    await host.close();
-    await vi.waitFor(() => expect(existsSync(socketPath)).toBe(false), { timeout: 10_000 });
-    rmSync(folder, { recursive: true });
-  });
+  afterEach(() => bench.close());
 
-  /** The services on the real platform, at the lowest log level. */
-  async function withShim(
-    runtimeOptions: { readonly typeUrl: string; readonly value: Uint8Array },
-    work: (call: TtrpcClient["call"]) => Promise<void>,
-  ): Promise<void> {
-    const log = {
-      log: (level: LogLevel, message: string, fields = {}) =>
-        void texts.push(formatLine(new Date(0), level, message, fields).toString(), inspect(fields, { depth: 9 })),
-    };
-    const platform = createLcowPlatform({
-      log,
-      guestLog: log,
-      requestLog: log,
-      upstreamStdio: new FakeUpstream(new ScriptedCalls()),
-      env: { UVM_SHIM_HOST: `unix:${socketPath}` },
-      executableDirectory: folder,
-      namespace: "canary",
-    });
-    const services = createServices({
-      ...{ shimId: "c1", namespace: "canary", bundle: folder, pid: process.pid, version: "1", runtimeOptions },
-      ...{ ttrpcAddress: `unix://${join(folder, "events")}`, platform: async () => platform, log, clock: systemClock },
-      ...{ lingerMilliseconds: 10_000, isDispensable: async () => true, end: () => {}, handOver: () => {} },
-    });
-    const server = createServer((socket) => services.serve(socket));
-    const socket = join(folder, "shim.sock");
-    await new Promise<void>((resolve) => server.listen(socket, resolve));
-    const client = new TtrpcClient(dial(socket));
-    try {
-      await work(client.call.bind(client) as TtrpcClient["call"]);
-    } finally {
-      client.close();
-      await services.stopAll(1_000);
-      await services.close(1_000);
-      await new Promise((resolve) => server.close(resolve));
-      await platform.close();
-    }
-  }
-
-  const options = (configBody: string) => {
-    const { Options } = runtimeoptions.v1;
-    return {
-      typeUrl: "runtimeoptions.v1.Options",
-      value: Options.encode(new Options({ configBody: Buffer.from(configBody) })).finish(),
-    };
-  };
   const ordinary = options(
     `log_level = "trace"\nregistry_root = "https://user:${secret}@registry"\n[default_container_annotations]\n"com.example" = "${secret}"`,
   );
@@ -142,41 +55,14 @@ describeWith(
     },
   });
 
-  function bundle(configuration: object | string): string {
-    const directory = join(folder, `bundle-${calls++}`);
-    mkdirSync(directory);
-    const text = typeof configuration === "string" ? configuration : JSON.stringify(configuration);
-    writeFileSync(join(directory, "config.json"), text);
-    return directory;
-  }
-
   const creation = (configuration: object | string, id = "c1") => ({
     id,
-    bundle: bundle(configuration),
-    rootfs: [{ type: "bind", source: join(folder, "rootfs"), options: ["rbind", "rw"] }],
+    bundle: bench.bundle(configuration),
+    rootfs: [{ type: "bind", source: rootfs, options: ["rbind", "rw"] }],
   });
 
-  async function refused(call: Promise<unknown>): Promise<void> {
-    const error = await call.then(
-      () => undefined,
-      (caught: unknown) => caught,
-    );
-    expect(error).toBeInstanceOf(Error);
-    texts.push(String((error as Error).message));
-  }
-
-  function expectNoCanary(): void {
-    const files = readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name !== "config.json")
-      .map(({ parentPath, name }) => join(parentPath, name))
-      .filter((file) => !file.startsWith(join(folder, "rootfs")));
-    for (const file of files) expect(readFileSync(file).includes(canary), file).toBe(false);
-    expect(texts.filter((text) => text.includes(canary))).toEqual([]);
-    expect(JSON.stringify(events.received).includes(canary)).toBe(false);
-  }
-
   it("appear in no log, event, error or file of a running pod", { timeout: 60_000 }, async () => {
-    await withShim(ordinary, async (call) => {
+    await bench.withShim(ordinary, async (call) => {
       await call(Task, "Create", creation(specification()));
       await call(Task, "Start", { id: "c1" });
       const spec = (process: object | string) => ({
@@ -197,7 +83,7 @@ describeWith(
         { ...exec, args: [secret.repeat(9_000)] },
         { ...exec, args: ["sh", `${secret}\0`] },
       ]) {
-        await refused(
+        await bench.refused(
           call(Task, "Exec", { id: "c1", execId: "e2", spec: spec(wrong) }).then(() =>
             call(Task, "Start", { id: "c1", execId: "e2" }),
           ),
@@ -208,7 +94,7 @@ describeWith(
         type_url: "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources",
         value: Buffer.from(`"${secret}`),
       };
-      await refused(call(Task, "Update", { id: "c1", resources }));
+      await bench.refused(call(Task, "Update", { id: "c1", resources }));
       const inPod = { "io.uvm-shim.sandbox-id": "c1" };
       for (const wrong of [
         { process: { env: `TOKEN=${secret}` } },
@@ -221,14 +107,14 @@ describeWith(
         { annotations: { "io.microsoft.container.gpu.capabilities": secret } },
       ]) {
         const annotations = { ...inPod, ...wrong.annotations };
-        await refused(call(Task, "Create", creation(specification({ ...wrong, annotations }), "c2")));
+        await bench.refused(call(Task, "Create", creation(specification({ ...wrong, annotations }), "c2")));
       }
       await call(Task, "Kill", { id: "c1", signal: 9 });
       await call(Task, "Wait", { id: "c1" });
       await call(Task, "Delete", { id: "c1" });
     });
-    expect(texts.some((text) => text.includes("level=debug"))).toBe(true);
-    expectNoCanary();
+    expect(bench.texts.some((text) => text.includes("level=debug"))).toBe(true);
+    bench.expectNoCanary(rootfs);
   });
 
   it("appear in no error or log line of a refused pod", { timeout: 60_000 }, async () => {
@@ -256,8 +142,8 @@ describeWith(
         },
       }),
     ];
-    await withShim(ordinary, async (call) => {
-      for (const configuration of wrong) await refused(call(Task, "Create", creation(configuration)));
+    await bench.withShim(ordinary, async (call) => {
+      for (const configuration of wrong) await bench.refused(call(Task, "Create", creation(configuration)));
     });
     const { Options } = containerd.runhcs.v1;
     for (const runtimeOptions of [
@@ -267,9 +153,9 @@ describeWith(
       options(`default_container_annotations = "${secret}"`),
       { typeUrl: "containerd.runhcs.v1.Options", value: Options.encode({ NCProxyAddr: secret }).finish() },
     ]) {
-      await withShim(runtimeOptions, (call) => refused(call(Task, "Create", creation(specification()))));
+      await bench.withShim(runtimeOptions, (call) => bench.refused(call(Task, "Create", creation(specification()))));
     }
-    expect(texts.filter((text) => text.includes("73313731"))).toEqual([]);
-    expectNoCanary();
+    expect(bench.texts.filter((text) => text.includes("73313731"))).toEqual([]);
+    bench.expectNoCanary(rootfs);
   });
 });

@@ -82,6 +82,17 @@ export function unshown<T>(check: Check<T>): Check<T> {
   };
 }
 
+/** The same check, where only what is below the value is shown: the value itself may be a secret in a wrong place. */
+export function unshownWhole<T>(check: Check<T>): Check<T> {
+  return (value, path = "") => {
+    try {
+      return check(value, path);
+    } catch (error) {
+      throw error instanceof SchemaError && error.path === path ? new SchemaError(path, error.unshown) : error;
+    }
+  };
+}
+
 function below(path: string, name: string): string {
   return joined(path, stepOf(name));
 }

@@ -73,8 +73,11 @@ export function wrongAnnotation(name: AnnotationName, given: string, expected: s
   return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${shown}, expected ${expected}`);
 }
 
-/** As `wrongAnnotation`, for paths of this machine or the guest, which are no secrets. */
+const pathStart = /^([\\/]|[A-Za-z]:)/;
+
+/** As `wrongAnnotation`, for paths of this machine or the guest, which are no secrets; what is no path may be one. */
 export function wrongPath(name: AnnotationName, path: string, expected: string, refuse: Refuse): Error {
+  if (!pathStart.test(path)) return wrongAnnotation(name, path, expected, refuse);
   const shown = JSON.stringify(path.slice(0, 300));
   return refuse("InvalidArgument", `annotation ${keyOf(name)} is ${shown}, expected ${expected}`);
 }

@@ -73,7 +73,7 @@ describeWith(
 
   it("has its names, its user, its folder and one drive, and gets the command line as it is", async () => {
     const line = `C:\\probe.exe  see "a  b\\" 'c\\\\ ^%x%`;
-    const environment = { VARIABLE: "one two" };
+    const environment = { "": "nameless", VARIABLE: "one two" };
     const program = await run(line, { workingDirectory: "C:\\windows", environment, userName: "ContainerUser" });
     const { code, output } = await finished(program);
     expect(output.split("\r\n")).toEqual([

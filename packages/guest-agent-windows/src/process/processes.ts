@@ -1,6 +1,6 @@
 /** The programs that a host has started in a container, or in the virtual machine itself. */
 import { GuestFault, infiniteTimeout, type StdioRelaySettings } from "@uvm-shim/gcs-bridge";
-import type { HresultName, WindowsSignal } from "@uvm-shim/hcs-schema";
+import { type HresultName, isMistyped, type WindowsSignal } from "@uvm-shim/hcs-schema";
 import { abortable, systemClock, withDeadline } from "@uvm-shim/lifecycle";
 import type { ContainerProgram, WindowsContainer } from "../container/container.ts";
 import { WindowsError, type WindowsProgram } from "../container/program.ts";
@@ -24,6 +24,8 @@ const startErrors: ReadonlyMap<number, HresultName> = new Map([
   [193, "ERROR_BAD_EXE_FORMAT"],
   [267, "ERROR_DIRECTORY"],
 ]);
+
+const longestProgram = 260;
 
 export class GuestPrograms {
   readonly #programs = new Map<number, GuestProgram>();
@@ -118,5 +120,14 @@ function startFault(error: unknown, { commandLine, workingDirectory }: Container
   if (!(error instanceof WindowsError)) return error;
   const name = startErrors.get(error.number) ?? "E_FAIL";
   const where = workingDirectory === "" ? "" : ` in ${workingDirectory}`;
-  return new GuestFault(name, `cannot start ${commandLine}${where}: Windows error ${error.number}`, { cause: error });
+  const program = shownProgram(commandLine);
+  return new GuestFault(name, `cannot start ${program}${where}: Windows error ${error.number}`, { cause: error });
+}
+
+/** Arguments may be secrets, and so may be what stands in the place of a program. */
+function shownProgram(commandLine: string): string {
+  const [, quoted, bare = ""] = /^(?:"([^"]*)"|(\S*))/.exec(commandLine) ?? [];
+  const program = quoted ?? bare;
+  const isShown = isMistyped(program) || (program.length <= longestProgram && /\.(exe|com|cmd|bat)$/i.test(program));
+  return isShown ? program : `the program of a command line of ${commandLine.length} characters`;
 }

@@ -208,8 +208,11 @@ static DWORD start(const char *at) {
     size_t length = wcslen(variable);
     /* The first character of a name may be an equals sign. */
     wchar_t *value = wcschr(variable + 1, L'=');
-    *value = 0;
-    SetEnvironmentVariableW(variable, value[1] ? value + 1 : NULL);
+    /* Without a name there is nothing to set. */
+    if (value) {
+      *value = 0;
+      SetEnvironmentVariableW(variable, value[1] ? value + 1 : NULL);
+    }
     variable += length + 1;
   }
   STARTUPINFOW startup = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES};

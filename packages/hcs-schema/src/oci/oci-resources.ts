@@ -11,6 +11,7 @@ import {
   SchemaError,
   text,
   truth,
+  unshownWhole,
 } from "../check.ts";
 
 export interface OciLinuxResources {
@@ -101,49 +102,53 @@ const shares: Check<number> = refine(
 const swappiness: Check<number> = refine(signed, "0 to 100", (value) => value >= 0 && value <= 100);
 
 // The OCI runtime specification asks readers to ignore unknown fields.
-export const checkOciLinuxResources: Check<OciLinuxResources> = openObject<OciLinuxResources>({
-  memory: optional(
-    openObject<OciLinuxMemory>({
-      limit: optional(bytes),
-      reservation: optional(bytes),
-      swap: optional(bytes),
-      kernel: optional(signed),
-      kernelTCP: optional(signed),
-      swappiness: optional(swappiness),
-      disableOOMKiller: optional(truth),
-      useHierarchy: optional(truth),
-      checkBeforeUpdate: optional(truth),
-    }),
-  ),
-  cpu: optional(
-    openObject<OciLinuxCpu>({
-      shares: optional(shares),
-      quota: optional(quota),
-      burst: optional(integer(0)),
-      period: optional(period),
-      realtimeRuntime: optional(signed),
-      realtimePeriod: optional(integer(0)),
-      cpus: optional(text),
-      mems: optional(text),
-      idle: optional(signed),
-    }),
-  ),
-  pids: optional(openObject<{ readonly limit?: number }>({ limit: optional(signed) })),
-  blockIO: optional(anything),
-  hugepageLimits: optional(list(anything)),
-  network: optional(anything),
-  rdma: optional(anything),
-  unified: optional(record(text)),
-  devices: optional(list(anything)),
-});
+export const checkOciLinuxResources: Check<OciLinuxResources> = unshownWhole(
+  openObject<OciLinuxResources>({
+    memory: optional(
+      openObject<OciLinuxMemory>({
+        limit: optional(bytes),
+        reservation: optional(bytes),
+        swap: optional(bytes),
+        kernel: optional(signed),
+        kernelTCP: optional(signed),
+        swappiness: optional(swappiness),
+        disableOOMKiller: optional(truth),
+        useHierarchy: optional(truth),
+        checkBeforeUpdate: optional(truth),
+      }),
+    ),
+    cpu: optional(
+      openObject<OciLinuxCpu>({
+        shares: optional(shares),
+        quota: optional(quota),
+        burst: optional(integer(0)),
+        period: optional(period),
+        realtimeRuntime: optional(signed),
+        realtimePeriod: optional(integer(0)),
+        cpus: optional(text),
+        mems: optional(text),
+        idle: optional(signed),
+      }),
+    ),
+    pids: optional(openObject<{ readonly limit?: number }>({ limit: optional(signed) })),
+    blockIO: optional(anything),
+    hugepageLimits: optional(list(anything)),
+    network: optional(anything),
+    rdma: optional(anything),
+    unified: optional(record(text)),
+    devices: optional(list(anything)),
+  }),
+);
 
-export const checkOciWindowsResources: Check<OciWindowsResources> = openObject<OciWindowsResources>({
-  memory: optional(openObject<{ readonly limit?: number }>({ limit: optional(integer(1)) })),
-  cpu: optional(
-    openObject<NonNullable<OciWindowsResources["cpu"]>>({
-      count: optional(integer(1)),
-      shares: optional(integer(1, 10_000)),
-      maximum: optional(integer(1, 10_000)),
-    }),
-  ),
-});
+export const checkOciWindowsResources: Check<OciWindowsResources> = unshownWhole(
+  openObject<OciWindowsResources>({
+    memory: optional(openObject<{ readonly limit?: number }>({ limit: optional(integer(1)) })),
+    cpu: optional(
+      openObject<NonNullable<OciWindowsResources["cpu"]>>({
+        count: optional(integer(1)),
+        shares: optional(integer(1, 10_000)),
+        maximum: optional(integer(1, 10_000)),
+      }),
+    ),
+  }),
+);

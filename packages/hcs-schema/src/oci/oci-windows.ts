@@ -11,6 +11,7 @@ import {
   text,
   truth,
   unshown,
+  unshownWhole,
 } from "../check.ts";
 
 export interface OciWindowsSpec {
@@ -115,17 +116,19 @@ const limits: Check<OciWindowsLimits> = openObject<OciWindowsLimits>({
 
 const consoleSide = integer(0, 0xffff);
 
-export const checkOciWindowsProcess: Check<OciWindowsProcess> = openObject<OciWindowsProcess>({
+const processFields = openObject<OciWindowsProcess>({
   terminal: optional(truth),
   consoleSize: optional(
     openObject<{ readonly height: number; readonly width: number }>({ height: consoleSide, width: consoleSide }),
   ),
-  user: optional(openObject<{ readonly username?: string }>({ username: optional(text) })),
-  args: optional(list(text)),
+  user: optional(unshownWhole(openObject<{ readonly username?: string }>({ username: optional(text) }))),
+  args: optional(unshown(list(text))),
   commandLine: optional(text),
-  env: optional(list(unshown(text))),
+  env: optional(unshown(list(text))),
   cwd: optional(text),
 });
+
+export const checkOciWindowsProcess: Check<OciWindowsProcess> = unshownWhole(processFields);
 
 // The OCI runtime specification asks readers to ignore unknown fields.
 export const checkOciWindowsSpec: Check<OciWindowsSpec> = openObject<OciWindowsSpec>({

@@ -7,12 +7,29 @@ import {
   integers,
   oneOf,
   type Reader,
+  shownValue,
   signedInteger,
   startsWith,
   text,
 } from "./values.ts";
 
 describe("values", () => {
+  it.each([
+    ["a-secret-1", "10 characters"],
+    ["word", '"word"'],
+    [7, "7"],
+    [undefined, "nothing"],
+    [null, "null"],
+    [[], "[]"],
+    [[4, 5], "[4,5]"],
+    [{}, "{}"],
+    [["a"], "a list"],
+    [[["a"]], "a list"],
+    [{ a: 1, b: "c" }, "an object"],
+  ])("%j is shown as %s", (value, shown) => {
+    expect(shownValue(value)).toBe(shown);
+  });
+
   it.each(["1", "t", "T", "TRUE", "true", "True"])("%j is true", (word) => {
     expect(boolean("key", word)).toBe(true);
   });

@@ -13,7 +13,9 @@ const pathStart = /^(\/|\\\\|[A-Za-z]:[\\/])/;
 /** Shows only what must be a mistyped number or word: any other text may be a secret under the wrong key. */
 export function shownValue(value: unknown): string {
   if (typeof value === "string") return isMistyped(value) ? JSON.stringify(value) : `${value.length} characters`;
-  return JSON.stringify(value) ?? "nothing";
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "nothing";
+  if (Object.values(value).every((member) => typeof member === "number")) return JSON.stringify(value);
+  return Array.isArray(value) ? "a list" : "an object";
 }
 
 /** For settings that are paths: a path is not a secret, and its length alone would not help. */

@@ -74,7 +74,7 @@ class Item {
 
   text(field: string): string {
     const value = this.#fields[field];
-    return typeof value === "string" && value !== "" ? value : this.refuse(field, "text");
+    return typeof value === "string" && value !== "" ? value : this.refuseText(field, "text");
   }
 
   oneOf<Word extends string>(field: string, words: readonly Word[]): Word {
@@ -84,7 +84,7 @@ class Item {
 
   optionalText(field: string, accepted: string, accepts: (text: string) => boolean): string {
     const value = this.#fields[field] ?? "";
-    return typeof value === "string" && accepts(value) ? value : this.refuse(field, accepted);
+    return typeof value === "string" && accepts(value) ? value : this.refuseText(field, accepted);
   }
 
   whole(field: string, least: number, most: number): number {
@@ -96,6 +96,14 @@ class Item {
   flag(field: string): boolean {
     const value = this.#fields[field] ?? false;
     return typeof value === "boolean" ? value : this.refuse(field, "true or false");
+  }
+
+  /** A password may be a number that lacks its quotation marks. */
+  refuseText(field: string, accepted: string): never {
+    const value = this.#fields[field];
+    if (typeof value !== "number") this.refuse(field, accepted);
+    const message = `got a number as ${this.#place}.${field}, expected ${accepted}`;
+    throw new SandboxError("InvalidArgument", this.#key, message);
   }
 
   refuse(field: string, accepted: string): never {

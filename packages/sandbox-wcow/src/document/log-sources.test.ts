@@ -58,6 +58,11 @@ describe("log sources", () => {
     ["not base64!", "forwardlogs.sources: got 11 characters, expected base64 of a JSON object"],
     [Buffer.from("{").toString("base64"), "got 4 characters, expected base64 of a JSON object"],
     [encoded({ LogConfig: { sources: 1 } }), "got 1 as LogConfig.sources, expected a list"],
+    [encoded({ LogConfig: { sources: { a: "b" } } }), "got an object as LogConfig.sources, expected a list"],
+    [
+      wantedOf([{ providerName: ["a"] }] as object[] as never),
+      "got a list as LogConfig.sources[0].providers[0].providerName",
+    ],
     [wantedOf([{ providerName: "mine", providerGuid: "1" }]), 'got "1" as providerGuid of provider "mine"'],
   ])("are refused where they are wrong: %j", (wanted, message) => {
     expect(() => logSources({ wanted, withDefaults: true, isConfidential: false })).toThrow(message);
