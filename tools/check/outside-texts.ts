@@ -57,7 +57,7 @@ export function looseReadings(file: string, source: string): readonly LooseReadi
 function looseness(file: string, node: Node, parent: Node | undefined): string | undefined {
   switch (node.type) {
     case "Identifier":
-      if (node.name !== "JSON" || isStringify(parent) || file in jsonReaders) return undefined;
+      if (node.name !== "JSON" || isWriting(parent) || file in jsonReaders) return undefined;
       return "JSON.parse: read a guest's text with FromGuest, a host's with parseWithin, or name what it is in tools/check/outside-texts.ts";
     case "ImportSpecifier":
       if (nameOf(node.imported) !== "openObject" || keepers.includes(file)) return undefined;
@@ -74,8 +74,11 @@ function looseness(file: string, node: Node, parent: Node | undefined): string |
   return undefined;
 }
 
-function isStringify(parent: Node | undefined): boolean {
-  return parent?.type === "MemberExpression" && parent.computed === false && nameOf(parent.property) === "stringify";
+/** Whether an object becomes a text there, or a type is declared. */
+function isWriting(parent: Node | undefined): boolean {
+  if (parent?.type === "TSInterfaceDeclaration") return true;
+  const isMember = parent?.type === "MemberExpression" && parent.computed === false;
+  return isMember && ["stringify", "rawJSON"].includes(nameOf(parent.property));
 }
 
 function isReadOfAssertion({ callee, arguments: given }: Node): boolean {

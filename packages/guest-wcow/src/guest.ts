@@ -29,6 +29,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { procedureBounds, type WindowsModification, windowsManners } from "./bounds.ts";
 import { WindowsContainer } from "./container.ts";
+import { documentText } from "./document-text.ts";
 import { terminateProcess, WindowsProcess, type WindowsSurroundings } from "./process.ts";
 import type { WindowsGuestOptions } from "./types.ts";
 
@@ -317,13 +318,4 @@ function checkSystem({ RuntimeOsType }: GcsCapabilities): void {
   if (RuntimeOsType === "" || RuntimeOsType.toLowerCase() === "windows") return;
   const message = `unsupported guest operating system "${RuntimeOsType}": expected "Windows" or nothing`;
   throw new GcsError("Unimplemented", message, { procedure: "negotiateProtocol" });
-}
-
-const { rawJSON: rawJson } = JSON as unknown as { rawJSON(text: string): unknown };
-
-/** Limits may have 64 bits, which only a bigint holds whole. */
-function documentText(document: object): string {
-  return JSON.stringify(document, (_name, value: unknown) =>
-    typeof value === "bigint" ? rawJson(value.toString()) : value,
-  );
 }

@@ -77,6 +77,18 @@ describe("documents for Windows against upstream's", () => {
     expect(hasFile(path) ? "file" : hasFolder(path) ? "folder" : "nothing").toBe(expected);
   });
 
+  it("finds contents of files by any spelling of their paths", async () => {
+    const asked = cases.find(({ name }) => name === "container-device-extensions");
+    const respelled = JSON.stringify(asked).replace(
+      /(?<="io.microsoft.container.wcow.deviceextensions":")[^"]*/,
+      (paths) => paths.replaceAll("\\\\", "/"),
+    );
+    expect(respelled).not.toBe(JSON.stringify(asked));
+    expect(shownOf(await answerTo(JSON.parse(respelled) as DocumentCase))).toEqual(
+      shownOf(golden["container-device-extensions"]),
+    );
+  });
+
   it("keeps numbers beyond 2^53 whole", () => {
     expect(parseWhole("[9223372036854775807, 1.5, 1]")).toEqual([9223372036854775807n, 1.5, 1]);
   });

@@ -99,9 +99,10 @@ class CasePod {
 
 function filesOf(asked: HostFiles): WindowsPlanOptions["files"] {
   const { hasFile, hasFolder } = hostFactsOf(asked);
+  const contents = new Map(Object.entries(asked.contents ?? {}).map(([path, text]) => [windowsPaths.key(path), text]));
   return {
     kind: async (path) => (hasFile(path) ? "file" : hasFolder(path) ? "directory" : undefined),
-    readText: async (path) => asked.contents?.[path] ?? "",
+    readText: async (path) => contents.get(windowsPaths.key(path)) ?? "",
   };
 }
 

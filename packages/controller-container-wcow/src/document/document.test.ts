@@ -50,12 +50,14 @@ describe("limits", () => {
     expect(bench.warnings).toEqual([expect.stringContaining("cpu.affinity has no effect")]);
   });
 
-  it.each<[number | bigint, string | undefined, number | undefined]>([
+  it.each<[number | bigint, string | undefined, number | bigint | undefined]>([
     [2 ** 29, undefined, 512],
     [2 ** 20 + 1, undefined, 1],
     [1000, undefined, undefined],
     [2n ** 64n - 1n, undefined, 2 ** 44 - 1],
     [2 ** 29, "7", 7],
+    [2 ** 29, "9007199254740993", 2n ** 53n + 1n],
+    [2 ** 29, "18446744073709551615", 2n ** 64n - 1n],
   ])("of %s bytes of memory, annotated %s: %s MB", async (limit, annotation, megabytes) => {
     const annotations = annotation === undefined ? {} : { [`${own}memory.sizeinmb`]: annotation };
     const { Memory } = await containerOf({ windows: { resources: { memory: { limit } } }, annotations });

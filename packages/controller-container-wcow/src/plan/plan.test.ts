@@ -81,7 +81,7 @@ describe("layers", () => {
     const options = ['parentCimPaths=["C:\\\\a\\\\b.cim"]', "blockCIMType=file"];
     const mount = { type: "BlockCIM", source: "C:\\layers\\ctr", options };
     const plan = await new PlanBench().plan({ ...noFolders, root: { path } }, [mount]);
-    expect(plan.root).toMatchObject({ layers: [{ path, id: "4c7af7de-23c8-4f56-b00d-7017ebb16fe1" }] });
+    expect(plan.root).toMatchObject({ layers: [{ path, id: "4C7AF7DE-23C8-4F56-B00D-7017EBB16FE1" }] });
   });
 });
 

@@ -47,8 +47,8 @@ function mountedRoot(path: string, layers: WindowsLayers, { paths }: WindowsPlan
   if (layers.kind === "folders") {
     return { kind: "mounted", path, layers: layers.parents.map((layer) => ({ path: paths.clean(layer) })) };
   }
-  const [, id] = /^\\\\\?\\Volume\{([0-9a-f-]{36})\}\\?$/i.exec(path) ?? [];
-  if (id !== undefined) return { kind: "mounted", path, layers: [{ path, id: id.toLowerCase() }] };
+  const [, id] = /^\\\\\?\\Volume\{([0-9a-f-]{36})\}\\$/i.exec(path) ?? [];
+  if (id !== undefined) return { kind: "mounted", path, layers: [{ path, id }] };
   const expected = "\\\\?\\Volume{<GUID>}\\: the layers are CIMs";
   throw refuse("InvalidArgument", `config.json: root.path is ${JSON.stringify(path)}, expected ${expected}`);
 }

@@ -77,11 +77,15 @@ describe("a field of the specification is refused by its name and value:", () =>
     await refused(parts, message);
   });
 
-  it("root.path of layers that are CIMs", async () => {
-    const rootfs = [{ type: "BlockCIM", source: "C:\\layers\\ctr", options: cims }];
-    const parts = { root: { path: "C:\\root" }, windows: { layerFolders: [] } };
-    await refused(parts, 'root.path is "C:\\\\root", expected \\\\?\\Volume{<GUID>}\\', { rootfs });
-  });
+  it.each(["C:\\root", "\\\\?\\Volume{4c7af7de-23c8-4f56-b00d-7017ebb16fe1}"])(
+    "root.path of layers that are CIMs: %s",
+    async (path) => {
+      const rootfs = [{ type: "BlockCIM", source: "C:\\layers\\ctr", options: cims }];
+      const parts = { root: { path }, windows: { layerFolders: [] } };
+      const message = `root.path is ${JSON.stringify(path)}, expected \\\\?\\Volume{<GUID>}\\`;
+      await refused(parts, message, { rootfs });
+    },
+  );
 });
 
 const wrongAnnotations: readonly (readonly [string, string, string])[] = [
