@@ -82,13 +82,14 @@ export function unshown<T>(check: Check<T>): Check<T> {
   };
 }
 
-/** The same check, where only what is below the value is shown: the value itself may be a secret in a wrong place. */
-export function unshownWhole<T>(check: Check<T>): Check<T> {
+/** The same check of an object: a text in its place may be a secret, which errors do not show. */
+export function textUnshown<T>(check: Check<T>): Check<T> {
   return (value, path = "") => {
     try {
       return check(value, path);
     } catch (error) {
-      throw error instanceof SchemaError && error.path === path ? new SchemaError(path, error.unshown) : error;
+      if (!(error instanceof SchemaError) || typeof value !== "string") throw error;
+      throw new SchemaError(path, error.unshown);
     }
   };
 }

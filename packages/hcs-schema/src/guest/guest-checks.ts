@@ -13,9 +13,9 @@ import {
   refine,
   SchemaError,
   text,
+  textUnshown,
   truth,
   unshown,
-  unshownWhole,
 } from "../check.ts";
 import { checkGuid, checkSchemaVersion } from "../document/checks.ts";
 import { checkDomain, checkIpAddress, checkIpPrefix, checkMacAddress } from "../hcn/hcn-checks.ts";
@@ -198,7 +198,7 @@ function nullAsEmpty<T>(check: Check<readonly T[]>): Check<readonly T[]> {
   return (value, path) => check(value ?? [], path);
 }
 
-export const checkOciProcess: Check<OciProcess> = unshownWhole(openObject(ociProcess));
+export const checkOciProcess: Check<OciProcess> = textUnshown(openObject(ociProcess));
 
 export const checkOciSpec: Check<OciSpec> = openObject<OciSpec>({
   ociVersion: filledText,

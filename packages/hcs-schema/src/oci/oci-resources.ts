@@ -10,8 +10,8 @@ import {
   refine,
   SchemaError,
   text,
+  textUnshown,
   truth,
-  unshownWhole,
 } from "../check.ts";
 
 export interface OciLinuxResources {
@@ -102,7 +102,7 @@ const shares: Check<number> = refine(
 const swappiness: Check<number> = refine(signed, "0 to 100", (value) => value >= 0 && value <= 100);
 
 // The OCI runtime specification asks readers to ignore unknown fields.
-export const checkOciLinuxResources: Check<OciLinuxResources> = unshownWhole(
+export const checkOciLinuxResources: Check<OciLinuxResources> = textUnshown(
   openObject<OciLinuxResources>({
     memory: optional(
       openObject<OciLinuxMemory>({
@@ -140,7 +140,7 @@ export const checkOciLinuxResources: Check<OciLinuxResources> = unshownWhole(
   }),
 );
 
-export const checkOciWindowsResources: Check<OciWindowsResources> = unshownWhole(
+export const checkOciWindowsResources: Check<OciWindowsResources> = textUnshown(
   openObject<OciWindowsResources>({
     memory: optional(openObject<{ readonly limit?: number }>({ limit: optional(integer(1)) })),
     cpu: optional(

@@ -9,9 +9,9 @@ import {
   record,
   SchemaError,
   text,
+  textUnshown,
   truth,
   unshown,
-  unshownWhole,
 } from "../check.ts";
 
 export interface OciWindowsSpec {
@@ -121,14 +121,14 @@ const processFields = openObject<OciWindowsProcess>({
   consoleSize: optional(
     openObject<{ readonly height: number; readonly width: number }>({ height: consoleSide, width: consoleSide }),
   ),
-  user: optional(unshownWhole(openObject<{ readonly username?: string }>({ username: optional(text) }))),
+  user: optional(textUnshown(openObject<{ readonly username?: string }>({ username: optional(text) }))),
   args: optional(unshown(list(text))),
   commandLine: optional(text),
   env: optional(unshown(list(text))),
   cwd: optional(text),
 });
 
-export const checkOciWindowsProcess: Check<OciWindowsProcess> = unshownWhole(processFields);
+export const checkOciWindowsProcess: Check<OciWindowsProcess> = textUnshown(processFields);
 
 // The OCI runtime specification asks readers to ignore unknown fields.
 export const checkOciWindowsSpec: Check<OciWindowsSpec> = openObject<OciWindowsSpec>({
