@@ -207,7 +207,7 @@ const rows: { readonly [Option in keyof Required<RuntimeOptions>]: OptionRows } 
     ]),
     boundary: [
       ['""', undefined],
-      ['"INFO"', new Error("expected one of trace, debug")],
+      ['"INFO"', "info"],
     ],
     invalid: [['"loud"', new Error('log_level: got "loud", expected one of trace, debug')], ...noString],
   },
