@@ -11,7 +11,7 @@ export interface PackageRules {
   readonly tests?: readonly string[];
   /** Packages from npm that it may import. */
   readonly libraries?: readonly string[];
-  /** It does no I/O: it must not import modules of Node. */
+  /** It does no I/O: it must not import modules of Node, but for node:async_hooks, which only carries values along. */
   readonly noNode?: true;
   /** Only it starts programs: what cannot be started has no streams, and each place that forgets that is a crash. */
   readonly startsPrograms?: true;

@@ -30,7 +30,7 @@ export function violation(folder: string, rules: PackageRules, file: string, fou
   }
   if (isBuiltin(specifier)) {
     if (isTest || typesOnly) return undefined;
-    if (rules.noNode) return "this package does no I/O";
+    if (rules.noNode && specifier !== "node:async_hooks") return "this package does no I/O";
     const startsPrograms = /^(node:)?child_process$/.test(specifier);
     return startsPrograms && !rules.startsPrograms ? "only child-processes starts programs" : undefined;
   }

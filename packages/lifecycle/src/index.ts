@@ -9,6 +9,19 @@ export {
   wrapError,
 } from "./error.ts";
 export type { Exit } from "./exit.ts";
+export {
+  type Attributes,
+  addObserver,
+  currentObservation,
+  type Observation,
+  type ObservationKind,
+  type ObservedWork,
+  type Observer,
+  type Occurrence,
+  observe,
+  reportOccurrence,
+  type StateChange,
+} from "./observation/observation.ts";
 export { type HostPaths, posixPaths, windowsPaths } from "./paths.ts";
 export { OperationQueue } from "./queue.ts";
 export { type Refuse, refusing } from "./refusal.ts";

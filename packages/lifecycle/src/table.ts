@@ -1,4 +1,5 @@
 import { ControllerError } from "./error.ts";
+import { reportStateChange, type StateChange } from "./observation/observation.ts";
 
 /**
  * One row of a transition table. An operation is requested by a caller; an event happens by itself. `failure` is the
@@ -109,21 +110,21 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
   /** Enters the state after the operation's success. */
   succeed(name: Operation, next: Data): void {
     const row = this.#checked(name, "operation");
-    this.#enter(name, row.kind === "operation" ? [row.success] : [], next);
+    this.#enter(name, row.kind === "operation" ? [row.success] : [], next, "success");
   }
 
   /** Enters the state after the operation's failure. */
   fail(name: Operation, next: Data): void {
     const row = this.#checked(name, "operation");
     if (row.kind !== "operation") return;
-    this.#enter(name, [row.failure === "unchanged" ? this.#state.kind : row.failure], next);
+    this.#enter(name, [row.failure === "unchanged" ? this.#state.kind : row.failure], next, "failure");
   }
 
   /** Enters the state after an event; false, without a change, if the table has no row for it in this state. */
   happen(name: Operation, next: Data): boolean {
     const row = this.#row(name);
     if (row?.kind !== "event") return false;
-    this.#enter(name, [row.to], next);
+    this.#enter(name, [row.to], next, "event");
     return true;
   }
 
@@ -140,13 +141,15 @@ export class Lifecycle<Data extends StateData<State>, State extends string, Oper
     return row;
   }
 
-  #enter(name: Operation, allowed: readonly State[], next: Data): void {
+  #enter(name: Operation, allowed: readonly State[], next: Data, outcome: StateChange["outcome"]): void {
     if (!allowed.includes(next.kind)) {
       throw new Error(
         `${this.#table.subject} ${this.#id}: ${name} from ${this.#state.kind} cannot lead to ${next.kind}, expected ${allowed.join(" or ")}`,
       );
     }
+    const from = this.#state.kind;
     this.#state = next;
+    reportStateChange({ subject: this.#table.subject, id: this.#id, operation: name, from, to: next.kind, outcome });
   }
 }
 

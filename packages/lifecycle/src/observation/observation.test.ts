@@ -1,0 +1,117 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { defineTable, Lifecycle } from "../table.ts";
+import { addObserver, currentObservation, type Observer, observe, reportOccurrence } from "./observation.ts";
+
+const removals: (() => void)[] = [];
+
+function watch(observer: Observer): void {
+  removals.push(addObserver(observer));
+}
+
+/** Everything observed, as short lines. */
+function watchLines(): string[] {
+  const lines: string[] = [];
+  watch({
+    began: ({ kind, name, parent, activityId }) =>
+      void lines.push(`began ${kind} ${name} in ${parent?.name} (${activityId})`),
+    ended: ({ name }, error) => void lines.push(`ended ${name}: ${error instanceof Error ? error.message : "ok"}`),
+    stateChanged: ({ subject, id, operation, from, to, outcome }, within) =>
+      void lines.push(`${subject} ${id}: ${from} → ${to} by ${operation} (${outcome}) in ${within?.name}`),
+    occurred: ({ name, attributes }, within) =>
+      void lines.push(`occurred ${name} ${JSON.stringify(attributes)} in ${within?.name}`),
+  });
+  return lines;
+}
+
+afterEach(() => {
+  for (const remove of removals.splice(0)) remove();
+});
+
+const door = defineTable({
+  subject: "door",
+  initial: "Open",
+  states: ["Open", "Closed", "Broken"],
+  transitions: [
+    { kind: "operation", name: "close", from: ["Open"], success: "Closed", failure: "Broken" },
+    { kind: "event", name: "gust", from: ["Closed"], to: "Open" },
+  ],
+});
+
+describe("observe", () => {
+  it("tells of work inside of work, with the activity id of the outermost", async () => {
+    const lines = watchLines();
+    const answer = await observe({ kind: "request", name: "Create", activityId: "a" }, () =>
+      observe({ kind: "host-call", name: "start" }, async () => {
+        reportOccurrence("dialled", { port: 1 });
+        return 7;
+      }),
+    );
+    expect(answer).toBe(7);
+    expect(lines).toEqual([
+      "began request Create in undefined (a)",
+      "began host-call start in Create (a)",
+      'occurred dialled {"port":1} in start',
+      "ended start: ok",
+      "ended Create: ok",
+    ]);
+  });
+
+  it("passes a failure on and tells of it", async () => {
+    const lines = watchLines();
+    const failing = observe({ kind: "phase", name: "boot" }, async () => {
+      throw new Error("no kernel");
+    });
+    await expect(failing).rejects.toThrow("no kernel");
+    expect(lines.at(-1)).toBe("ended boot: no kernel");
+  });
+
+  it("keeps concurrent work apart", async () => {
+    watchLines();
+    const names = await Promise.all(
+      ["a", "b"].map((name) =>
+        observe({ kind: "phase", name }, async () => {
+          await Promise.resolve();
+          return currentObservation()?.name;
+        }),
+      ),
+    );
+    expect(names).toEqual(["a", "b"]);
+  });
+
+  it("only runs the work while nobody observes", async () => {
+    expect(await observe({ kind: "phase", name: "boot" }, async () => currentObservation())).toBeUndefined();
+  });
+
+  it("does not let an observer that throws change the outcome, nor hide anything from the next one", async () => {
+    watch({
+      began: () => {
+        throw new Error("faulty observer");
+      },
+    });
+    const lines = watchLines();
+    expect(await observe({ kind: "phase", name: "boot" }, async () => 1)).toBe(1);
+    expect(lines).toHaveLength(2);
+  });
+
+  it("tells nothing to an observer that was removed", async () => {
+    const lines = watchLines();
+    removals.pop()?.();
+    await observe({ kind: "phase", name: "boot" }, async () => {});
+    expect(lines).toEqual([]);
+  });
+});
+
+describe("changes of state", () => {
+  it("are told with their cause: success, failure or event", () => {
+    const lines = watchLines();
+    const front = new Lifecycle(door, "front", { kind: "Open" as (typeof door.states)[number] });
+    front.succeed("close", { kind: "Closed" });
+    front.happen("gust", { kind: "Open" });
+    front.fail("close", { kind: "Broken" });
+    expect(lines).toEqual([
+      "door front: Open → Closed by close (success) in undefined",
+      "door front: Closed → Open by gust (event) in undefined",
+      "door front: Open → Broken by close (failure) in undefined",
+    ]);
+  });
+});

@@ -1,0 +1,122 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+
+/**
+ * A request is a call of a client; a phase is a step of the shim's own; a host call and a guest request are questions to
+ * the host service and to the guest, which may take long.
+ */
+export type ObservationKind = "request" | "phase" | "host-call" | "guest-request";
+
+export type Attributes = { readonly [name: string]: string | number | boolean };
+
+/** Work under way that has a beginning and an end. */
+export interface Observation {
+  readonly kind: ObservationKind;
+  readonly name: string;
+  readonly attributes: Attributes;
+  /** GUID by which log lines of shim and guest are matched; the same for everything that one request causes. */
+  readonly activityId: string | undefined;
+  /** The `traceparent` of W3C Trace Context that the request came with. */
+  readonly traceParent: string | undefined;
+  /** The work that this is a part of. */
+  readonly parent: Observation | undefined;
+}
+
+/** A change of a lifecycle's state. */
+export interface StateChange {
+  /** The kind of object, as in its transition table. */
+  readonly subject: string;
+  readonly id: string;
+  readonly operation: string;
+  readonly from: string;
+  readonly to: string;
+  readonly outcome: "success" | "failure" | "event";
+}
+
+/** Something that happened at one instant, such as an exit of a guest or a lost connection. */
+export interface Occurrence {
+  readonly name: string;
+  readonly attributes: Attributes;
+}
+
+/** Told of everything that is observed, in order. What it throws is ignored: watching must not change what is watched. */
+export interface Observer {
+  began?(observation: Observation): void;
+  /** `error` is what the work threw; undefined if it succeeded. */
+  ended?(observation: Observation, error: unknown): void;
+  stateChanged?(change: StateChange, within: Observation | undefined): void;
+  occurred?(occurrence: Occurrence, within: Observation | undefined): void;
+}
+
+const observers = new Set<Observer>();
+const current = new AsyncLocalStorage<Observation>();
+
+/** Returns a function that removes the observer again. */
+export function addObserver(observer: Observer): () => void {
+  observers.add(observer);
+  return () => void observers.delete(observer);
+}
+
+/** The innermost work that the caller is a part of; undefined while nobody observes. */
+export function currentObservation(): Observation | undefined {
+  return current.getStore();
+}
+
+export interface ObservedWork {
+  readonly kind: ObservationKind;
+  readonly name: string;
+  readonly attributes?: Attributes;
+  /** Taken from the work around it if absent. */
+  readonly activityId?: string;
+  readonly traceParent?: string;
+}
+
+/** Runs work and tells observers of it. Without observers it only runs the work. */
+export async function observe<T>(what: ObservedWork, work: () => Promise<T>): Promise<T> {
+  if (observers.size === 0) return await work();
+  const parent = current.getStore();
+  const observation: Observation = {
+    kind: what.kind,
+    name: what.name,
+    attributes: what.attributes ?? {},
+    activityId: what.activityId ?? parent?.activityId,
+    traceParent: what.traceParent,
+    parent,
+  };
+  return await current.run(observation, async () => {
+    tell((observer) => observer.began?.(observation));
+    let failure: unknown;
+    try {
+      return await work();
+    } catch (error) {
+      failure = error ?? new Error("failed without an error");
+      throw error;
+    } finally {
+      tell((observer) => observer.ended?.(observation, failure));
+    }
+  });
+}
+
+/** Tells observers of something that happened at one instant. */
+export function reportOccurrence(name: string, attributes: Attributes = {}): void {
+  if (observers.size === 0) return;
+  const occurrence = { name, attributes };
+  const within = current.getStore();
+  tell((observer) => observer.occurred?.(occurrence, within));
+}
+
+/** Called by `Lifecycle`. */
+export function reportStateChange(change: StateChange): void {
+  if (observers.size === 0) return;
+  const within = current.getStore();
+  tell((observer) => observer.stateChanged?.(change, within));
+}
+
+function tell(say: (observer: Observer) => void): void {
+  for (const observer of observers) {
+    try {
+      say(observer);
+    } catch {
+      // See Observer.
+    }
+  }
+}
