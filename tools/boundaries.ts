@@ -51,10 +51,11 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     types: ["controller-process"],
   },
   "packages/controller-process": { uses: controller },
-  "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
+  "packages/protobuf": { uses: [], noNode: true },
+  "packages/ttrpc": { uses: ["lifecycle", "protobuf"] },
   "packages/shim": {
-    uses: ["child-processes", "lifecycle", "ttrpc"],
-    libraries: ["protobufjs", "smol-toml"],
+    uses: ["child-processes", "lifecycle", "protobuf", "ttrpc"],
+    libraries: ["smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/host-emulator": {
