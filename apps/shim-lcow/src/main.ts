@@ -13,6 +13,7 @@ void runShim(
     name: "containerd-shim-lcow-v2",
     runtimeName: "io.containerd.lcow.v2",
     version: UVM_SHIM_VERSION,
+    flavour: "lcow",
     features,
     loadPlatform,
     loadWindowsCalls,

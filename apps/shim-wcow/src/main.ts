@@ -13,6 +13,7 @@ void runShim(
     name: "containerd-shim-wcow-v2",
     runtimeName: "io.containerd.wcow.v2",
     version: UVM_SHIM_VERSION,
+    flavour: "wcow",
     features,
     loadPlatform,
     loadWindowsCalls,
