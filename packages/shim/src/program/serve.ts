@@ -130,6 +130,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
       ttrpcAddress: nodeProcess.env.TTRPC_ADDRESS ?? "",
       platform: loadPlatform,
       newActivityId: randomUUID,
+      records: record.recorder,
       log,
       clock,
       isDispensable: () => sparesCompletedPods(nodeProcess.env.GRPC_ADDRESS ?? ""),

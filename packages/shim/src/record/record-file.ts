@@ -1,5 +1,5 @@
-import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type OmittedLine, parseRecordLine } from "./lines.ts";
 
@@ -44,7 +44,7 @@ export class RecordFile {
     this.#closing.resolve();
     await this.#writing;
     this.#isOver = true;
-    await this.#handle?.close();
+    await this.#closeHandle();
   }
 
   /** `close` for a shim that ends at once. */
@@ -54,15 +54,23 @@ export class RecordFile {
     try {
       const descriptor = this.#handle?.fd ?? create(this.#options.path);
       writeSync(descriptor, this.#waiting);
+      this.#waiting = "";
       if (this.#handle === undefined) closeSync(descriptor);
+      else if (this.#writing === undefined) void this.#closeHandle();
     } catch {
       // It was told before, or the shim has worse to tell now.
     }
   }
 
+  /** Not that of a successor with the same id, which may serve already. */
   async remove(): Promise<void> {
+    const { path: file } = this.#options;
+    this.#closing.resolve();
+    await this.#writing;
+    const own = await this.#handle?.stat();
+    const there = await stat(file).catch(() => undefined);
     await this.close();
-    await rm(this.#options.path, { force: true });
+    if (own !== undefined && own.ino === there?.ino) await rm(file, { force: true });
   }
 
   async #write(): Promise<void> {
@@ -81,12 +89,21 @@ export class RecordFile {
       this.#isOver = true;
     } finally {
       this.#writing = undefined;
+      if (this.#isOver) await this.#closeHandle();
     }
   }
 
+  async #closeHandle(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await handle?.close().catch(() => {});
+  }
+
   async #create(): Promise<FileHandle> {
-    await mkdir(path.dirname(this.#options.path), { recursive: true, mode: 0o700 });
-    return await open(this.#options.path, "w", 0o600);
+    const { path: file } = this.#options;
+    await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+    await rm(file, { force: true });
+    return await open(file, "ax", 0o600);
   }
 
   async #shorten(): Promise<void> {
@@ -138,7 +155,8 @@ function gathered(): Promise<void> {
 
 function create(file: string): number {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  return openSync(file, "w", 0o600);
+  rmSync(file, { force: true });
+  return openSync(file, "ax", 0o600);
 }
 
 /** Appends to a record that another process wrote, or begins one. */

@@ -6,6 +6,7 @@ import { containerd } from "../generated/messages.js";
 import type { Log, Platform } from "../platform.ts";
 import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { Retirement } from "../program/retirement.ts";
+import type { Records } from "../record/ring.ts";
 import { EventForwarder } from "./events/events.ts";
 import { connectEvents } from "./events/events-ttrpc.ts";
 import { SandboxService } from "./sandbox/sandbox-service.ts";
@@ -28,6 +29,8 @@ export interface ServicesOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly newActivityId: () => string;
+  /** What was observed of the pod, for those who ask. */
+  readonly records?: Records;
   /** How long a shim outlives its pod. */
   readonly lingerMilliseconds: number;
   readonly isDispensable: () => Promise<boolean>;
