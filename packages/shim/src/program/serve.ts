@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { reportOccurrence, settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
@@ -120,6 +119,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const orphan = new AbortController();
   try {
     const { createServices } = await import("../services/services.ts");
+    const { randomUUID } = await import("node:crypto");
     loaded = createServices({
       shimId: id,
       namespace,
