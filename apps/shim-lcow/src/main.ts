@@ -7,6 +7,7 @@ import { features } from "./features.ts";
 import { loadPlatform } from "./flavour.ts";
 
 declare const UVM_SHIM_VERSION: string;
+declare const UVM_SHIM_COMMIT: string;
 
 void runShim(
   {
@@ -14,6 +15,7 @@ void runShim(
     runtimeName: "io.containerd.lcow.v2",
     version: UVM_SHIM_VERSION,
     flavour: "lcow",
+    revision: UVM_SHIM_COMMIT,
     features,
     loadPlatform,
     loadWindowsCalls,

@@ -28,7 +28,7 @@ it("only warns when its last state cannot be written, since everything is cleane
   // Writes through it fail with ENOSPC.
   symlinkSync("/dev/full", path.join(bundle, `uvm-shim.json.${process.pid}.new`));
   const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
-  const named = { name: "fake", runtimeName: "fake", version: "1", flavour: "lcow" } as const;
+  const named = { name: "fake", runtimeName: "fake", version: "1", revision: "r", flavour: "lcow" } as const;
   const options = { ...named, loadPlatform: async () => platform };
   const answer = await deleteLeftovers(flags, options, process);
   expect(answer.length).toBeGreaterThan(0);
