@@ -52,7 +52,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     types: ["controller-process"],
   },
   "packages/controller-process": { uses: controller },
-  "packages/protobuf": { uses: [], noNode: true },
+  "packages/protobuf": { uses: [], libraries: ["protobufjs"], noNode: true },
   "packages/ttrpc": { uses: ["lifecycle", "protobuf"] },
   "packages/shim": {
     uses: ["child-processes", "lifecycle", "protobuf", "ttrpc"],

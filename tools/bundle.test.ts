@@ -91,7 +91,7 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
 
   it("contain no reader of .proto files, and messages as lines of fields", async () => {
     const inputs = await inputsOf("shim-lcow", system);
-    expect(inputs.filter((path) => path.includes("protobufjs"))).toEqual([]);
+    expect(inputs.filter((path) => /protobufjs\/src\/(parse|tokenize|root|type)\.js$/.test(path))).toEqual([]);
     expect(inputs).toContain("packages/protobuf/src/message.ts");
   });
 

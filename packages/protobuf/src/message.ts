@@ -1,5 +1,8 @@
-import { Reader } from "./reader.ts";
-import { Writer } from "./writer.ts";
+import protobuf from "protobufjs/minimal.js";
+
+const { Reader, Writer } = protobuf;
+type Reader = protobuf.Reader;
+type Writer = protobuf.Writer;
 
 /** A message: `T` as decoded, with defaults for what was absent; `I` as encoded. Constructed, it has the defaults. */
 export interface Message<T, I = T> {
@@ -45,52 +48,66 @@ const number = (wireType: 0 | 1 | 5, name: NumberName): Kind => ({
   wireType,
   absent: 0,
   type: "number",
-  read: (reader) => reader[name](),
-  write: (writer, value) => writer[name](value),
+  read: (reader) => reader[name]() as number,
+  write: (writer, value) => void writer[name](value),
 });
-type NumberName = {
-  [Name in keyof Writer]: Writer[Name] extends (value: number) => void
-    ? Reader[Name & keyof Reader] extends () => number
-      ? Name
-      : never
-    : never;
-}[keyof Writer] &
-  keyof Reader;
+type NumberName = "int32" | "sint32" | "uint32" | "fixed32" | "sfixed32" | "float" | "double";
+
+/** Numbers are exact up to 2^53, where a library for longer ones is installed too. */
+const longNumber = (wireType: 0 | 1, name: LongName): Kind => ({
+  wireType,
+  absent: 0,
+  type: "number",
+  read: (reader) => Number(reader[name]()),
+  write: (writer, value) => void writer[name](value < 2 ** 63 ? value : greatest(value, name)),
+});
+type LongName = "int64" | "sint64" | "uint64" | "fixed64" | "sfixed64";
+
+/** 2^64 - 1 is no JavaScript number, and a counter must not wrap around. */
+function greatest(value: number, name: LongName): number {
+  if (name === "uint64" || name === "fixed64") return value < 2 ** 64 ? value : words(-1, -1);
+  return words(-1, 0x7fffffff);
+}
+
+/** The writer takes the words of a long number as well. */
+function words(low: number, high: number): number {
+  return { low, high, unsigned: false } as unknown as number;
+}
 
 const kinds: { readonly [name: string]: Kind } = {
   string: {
     wireType: 2,
     absent: "",
     type: "string",
-    read: (reader) => reader.string(),
-    write: (writer, value) => writer.string(value),
+    read: (reader) => reader.stringVerify(),
+    write: (writer, value) => void writer.string(value),
   },
   bytes: {
     wireType: 2,
     absent: new Uint8Array(),
     type: "bytes",
     read: (reader) => reader.bytes(),
-    write: (writer, value) => writer.bytes(value),
+    write: (writer, value) => void writer.bytes(value),
   },
   bool: {
     wireType: 0,
     absent: false,
     type: "boolean",
     read: (reader) => reader.bool(),
-    write: (writer, value) => writer.bool(value),
+    write: (writer, value) => void writer.bool(value),
   },
   enum: number(0, "int32"),
   int32: number(0, "int32"),
   sint32: number(0, "sint32"),
   uint32: number(0, "uint32"),
-  int64: number(0, "int64"),
-  sint64: number(0, "sint64"),
-  uint64: number(0, "uint64"),
+  int64: longNumber(0, "int64"),
+  sint64: longNumber(0, "sint64"),
+  uint64: longNumber(0, "uint64"),
   fixed32: number(5, "fixed32"),
   sfixed32: number(5, "sfixed32"),
   float: number(5, "float"),
-  fixed64: number(1, "fixed64"),
-  sfixed64: number(1, "sfixed64"),
+  fixed64: longNumber(1, "fixed64"),
+  sfixed64: longNumber(1, "sfixed64"),
   double: number(1, "double"),
 };
 
@@ -117,14 +134,14 @@ function messageOf(text: string, roots: Roots): MessageClass {
       }
       return known;
     }
-    static encode(message: Values): Writer {
-      const writer = new Writer();
+    static encode(message: Values): { finish(): Uint8Array } {
+      const writer = Writer.create();
       write(writer, Message[table], message, 0);
       return writer;
     }
     static decode(bytes: Uint8Array): Values {
       const message = new Message() as Values;
-      readInto(message, new Reader(bytes), Message[table]);
+      readInto(message, Reader.create(bytes), Message[table], 0);
       return message;
     }
   }
@@ -176,7 +193,7 @@ function initialise(message: Values, fields: readonly Field[], properties: Value
   }
 }
 
-const deepest = 100;
+const deepest = Reader.recursionLimit;
 
 function write(writer: Writer, { fields }: Table, message: Values, depth: number): void {
   if (depth > deepest) throw new RangeError("nested too deeply");
@@ -205,10 +222,9 @@ function writeOne(writer: Writer, field: Field, number: number, value: unknown, 
     return;
   }
   if (typeof value !== "object" || value === null) throw mistyped(field, "a message", value);
-  const nested = new Writer();
-  write(nested, field.message(), value as Values, depth + 1);
-  writer.uint32((number << 3) | 2);
-  writer.bytes(nested.finish());
+  writer.uint32((number << 3) | 2).fork();
+  write(writer, field.message(), value as Values, depth + 1);
+  writer.ldelim();
 }
 
 function writeRepeated(writer: Writer, field: Field, values: unknown, depth: number): void {
@@ -219,25 +235,23 @@ function writeRepeated(writer: Writer, field: Field, values: unknown, depth: num
     for (const value of values) writeOne(writer, field, number, value, depth);
     return;
   }
-  const packed = new Writer();
+  writer.uint32((number << 3) | 2).fork();
   for (const value of values) {
     check(field, kind, value);
-    kind.write(packed, value as never);
+    kind.write(writer, value as never);
   }
-  writer.uint32((number << 3) | 2);
-  writer.bytes(packed.finish());
+  writer.ldelim();
 }
 
 function writeMap(writer: Writer, field: Field, values: Values, depth: number): void {
   const { key: keyKind, number } = field;
   if (typeof values !== "object" || keyKind === undefined) throw mistyped(field, "an object", values);
   for (const [key, value] of Object.entries(values)) {
-    const entry = new Writer();
-    entry.uint32((1 << 3) | keyKind.wireType);
-    keyKind.write(entry, (keyKind.type === "string" ? key : Number(key)) as never);
-    writeOne(entry, field, 2, value, depth);
-    writer.uint32((number << 3) | 2);
-    writer.bytes(entry.finish());
+    writer.uint32((number << 3) | 2).fork();
+    writer.uint32((1 << 3) | keyKind.wireType);
+    keyKind.write(writer, (keyKind.type === "string" ? key : Number(key)) as never);
+    writeOne(writer, field, 2, value, depth);
+    writer.ldelim();
   }
 }
 
@@ -250,36 +264,51 @@ function mistyped({ name }: Field, expected: string, value: unknown): TypeError 
   return new TypeError(`${name}: expected ${expected}, got ${Array.isArray(value) ? "an array" : typeof value}`);
 }
 
-function readInto(message: Values, reader: Reader, { byNumber }: Table): void {
-  while (!reader.isAtEnd) {
+function readInto(message: Values, reader: Reader, { byNumber }: Table, depth: number): void {
+  if (depth > deepest) throw new RangeError("nested too deeply");
+  while (reader.pos < reader.len) {
     const tag = reader.tag();
     const field = byNumber.get(tag >>> 3);
-    if (field === undefined || !readField(message, reader, field, tag & 7)) reader.skip(tag);
+    if (field === undefined || !readField(message, reader, field, tag & 7, depth)) skip(reader, tag, depth);
   }
 }
 
+function skip(reader: Reader, tag: number, depth: number): void {
+  reader.skipType(tag & 7, depth, tag >>> 3);
+}
+
+/** Calls `read` with the reader's end at the end of a field that has a length. */
+function within(reader: Reader, read: () => void): void {
+  const outer = reader.len;
+  const end = reader.uint32() + reader.pos;
+  if (end > outer) throw new RangeError(`index out of range: ${end} > ${outer}`);
+  reader.len = end;
+  read();
+  reader.len = outer;
+}
+
 /** False when the field is not on the wire as its type is. */
-function readField(message: Values, reader: Reader, field: Field, wireType: number): boolean {
+function readField(message: Values, reader: Reader, field: Field, wireType: number, depth: number): boolean {
   const { name, label, kind } = field;
   if (label === "map") {
     if (wireType !== 2) return false;
-    readEntry(message[name] as Values, reader, field);
+    readEntry(message[name] as Values, reader, field, depth);
     return true;
   }
   if (label === "repeated" && kind !== undefined && kind.wireType !== 2 && wireType === 2) {
     const values = message[name] as unknown[];
-    reader.within(() => {
-      while (!reader.isAtEnd) values.push(kind.read(reader));
+    within(reader, () => {
+      while (reader.pos < reader.len) values.push(kind.read(reader));
     });
     return true;
   }
   if (wireType !== (kind?.wireType ?? 2)) return false;
   if (label === "repeated") {
-    (message[name] as unknown[]).push(kind === undefined ? readMessage(reader, field) : kind.read(reader));
+    (message[name] as unknown[]).push(kind === undefined ? readMessage(reader, field, depth) : kind.read(reader));
     return true;
   }
   if (kind === undefined) {
-    message[name] = readMessage(reader, field, message[name] as Values | null);
+    message[name] = readMessage(reader, field, depth, message[name] as Values | null);
     return true;
   }
   const value = kind.read(reader);
@@ -289,24 +318,24 @@ function readField(message: Values, reader: Reader, field: Field, wireType: numb
 }
 
 /** A message that is on the wire twice has the fields of both. */
-function readMessage(reader: Reader, field: Field, earlier?: Values | null): Values {
+function readMessage(reader: Reader, field: Field, depth: number, earlier?: Values | null): Values {
   const known = field.message();
   const message = earlier ?? known.create();
-  reader.within(() => readInto(message, reader, known));
+  within(reader, () => readInto(message, reader, known, depth + 1));
   return message;
 }
 
-function readEntry(values: Values, reader: Reader, field: Field): void {
+function readEntry(values: Values, reader: Reader, field: Field, depth: number): void {
   const { key: keyKind, kind } = field;
   let key: unknown = keyKind?.absent;
   let value: unknown = kind?.absent;
-  reader.within(() => {
-    while (!reader.isAtEnd) {
+  within(reader, () => {
+    while (reader.pos < reader.len) {
       const tag = reader.tag();
       if (tag >>> 3 === 1 && (tag & 7) === keyKind?.wireType) key = keyKind.read(reader);
       else if (tag >>> 3 === 2 && (tag & 7) === (kind?.wireType ?? 2)) {
-        value = kind === undefined ? readMessage(reader, field) : kind.read(reader);
-      } else reader.skip(tag);
+        value = kind === undefined ? readMessage(reader, field, depth) : kind.read(reader);
+      } else skip(reader, tag, depth);
     }
   });
   set(values, String(key), value ?? field.message().create());
