@@ -1,22 +1,34 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import type { PlatformContext } from "@uvm-shim/shim";
-import { connectHost } from "./host.ts";
+import type { HostDescription, PlatformContext } from "@uvm-shim/shim";
+import { connectHost, describeHost } from "./host.ts";
 
 /** A shim's connection to its host, made when a sandbox first needs it; a failed attempt is repeated. */
 export class HostConnection {
   readonly #context: PlatformContext;
   #connecting: Promise<ComputeHost> | undefined;
+  #isConnected = false;
 
   constructor(context: PlatformContext) {
     this.#context = context;
   }
 
   connect(): Promise<ComputeHost> {
-    this.#connecting ??= connectHost(this.#context).catch((error: unknown) => {
-      this.#connecting = undefined;
-      throw error;
-    });
+    this.#connecting ??= connectHost(this.#context).then(
+      (host) => {
+        this.#isConnected = true;
+        return host;
+      },
+      (error: unknown) => {
+        this.#connecting = undefined;
+        throw error;
+      },
+    );
     return this.#connecting;
+  }
+
+  /** Whether it has connected, not whether the host still answers. */
+  describe(): HostDescription {
+    return { ...describeHost(this.#context), connected: this.#isConnected };
   }
 
   async close(): Promise<void> {

@@ -111,6 +111,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   try {
     const { createServices } = await import("../services/services.ts");
     loaded = createServices({
+      name: options.name,
       shimId: id,
       namespace,
       bundle,

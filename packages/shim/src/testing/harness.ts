@@ -7,6 +7,7 @@ import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { expect } from "vitest";
 import { containerd } from "../generated/messages.js";
+import type { Records } from "../services/diagnostics/records.ts";
 import { createServices, type Services } from "../services/services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
@@ -32,6 +33,7 @@ export class Harness {
   isDispensable = true;
   /** Set before `open`. */
   clock: Clock = systemClock;
+  records: Records | undefined;
   loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
   client!: TtrpcClient;
   #services!: Services;
@@ -42,6 +44,7 @@ export class Harness {
     const eventSocket = path.join(this.directory, "events");
     await this.events.listen(eventSocket);
     this.#services = createServices({
+      name: "containerd-shim-fake-v2",
       shimId,
       namespace: "ns",
       bundle: this.bundle("shim", undefined),
@@ -50,6 +53,7 @@ export class Harness {
       runtimeOptions: { typeUrl: "options", value: Uint8Array.of(1) },
       ttrpcAddress: `unix://${eventSocket}`,
       platform: () => this.loadPlatform(),
+      ...(this.records && { records: this.records }),
       log: { log: () => {} },
       clock: this.clock,
       lingerMilliseconds: 10_000,
