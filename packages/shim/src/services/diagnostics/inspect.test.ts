@@ -1,4 +1,4 @@
-import { defineTable, Lifecycle, observe } from "@uvm-shim/lifecycle";
+import { defineTable, Lifecycle, observe, type StateData } from "@uvm-shim/lifecycle";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { uvmshim } from "../../generated/messages.js";
 import { Harness } from "../../testing/harness.ts";
@@ -42,7 +42,7 @@ async function state(): Promise<StateTree> {
   return JSON.parse((await harness.client.call(Inspect, "State", {})).text);
 }
 
-const door = defineTable({
+const door = defineTable<"Open" | "Closed", "close">({
   subject: "container",
   initial: "Open",
   states: ["Open", "Closed"],
@@ -50,6 +50,10 @@ const door = defineTable({
     { kind: "operation", name: "close", from: ["Open", "Closed"], success: "Closed", failure: "unchanged" },
   ],
 });
+
+function newDoor(id: string) {
+  return new Lifecycle<StateData<"Open" | "Closed">, "Open" | "Closed", "close">(door, id, { kind: "Open" });
+}
 
 describe("Metadata", () => {
   it("names the shim", async () => {
@@ -122,7 +126,7 @@ describe("State", () => {
 
   it("tells since when each part is in its state", async () => {
     await harness.runTask("c1");
-    const life = new Lifecycle(door, "c1", { kind: "Open" });
+    const life = newDoor("c1");
     life.succeed("close", { kind: "Closed" });
     const [since] = (await state()).containers.map((container) => container.since);
     expect(since).toEqual(expect.any(String));
@@ -136,7 +140,7 @@ describe("State", () => {
 
   it("keeps the latest changes of so many machines", async () => {
     for (let index = 0; index < 600; index++) {
-      new Lifecycle(door, `d${index}`, { kind: "Open" }).succeed("close", { kind: "Closed" });
+      newDoor(`d${index}`).succeed("close", { kind: "Closed" });
     }
     const { machines } = await state();
     expect(machines).toHaveLength(512);

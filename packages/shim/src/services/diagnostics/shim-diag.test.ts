@@ -109,7 +109,11 @@ describe("DiagTasks", () => {
   it("lists tasks, with their execs if they are wanted", async () => {
     await harness.runTask("c1");
     await harness.runMember("c2", "c1");
-    await harness.task("Exec", { id: "c2", execId: "e1", spec: { typeUrl: "", value: Buffer.from('{"args":["a"]}') } });
+    await harness.task("Exec", {
+      id: "c2",
+      execId: "e1",
+      spec: { type_url: "", value: Buffer.from('{"args":["a"]}') },
+    });
     const tasks = async (execs: boolean) => (await harness.client.call(ShimDiag, "DiagTasks", { execs })).tasks;
     expect(await tasks(false)).toMatchObject([
       { id: "c1", execs: [] },
