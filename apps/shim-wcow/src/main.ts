@@ -14,6 +14,7 @@ void runShim(
     runtimeName: "io.containerd.wcow.v2",
     version: UVM_SHIM_VERSION,
     features,
+    checkHost: async (env) => (await import("@uvm-shim/platform-common/host-location")).checkHostVariables(env),
     loadPlatform,
     loadWindowsCalls,
     // Without a single executable the script is in lib/, below the launcher that people call the executable.
