@@ -3,6 +3,8 @@ import { helpText, type OptionManual, type ProgramManual, type VariableManual } 
 import type { FlagName } from "./flags.ts";
 import { exitCodes } from "./refusal.ts";
 
+export { unknownWord } from "@uvm-shim/command-line";
+
 export interface ShimName {
   readonly name: string;
   readonly runtimeName: string;

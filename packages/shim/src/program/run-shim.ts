@@ -56,7 +56,7 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
 }
 
 async function describeWord({ kind, given, accepted }: UnknownWord): Promise<string> {
-  const { unknownWord } = await import("@uvm-shim/command-line");
+  const { unknownWord } = await import("./manual.ts");
   return unknownWord(kind, given, accepted);
 }
 
