@@ -4,6 +4,7 @@ import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
 import { exitCodes, Refusal, UnknownWord } from "./refusal.ts";
 import type { ShimOptions } from "./shim-options.ts";
+import { versionText } from "./version.ts";
 
 /**
  * The main function of a shim: runs the action of its arguments and exits. Nothing but the action's reply is written to
@@ -25,10 +26,10 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
         break;
       }
       case "version":
-        reply(Buffer.from(`${options.name} ${options.version} (${options.runtimeName})\n`));
+        reply(Buffer.from(versionText(options, nodeProcess.version)));
         break;
       case "info":
-        reply(encodeRuntimeInfo(options.runtimeName, options.version, options.features));
+        reply(encodeRuntimeInfo(options.runtimeName, options, options.features));
         break;
       case "start": {
         const { start } = await import("./start.ts");
