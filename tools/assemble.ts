@@ -2,8 +2,10 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
+import { writeManuals } from "./manual/write-manuals.ts";
 import { root } from "./workspace.ts";
 
 const launchers: Readonly<Record<string, string>> = {
@@ -147,6 +149,7 @@ export function assembleLinux(): string {
   for (const [name, program] of Object.entries(launchers)) {
     write(join(target, name), launcher(name, program), 0o755);
   }
+  writeManuals(target, packageJson.version);
   for (const folder of [lib, boot]) rmSync(join(folder, "compiled"), { recursive: true, force: true });
   for (const [program, args] of Object.entries(warmings)) {
     spawnSync(node, [join(target, program), ...args], { stdio: "ignore", timeout: 10_000 });
