@@ -118,6 +118,7 @@ const commands = {
   "demo --windows": { ...plain, rootFor: namespaces, required: [...emulatedHost, ...wine], dependencies: "runtime" },
   test: { ...plain, optional: [...containers.filter((need) => need !== atomic), python, git, shellcheck, tmux] },
   build: { ...plain, runtimes: ["win32-x64"] },
+  "release:archives": { ...plain, runtimes: ["linux-x64", "linux-arm64", "win32-x64"] },
   e2e: containerd,
   bench: containerd,
   soak: containerd,

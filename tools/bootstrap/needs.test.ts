@@ -29,7 +29,7 @@ describe("what commands need", () => {
   });
 
   it("is a Node for Windows only where executables for Windows are made", () => {
-    const tasks = Object.keys(manifest().scripts);
+    const tasks = Object.keys(manifest().scripts).filter((task) => !task.startsWith("release"));
     const made = tasks.filter((task) => commandOf(task, []).runtimes.includes("win32-x64"));
     expect(made.sort()).toEqual(["bench:windows", "build", "e2e:windows"]);
   });
