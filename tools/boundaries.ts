@@ -55,12 +55,12 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/protobuf": { uses: [], libraries: ["protobufjs"], noNode: true },
   "packages/ttrpc": { uses: ["lifecycle", "protobuf"] },
   "packages/shim": {
-    uses: ["child-processes", "lifecycle", "protobuf", "ttrpc"],
+    uses: ["child-processes", "command-line", "lifecycle", "protobuf", "ttrpc"],
     libraries: ["smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/host-emulator": {
-    uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+    uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
   "packages/guest-agent-common": {
