@@ -14,8 +14,10 @@ void runShim(
     name: "containerd-shim-wcow-v2",
     runtimeName: "io.containerd.wcow.v2",
     version: UVM_SHIM_VERSION,
+    flavour: "wcow",
     revision: UVM_SHIM_COMMIT,
     features,
+    checkHost: async (env) => (await import("@uvm-shim/platform-common/host-location")).checkHostVariables(env),
     loadPlatform,
     loadWindowsCalls,
     // Without a single executable the script is in lib/, below the launcher that people call the executable.

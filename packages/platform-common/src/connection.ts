@@ -1,6 +1,8 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
+import { observe } from "@uvm-shim/lifecycle";
 import type { HostDescription, PlatformContext } from "@uvm-shim/shim";
 import { connectHost, describeHost } from "./host.ts";
+import { observedHost } from "./observed-host.ts";
 
 /** A shim's connection to its host, made when a sandbox first needs it; a failed attempt is repeated. */
 export class HostConnection {
@@ -13,7 +15,8 @@ export class HostConnection {
   }
 
   connect(): Promise<ComputeHost> {
-    this.#connecting ??= connectHost(this.#context).then(
+    const connect = async () => observedHost(await connectHost(this.#context));
+    this.#connecting ??= observe({ kind: "host-call", name: "connect" }, connect).then(
       (host) => {
         this.#isConnected = true;
         return host;

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -7,7 +8,7 @@ import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { expect } from "vitest";
 import { containerd } from "../generated/messages.js";
-import type { Records } from "../services/diagnostics/records.ts";
+import type { Records } from "../record/ring.ts";
 import { createServices, type Services } from "../services/services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
@@ -56,6 +57,7 @@ export class Harness {
       ...(this.records && { records: this.records }),
       log: { log: () => {} },
       clock: this.clock,
+      newActivityId: randomUUID,
       lingerMilliseconds: 10_000,
       isDispensable: async () => this.isDispensable,
       end: (reason) => void this.ended.push(reason),

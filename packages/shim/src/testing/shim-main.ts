@@ -21,12 +21,16 @@ if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
       name: "containerd-shim-fake-v2",
       runtimeName: "io.containerd.fake.v2",
       version: "1.2.3",
+      flavour: "lcow",
       revision: "abc123",
       features: { ociVersionMax: "1.2.0" },
       startMilliseconds: Number(process.env.FAKE_START_MILLISECONDS ?? 10_000),
       inputMilliseconds: 300,
       orphanMilliseconds: Number(process.env.FAKE_ORPHAN_MILLISECONDS ?? 60_000),
       cleanUpMilliseconds: 500,
+      checkHost: async ({ UVM_SHIM_HOST: host }) => {
+        if (host !== undefined) throw new Error(`fake host ${JSON.stringify(host)} is unknown`);
+      },
       loadPlatform: async ({ namespace }) => {
         record(`load ${namespace}`);
         if (process.env.FAKE_PLATFORM_FAILS !== undefined) throw new FakeError("Unavailable", "no host here");

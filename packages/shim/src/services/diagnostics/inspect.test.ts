@@ -1,8 +1,8 @@
 import { defineTable, Lifecycle, observe, type StateData } from "@uvm-shim/lifecycle";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { uvmshim } from "../../generated/messages.js";
+import type { RecordReader } from "../../record/ring.ts";
 import { Harness } from "../../testing/harness.ts";
-import type { RecordReader } from "./records.ts";
 import type { StateTree } from "./state.ts";
 
 const { Inspect } = uvmshim.diagnostics.v1;

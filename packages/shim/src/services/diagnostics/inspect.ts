@@ -1,9 +1,9 @@
 import { abortable, withDeadline } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../../errors.ts";
 import type { uvmshim } from "../../generated/messages.js";
+import type { RecordedLines, RecordReader } from "../../record/ring.ts";
 import { dumpState } from "../state-dump.ts";
 import type { DiagnosticParts } from "./parts.ts";
-import type { RecordedLines, RecordReader } from "./records.ts";
 import { textOf } from "./stacks.ts";
 import { flavourOf, startedAt, stateTree } from "./state-tree.ts";
 import type { Turns } from "./turns.ts";

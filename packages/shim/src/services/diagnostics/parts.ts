@@ -1,10 +1,10 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, Platform } from "../../platform.ts";
+import type { Records } from "../../record/ring.ts";
 import type { EventForwarder } from "../events/events.ts";
 import type { SandboxSlot } from "../sandbox/sandbox-slot.ts";
 import type { PendingCalls, StateLine } from "../state-dump.ts";
 import type { TaskTable } from "../task/task-table.ts";
-import type { Records } from "./records.ts";
 import type { Watch } from "./watch.ts";
 
 /** What the diagnostic services look at. */

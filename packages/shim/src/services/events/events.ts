@@ -1,4 +1,4 @@
-import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
+import { type Clock, reportOccurrence, settlesWithin } from "@uvm-shim/lifecycle";
 import { describeError } from "../../errors.ts";
 import type { Log } from "../../platform.ts";
 
@@ -84,6 +84,7 @@ export class EventForwarder {
     if (index === -1) return;
     const [dropped] = this.#queue.splice(index, 1);
     dropped?.left();
+    reportOccurrence("event dropped", { topic: dropped?.topic ?? "" });
     this.#dropped += 1;
     this.#options.log.log("error", "event dropped: the queue for containerd is full", { topic: dropped?.topic });
   }
@@ -112,16 +113,21 @@ export class EventForwarder {
         this.#sink ??= await this.#options.connect();
         await this.#sink.forward(envelope, forwardMilliseconds);
         this.#queue.shift()?.left();
+        if (backoff > firstBackoffMilliseconds) reportOccurrence("events delivered again");
         backoff = firstBackoffMilliseconds;
       } catch (error) {
         this.#lastError = { message: describeError(error), at: this.#options.clock.now().toISOString() };
         if (finalCodes.has((error as { code?: unknown } | null)?.code)) {
           this.#queue.shift()?.left();
+          reportOccurrence("event refused", { topic: envelope.topic, error: describeError(error) });
           this.#options.log.log("error", "event refused by containerd", {
             topic: envelope.topic,
             error: describeError(error),
           });
           continue;
+        }
+        if (backoff === firstBackoffMilliseconds) {
+          reportOccurrence("events delayed", { topic: envelope.topic, error: describeError(error) });
         }
         this.#options.log.log("warn", "cannot forward event, retrying", {
           topic: envelope.topic,
