@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { containerd, type diagnosis, uvmshim } from "@uvm-shim/shim/protocol";
+import { containerd, type StateTree, uvmshim } from "@uvm-shim/shim/protocol";
 
 import type { ClientStdio } from "../../shim-client/client-stdio.ts";
 import type { Pod } from "../../shim-client/pod.ts";
@@ -64,7 +64,7 @@ async function execute(
 
 const shell = (script: string): readonly string[] => ["sh", "-c", script];
 
-async function stateOf(pod: Pod): Promise<diagnosis.StateTree> {
+async function stateOf(pod: Pod): Promise<StateTree> {
   return JSON.parse((await pod.shim.call(Inspect, "State", {})).text);
 }
 
@@ -73,7 +73,7 @@ async function programsOfTheVm(context: ProtocolCaseContext): Promise<void> {
     const script = 'pwd; echo "$PATH"; echo wrong >&2; exit 3';
     const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     assert.deepEqual(await execute(pod, shell(script)), { exitCode: 3, stdout: `/\n${PATH}\n`, stderr: "wrong\n" });
-    assert.equal((await execute(pod, ["pwd"], { workdir: "/run" })).stdout, "/run\n");
+    assert.equal((await execute(pod, shell("pwd"), { workdir: "/run" })).stdout, "/run\n");
     const copied = await execute(pod, ["cat"], {
       act: async ({ stdin }) => {
         stdin.end("what the client writes\n");
@@ -88,13 +88,17 @@ async function programsOfTheVm(context: ProtocolCaseContext): Promise<void> {
 
 async function terminalOfTheVm(context: ProtocolCaseContext): Promise<void> {
   await withPod(context, async (pod) => {
-    const { exitCode, stdout } = await execute(pod, shell('tty; echo "$TERM"; read line; echo "got $line"; exit 5'), {
-      terminal: true,
-      act: async ({ stdin, stdout: screen }) => {
-        await readUntil(screen, /xterm/);
-        stdin.write("words\r");
+    const { exitCode, stdout } = await execute(
+      pod,
+      shell('test -t 0 && echo "$TERM"; read line; echo "got $line"; exit 5'),
+      {
+        terminal: true,
+        act: async ({ stdin, stdout: screen }) => {
+          await readUntil(screen, /xterm/);
+          stdin.write("words\r");
+        },
       },
-    });
+    );
     assert.equal(exitCode, 5);
     assert.match(stdout, /got words\r\n/);
   });
@@ -116,6 +120,7 @@ async function cancelledPrograms(context: ProtocolCaseContext): Promise<void> {
       [true, "1000002"],
     ] as const) {
       const leaving = new AbortController();
+      let wasSeen = false;
       const ended = execute(pod, ["sleep", mark], {
         terminal,
         signal: leaving.signal,
@@ -126,10 +131,12 @@ async function cancelledPrograms(context: ProtocolCaseContext): Promise<void> {
             diagnostics.programs.map(({ program, state }) => ({ program, state })),
             [{ program: "sleep", state: "running" }],
           );
+          wasSeen = true;
           leaving.abort();
         },
       });
       await assert.rejects(ended);
+      assert.ok(wasSeen);
       const isGone = (): true | undefined => (running(mark).length === 0 ? true : undefined);
       await poll("the end of the program", isGone, { timeoutMs: WAIT_MS, signal: context.signal });
       const noProgram = async () => ((await stateOf(pod)).diagnostics.programs.length === 0 ? true : undefined);
