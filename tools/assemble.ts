@@ -184,7 +184,7 @@ export async function assembleLinux({ target, programs = linuxPrograms, warm = t
   for (const [name, program] of Object.entries(launchers)) {
     if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
   }
-  const marks = join(root, "dist", "warmed", target);
+  const marks = marksOf(target);
   if (warm && target === host) {
     await Promise.all(programs.map((program) => warmUp(folder, program, marks)));
   } else {
@@ -208,6 +208,11 @@ function putRuntime(from: string, to: string): void {
   } catch {
     put(from, to, 0o755);
   }
+}
+
+/** Where it is noted what the distribution was made of. It is not for those who get the distribution. */
+export function marksOf(target: LinuxTarget): string {
+  return join(root, "dist", "marks", target);
 }
 
 /** Runs a program whose bytes have changed since it last ran here. */

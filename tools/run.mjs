@@ -141,7 +141,10 @@ async function getDependencies(which) {
   const all = join(toolchain, "dependencies.stamp");
   if (which === "runtime" && existsSync(all) && readFileSync(all, "utf8") === key) return;
   const [stamp, args, what] =
-    which === "runtime" ? ["dependencies-runtime", ["--prod"], " that programs run with"] : ["dependencies", [], ""];
+    which === "runtime"
+      ? // Whether the lockfile keeps pnpm's policies is for those who change it: asking costs 90 MB of descriptions.
+        ["dependencies-runtime", ["--prod", "--trust-lockfile"], " that programs run with"]
+      : ["dependencies", [], ""];
   await stamped(stamp, key, () =>
     tell(`dependencies of the workspace${what}`, [join(root, "node_modules", ".pnpm")], () =>
       mustRun("pnpm install", "pnpm", ["install", ...args, "--frozen-lockfile", "--reporter=append-only"], {
@@ -203,6 +206,8 @@ try {
     process.platform === "linux" ? getNeeds(task, command, machine) : undefined,
     getToolchain(),
   ]);
+  // Half of a second demo's time would be spent on compiling.
+  if (task === "demo") env.NODE_COMPILE_CACHE = join(toolchain, "compiled");
   const last = withTree(tree, [node, join(root, "tools", "tasks.ts"), task, ...rest], machine);
   await stamped("starts", `${host} ${digest(lock)}`, async () => checkThatNodeStarts());
   for (const target of command.runtimes) await getRuntime(target);
