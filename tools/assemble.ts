@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
@@ -157,12 +158,19 @@ export interface Assembly {
   readonly target: LinuxTarget;
   /** Those of linuxPrograms that were bundled; the others stay as they are. */
   readonly programs?: readonly string[];
+  /** Whether to write the manual pages; by default, with all programs. */
+  readonly manuals?: boolean;
   /** Whether to fill the cache of compiled code. It can only be filled on the target's own architecture. */
   readonly warm?: boolean;
 }
 
 /** Makes dist/<target>, and answers with its path. */
-export async function assembleLinux({ target, programs = linuxPrograms, warm = true }: Assembly): Promise<string> {
+export async function assembleLinux({
+  target,
+  programs = linuxPrograms,
+  manuals = programs === linuxPrograms,
+  warm = true,
+}: Assembly): Promise<string> {
   const folder = join(root, "dist", target);
   const lib = join(folder, "lib");
   const boot = join(folder, "LinuxBootFiles");
@@ -183,6 +191,10 @@ export async function assembleLinux({ target, programs = linuxPrograms, warm = t
   }
   for (const [name, program] of Object.entries(launchers)) {
     if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
+  }
+  if (manuals) {
+    const { writeManuals } = await import("./manual/write-manuals.ts");
+    writeManuals(folder, packageJson.version);
   }
   const marks = marksOf(target);
   if (warm && target === host) {

@@ -58,7 +58,7 @@ async function buildLinux(wanted?: readonly string[]): Promise<number> {
   if (names.length === 0) return 0;
   const { writeBundles } = await import("./bundle.ts");
   await Promise.all(names.map((name) => writeBundles(findProgram(name), ["linux"])));
-  await assembleLinux({ target, programs: names });
+  await assembleLinux({ target, programs: names, manuals: wanted === undefined });
   for (const name of names) writeFileSync(stampOf(name), sources);
   return 0;
 }
