@@ -18,7 +18,7 @@ import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
-import { host, type LinuxTarget, runtimeOf } from "./targets.ts";
+import { host, type LinuxTarget, marksOf, runtimeOf } from "./targets.ts";
 import { root } from "./workspace.ts";
 
 const launchers: Readonly<Record<string, string>> = {
@@ -220,11 +220,6 @@ function putRuntime(from: string, to: string): void {
   } catch {
     put(from, to, 0o755);
   }
-}
-
-/** Where it is noted what the distribution was made of. It is not for those who get the distribution. */
-export function marksOf(target: LinuxTarget): string {
-  return join(root, "dist", "marks", target);
 }
 
 /** Runs a program whose bytes have changed since it last ran here. */
