@@ -14,7 +14,7 @@ mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 for folder in run tmp; do mount -t tmpfs tmpfs "$root/$folder"; done
 chmod 1777 "$root/tmp"
-# A chroot would not do: the root of what containers mount must be a mount itself.
+# Not a chroot: who enters a mount namespace, as the emulated host does, comes to its own root.
 mkdir -p "$root/run/before"
 cd "$root"
 pivot_root . run/before

@@ -30,6 +30,13 @@ type Measure = (machine: BareMachine, command: readonly string[], timeoutMs: num
 
 /** /dev/null in its place: nothing that can be run. */
 const WITHOUT_APT = "mount --bind /dev/null /usr/bin/apt-get; exec npm run demo";
+/** The folder of the chroot is a mount, as it usually is; the namespace's own root is another one. */
+const IN_CHROOT = [
+  "mount -t tmpfs tmpfs /mnt",
+  "mkdir /mnt/root",
+  "mount --rbind / /mnt/root",
+  "exec chroot /mnt/root sh -c 'cd /work && npm run demo'",
+].join(" && ");
 /** As where another program holds the database of packages, or the system is read-only. */
 const WITHOUT_INSTALLING =
   "mount --bind /var/lib/dpkg /var/lib/dpkg; mount -o remount,bind,ro /var/lib/dpkg; exec npm run demo";
@@ -56,6 +63,14 @@ const demo: readonly Case[] = [
       const { status, downloaded } = await measure(machine, ["npm", "run", "demo"], DEMO_MS);
       if (status !== 0) return `exit code ${status}`;
       return downloaded !== undefined && downloaded > MOST_BYTES ? `it downloaded ${megabytes(downloaded)}` : undefined;
+    },
+  },
+  {
+    name: "a demo in a chroot is refused in a sentence",
+    async run(machine, measure) {
+      const { status, stderr } = await measure(machine, ["sh", "-c", IN_CHROOT], DEMO_MS);
+      if (status !== 1) return `exit code ${status}`;
+      return /^demo: this is a chroot, /m.test(stderr) ? undefined : `it said ${stderr}`;
     },
   },
   {
