@@ -11,6 +11,7 @@ const packages = {
   busybox: "busybox-static",
   "mkfs.ext4": "e2fsprogs",
   python3: "python3",
+  git: "git",
   ip: "iproute2",
   bash: "bash",
   zsh: "zsh",
