@@ -10,12 +10,14 @@ const launchers: Readonly<Record<string, string>> = {
   "containerd-shim-lcow-v2": "shim-lcow",
   "containerd-shim-wcow-v2": "shim-wcow",
   "hcs-emulator": "hcs-emulator",
+  "uvm-diag": "uvm-diag",
 };
 
 const bundles: Readonly<Record<string, string>> = {
   "shim-lcow": "apps/shim-lcow",
   "shim-wcow": "apps/shim-wcow",
   "hcs-emulator": "packages/host-emulator",
+  "uvm-diag": "apps/uvm-diag",
 };
 
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
@@ -23,6 +25,7 @@ const warmings: Readonly<Record<string, readonly string[]>> = {
   "lib/shim-lcow.cjs": ["-info"],
   "lib/shim-wcow.cjs": ["-info"],
   "lib/hcs-emulator.cjs": ["--help"],
+  "lib/uvm-diag.cjs": ["--help"],
   "LinuxBootFiles/initrd.img": [],
 };
 

@@ -1,0 +1,54 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import type { Finding } from "./pod.ts";
+
+/** A process of this machine. */
+export interface MachineProcess {
+  readonly pid: number;
+  readonly arguments: readonly string[];
+  readonly workingFolder: string | undefined;
+}
+
+/** The processes of /proc, but for those that end meanwhile. */
+export function linuxProcesses(proc = "/proc"): readonly MachineProcess[] {
+  return readdirSync(proc).flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    const line = attempt(() => readFileSync(`${proc}/${name}/cmdline`, "utf8"));
+    // Processes of the kernel have no arguments.
+    if (line === undefined || line === "") return [];
+    const workingFolder = attempt(() => readlinkSync(`${proc}/${name}/cwd`));
+    return [{ pid: Number(name), arguments: line.replace(/\0$/, "").split("\0"), workingFolder }];
+  });
+}
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
+
+const program = /(?:^|[/\\])(?:containerd-shim-)?(?:shim-)?(lcow|wcow)(?:-v2)?(?:\.program)?(?:\.cjs|\.exe)?$/;
+
+/** The serving processes of both shims: they have the socket among their arguments, and no action at the end. */
+export function servingShims(processes: readonly MachineProcess[]): readonly Finding[] {
+  return processes.flatMap(({ pid, arguments: words, workingFolder }) => {
+    const flavour = words.map((word) => program.exec(word)?.[1]).find((found) => found !== undefined);
+    const value = (flag: string): string | undefined => {
+      const index = words.findIndex((word) => word === `-${flag}` || word === `--${flag}`);
+      return index < 0 ? undefined : words[index + 1];
+    };
+    const [namespace, id, socket] = [value("namespace"), value("id"), value("socket")];
+    if (flavour === undefined || namespace === undefined || id === undefined || socket === undefined) return [];
+    return [
+      {
+        namespace,
+        id,
+        socket,
+        pid,
+        shim: `containerd-shim-${flavour}-v2`,
+        ...(workingFolder && { bundle: workingFolder }),
+      },
+    ];
+  });
+}
