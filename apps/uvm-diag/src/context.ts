@@ -5,7 +5,7 @@ import { DiagError, exitCodes } from "./errors.ts";
 import type { Output } from "./output/output.ts";
 import { nameOf, type Pod } from "./pods/pod.ts";
 import { selectPod } from "./pods/select.ts";
-import { ShimClient } from "./shim/client.ts";
+import { connectToPod, type ShimClient } from "./shim/client.ts";
 
 /** The standard streams, for what has to do with bytes and terminals. */
 export interface Streams {
@@ -69,6 +69,7 @@ function podOfOptions({ socket, record }: Options): Pod {
     id: path.basename(served ?? file ?? ""),
     shim: "",
     pid: undefined,
+    isElsewhere: false,
     socket: served,
     bundle: undefined,
     record: file,
@@ -82,7 +83,7 @@ export async function connectTo(pod: Pod, context: Context): Promise<ShimClient>
     const hint = pod.record === undefined ? "" : "; events, timeline, logs and why read its record";
     throw new DiagError(exitCodes.failed, `no shim serves ${nameOf(pod)} any more${hint}`);
   }
-  return await ShimClient.connect(pod.socket, nameOf(pod), timeoutOf(context));
+  return await connectToPod(pod, pod.socket, timeoutOf(context));
 }
 
 /** Works with a client of the pod's shim, and closes it. */

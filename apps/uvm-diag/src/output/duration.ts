@@ -25,6 +25,15 @@ function trimmed(figure: string): string {
   return figure.replace(/\.0$/, "");
 }
 
+/** How long after a beginning something was; from a minute on as on a stopwatch, to a tenth of a second. */
+export function offset(milliseconds: number): string {
+  const tenths = Math.round(milliseconds / 100);
+  if (tenths < 600) return duration(milliseconds);
+  const [minutes, seconds] = [Math.floor(tenths / 600), ((tenths % 600) / 10).toFixed(1).padStart(4, "0")];
+  if (minutes < 60) return `${minutes}:${seconds}`;
+  return `${Math.floor(minutes / 60)}:${`${minutes % 60}`.padStart(2, "0")}:${seconds}`;
+}
+
 /** How long ago something was; undefined for what is no time. */
 export function ago(time: string | undefined, now: Date): string | undefined {
   const at = Date.parse(time ?? "");

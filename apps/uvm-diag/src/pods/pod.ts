@@ -7,6 +7,8 @@ export interface Pod {
   readonly shim: string;
   /** Undefined on Windows, where a pipe does not tell, and once the process has ended. */
   readonly pid: number | undefined;
+  /** Whether its shim runs in another mount namespace, where its paths mean something else. */
+  readonly isElsewhere: boolean;
   /** Where its shim serves; undefined once it does not. */
   readonly socket: string | undefined;
   readonly bundle: string | undefined;
@@ -34,6 +36,7 @@ export function mergeFindings(findings: readonly Finding[]): readonly Pod[] {
       id: finding.id,
       shim: known?.shim || (finding.shim ?? ""),
       pid: known?.pid ?? finding.pid,
+      isElsewhere: known?.isElsewhere ?? finding.isElsewhere ?? false,
       socket: known?.socket ?? finding.socket,
       bundle: known?.bundle ?? finding.bundle,
       record: known?.record ?? finding.record,

@@ -6,17 +6,28 @@ export interface MachineProcess {
   readonly pid: number;
   readonly arguments: readonly string[];
   readonly workingFolder: string | undefined;
+  /** Whether it sees other mounts than this process. */
+  readonly isElsewhere: boolean;
 }
 
 /** The processes of /proc, but for those that end meanwhile. */
 export function linuxProcesses(proc = "/proc"): readonly MachineProcess[] {
+  const mountsOf = (name: string): string | undefined => attempt(() => readlinkSync(`${proc}/${name}/ns/mnt`));
+  const own = mountsOf("self");
   return readdirSync(proc).flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     const line = attempt(() => readFileSync(`${proc}/${name}/cmdline`, "utf8"));
     // Processes of the kernel have no arguments.
     if (line === undefined || line === "") return [];
     const workingFolder = attempt(() => readlinkSync(`${proc}/${name}/cwd`));
-    return [{ pid: Number(name), arguments: line.replace(/\0$/, "").split("\0"), workingFolder }];
+    return [
+      {
+        pid: Number(name),
+        arguments: line.replace(/\0$/, "").split("\0"),
+        workingFolder,
+        isElsewhere: mountsOf(name) !== own,
+      },
+    ];
   });
 }
 
@@ -32,7 +43,7 @@ const program = /(?:^|[/\\])(?:containerd-shim-)?(?:shim-)?(lcow|wcow)(?:-v2)?(?
 
 /** The serving processes of both shims: they have the socket among their arguments, and no action at the end. */
 export function servingShims(processes: readonly MachineProcess[]): readonly Finding[] {
-  return processes.flatMap(({ pid, arguments: words, workingFolder }) => {
+  return processes.flatMap(({ pid, arguments: words, workingFolder, isElsewhere }) => {
     const flavour = words.map((word) => program.exec(word)?.[1]).find((found) => found !== undefined);
     const value = (flag: string): string | undefined => {
       const index = words.findIndex((word) => word === `-${flag}` || word === `--${flag}`);
@@ -46,6 +57,7 @@ export function servingShims(processes: readonly MachineProcess[]): readonly Fin
         id,
         socket,
         pid,
+        isElsewhere,
         shim: `containerd-shim-${flavour}-v2`,
         ...(workingFolder && { bundle: workingFolder }),
       },

@@ -3,6 +3,7 @@ import { containerd, uvmshim } from "@uvm-shim/shim/protocol";
 import { type CallOptions, TtrpcClient, TtrpcError } from "@uvm-shim/ttrpc";
 import { DiagError, exitCodes } from "../errors.ts";
 import { plain } from "../output/plain.ts";
+import { nameOf, type Pod } from "../pods/pod.ts";
 
 const { ShimDiag } = containerd.runhcs.v1.diag;
 const { Inspect } = uvmshim.diagnostics.v1;
@@ -25,6 +26,16 @@ export interface Records {
 export interface Task {
   readonly id: string;
   readonly execs: readonly { readonly id: string; readonly state: string }[];
+}
+
+/** A client of a pod's shim. */
+export async function connectToPod(pod: Pod, socket: string, timeoutMs: number): Promise<ShimClient> {
+  if (pod.isElsewhere) {
+    const inside = `nsenter --target ${pod.pid} --mount --pid uvm-diag`;
+    const message = `the shim of ${nameOf(pod)} is in another mount namespace, where this has to run: ${inside}`;
+    throw new DiagError(exitCodes.failed, message);
+  }
+  return await ShimClient.connect(socket, nameOf(pod), timeoutMs);
 }
 
 /** A connection to a shim: hcsshim's diagnostic service, and ours where the shim has it. */
@@ -51,11 +62,6 @@ export class ShimClient {
     stream.setTimeout(0);
     stream.on("error", () => {});
     return new ShimClient(name, new TtrpcClient(stream), timeoutMs);
-  }
-
-  /** Resolves when the shim has ended the connection. */
-  get closed(): Promise<unknown> {
-    return this.#client.closed;
   }
 
   async pid(): Promise<number> {

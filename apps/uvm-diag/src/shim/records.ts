@@ -1,4 +1,5 @@
 import { parseRecordLine, type RecordLine } from "@uvm-shim/shim/record";
+import { TtrpcError } from "@uvm-shim/ttrpc";
 import { type Context, connectTo } from "../context.ts";
 import { DiagError, exitCodes } from "../errors.ts";
 import { plain } from "../output/plain.ts";
@@ -38,20 +39,19 @@ export async function followRecord(
   const { signal, output } = context;
   const client = await connectTo(pod, context);
   try {
-    let after = 0;
-    while (!signal.aborted) {
-      const { text, last, lost } = await client.records(kind, after, after === 0 ? 0 : waitMs, signal);
+    for (let after = 0; !signal.aborted; ) {
+      const { text, last, lost } = await client.records(kind, after, waitMs, signal);
       if (lost > 0) output.note(`${lost} lines are not kept any more`);
       for (const one of text.split("\n")) {
         const line = parseRecordLine(one);
         if (line !== undefined) onLine(line, one);
       }
-      after = Math.max(after, last, 1);
+      after = Math.max(after, last);
     }
   } catch (error) {
     if (signal.aborted) return;
-    const hasEnded = await Promise.race([client.closed.then(() => true), Promise.resolve(false)]);
-    if (!hasEnded) throw error;
+    const { cause } = error as Error;
+    if (!(cause instanceof TtrpcError) || cause.code !== "Unavailable") throw error;
     output.note(`the shim of ${plain(nameOf(pod))} has ended`);
   } finally {
     client.close();

@@ -1,7 +1,7 @@
 import type { StateTree } from "@uvm-shim/shim/protocol";
 import { DiagError, exitCodes } from "../errors.ts";
-import { nameOf, type Pod } from "../pods/pod.ts";
-import { ShimClient, type Task } from "./client.ts";
+import type { Pod } from "../pods/pod.ts";
+import { connectToPod, type ShimClient, type Task } from "./client.ts";
 import { parseState } from "./state.ts";
 
 /** What a pod's shim says: everything, what hcsshim's service has, nothing, or there is none. */
@@ -33,7 +33,7 @@ export async function ask(pod: Pod, timeoutMs: number): Promise<Answer> {
   if (pod.socket === undefined) return { kind: "gone" };
   let client: ShimClient | undefined;
   try {
-    client = await ShimClient.connect(pod.socket, nameOf(pod), timeoutMs);
+    client = await connectToPod(pod, pod.socket, timeoutMs);
     try {
       return { kind: "state", tree: parseState(await client.state()) };
     } catch (error) {

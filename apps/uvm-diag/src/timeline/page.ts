@@ -1,4 +1,4 @@
-import { calendarDay, clockTime, duration } from "../output/duration.ts";
+import { calendarDay, clockTime, duration, offset } from "../output/duration.ts";
 import { axisOf } from "./axis.ts";
 import { attributesText, innermostFailures, podTitle, shimTitle, tookText, unfinished } from "./describe.ts";
 import { element, type Markup } from "./markup.ts";
@@ -13,6 +13,7 @@ const longestListed = 10;
 /** One self-contained page: no scripts, nothing from elsewhere, and a policy that allows neither. */
 export function timelinePage(timeline: Timeline, made: { readonly by: string; readonly at: Date }): string {
   const { rows, omitted } = rowsOf(timeline.spans, mostRows);
+  const axis = axisOf(timeline, 8);
   const page = element("html", { lang: "en" }, [
     element("head", {}, [
       element("meta", { charset: "utf-8" }),
@@ -32,8 +33,8 @@ export function timelinePage(timeline: Timeline, made: { readonly by: string; re
       factsOf(timeline),
       ...troublesOf(timeline),
       legend,
-      element("figure", {}, [pictureOf(timeline, rows, axisOf(timeline, 8))]),
-      ...notesOf(timeline, omitted),
+      element("figure", {}, [pictureOf(timeline, rows, axis)]),
+      ...notesOf(timeline, omitted, axis.breaks.length > 0),
       ...longestOf(timeline),
       ...instantsOf(timeline),
       ...changesOf(timeline),
@@ -54,8 +55,8 @@ function factsOf(timeline: Timeline): Markup {
     ...(vm?.took === undefined ? [] : [["VM started in", duration(vm.took)] as [string, string]]),
     ...(first?.took === undefined
       ? []
-      : [["first process after", duration(first.start + first.took)] as [string, string]]),
-    ...(ended === undefined ? [] : [[ended.name, `after ${duration(ended.at)}`] as [string, string]]),
+      : [["first process after", offset(first.start + first.took)] as [string, string]]),
+    ...(ended === undefined ? [] : [[ended.name, `after ${offset(ended.at)}`] as [string, string]]),
     ...(header === undefined ? [] : [["shim's process", `${header.pid}`] as [string, string]]),
   ];
   return element(
@@ -75,14 +76,14 @@ function find(spans: readonly Span[], wanted: (span: Span) => boolean): Span | u
 
 function troublesOf(timeline: Timeline): Markup[] {
   const failed = innermostFailures(timeline.spans).map(
-    ({ name, error, start }) => `${name} failed after ${duration(start)}: ${error?.message} (${error?.code})`,
+    ({ name, error, start }) => `${name} failed after ${offset(start)}: ${error?.message} (${error?.code})`,
   );
   const open = unfinished(timeline.spans)
     .filter((span) => !onlyWaits(span))
     .map((span) => `${span.name} has no end on record, ${duration(span.until - span.start)} after it began`);
   const bad = timeline.marks
     .filter(({ isBad }) => isBad)
-    .map(({ name, attributes, at }) => `${name} after ${duration(at)} ${attributesText(attributes)}`.trimEnd());
+    .map(({ name, attributes, at }) => `${name} after ${offset(at)} ${attributesText(attributes)}`.trimEnd());
   const all = [...failed, ...bad, ...open];
   if (all.length === 0) return [];
   const shown = all.slice(0, longestListed).map((text) => element("li", {}, [text]));
@@ -92,11 +93,12 @@ function troublesOf(timeline: Timeline): Markup[] {
   ];
 }
 
-function notesOf(timeline: Timeline, omitted: number): Markup[] {
+function notesOf(timeline: Timeline, omitted: number, hasBreaks: boolean): Markup[] {
   const notes = [
     ...(omitted > 0 ? [`${omitted} short steps are not drawn.`] : []),
     ...(timeline.omitted > 0 ? [`${timeline.omitted} lines were left out of the record, which is bounded.`] : []),
-    "Point at a bar for its details. Hatched stretches, in which no work was done, are drawn narrow.",
+    "Point at a bar for its details.",
+    ...(hasBreaks ? ["Grey stretches, in which no work was done, are drawn narrow."] : []),
   ];
   return [element("p", { class: "notes" }, [notes.join(" ")])];
 }
@@ -129,7 +131,7 @@ function instantsOf({ marks }: Timeline): Markup[] {
   if (marks.length === 0) return [];
   const rows = marks
     .slice(0, mostChanges)
-    .map(({ at, name, attributes }) => [duration(at), name, attributesText(attributes)]);
+    .map(({ at, name, attributes }) => [offset(at), name, attributesText(attributes)]);
   return [element("h2", {}, ["What happened"]), table(["after", "what", ""], rows)];
 }
 
@@ -138,7 +140,7 @@ function changesOf({ changes }: Timeline): Markup[] {
   const rows = changes
     .slice(0, mostChanges)
     .map(({ at, subject, id, from, to, operation, failed }) => [
-      duration(at),
+      offset(at),
       subject,
       id,
       `${from} → ${to}`,

@@ -1,4 +1,4 @@
-import { duration } from "../output/duration.ts";
+import { duration, offset } from "../output/duration.ts";
 import type { Axis } from "./axis.ts";
 import { attributesText, tookText } from "./describe.ts";
 import { element, type Markup, markup } from "./markup.ts";
@@ -56,7 +56,7 @@ export function pictureOf(timeline: Timeline, rows: readonly SpanRow[], axis: Ax
 function axisMarkup(axis: Axis, x: (at: number) => number, height: number): Markup[] {
   let free = 0;
   const ticks = axis.ticks.flatMap(({ at }) => {
-    const text = duration(at);
+    const text = offset(at);
     const where = x(at);
     const half = (text.length * letterWidth) / 2;
     if (where - half < free || where + half > pictureWidth) return [];
@@ -118,9 +118,9 @@ function rowMarkup({ span, depth }: SpanRow, y: number, x: (at: number) => numbe
 
 /** The failure beside the bar, on the side that has room for it. */
 function errorMarkup(message: string, from: number, to: number, middle: number): Markup {
-  const rooms = { after: pictureWidth - right - to - 8, before: from - left - 8 };
-  const isAfter = rooms.after >= Math.min(rooms.before, 260);
-  const letters = Math.floor((isAfter ? rooms.after : rooms.before) / letterWidth);
+  const free = { after: pictureWidth - right - to - 8, before: from - left - 8 };
+  const isAfter = free.after >= Math.min(free.before, 260);
+  const letters = Math.floor((isAfter ? free.after : free.before) / letterWidth);
   const text = message.length <= letters ? message : `${message.slice(0, Math.max(0, letters - 1))}…`;
   const place = isAfter ? { x: to + 8 } : { x: from - 8, "text-anchor": "end" };
   return element("text", { class: "error", y: middle + 4, ...place }, [letters < 6 ? "" : text]);
@@ -136,7 +136,7 @@ function shortened(span: Span, letters: number): { readonly main: string; readon
 
 function descriptionOf(span: Span): string {
   const lines = [`${span.kind.replace("-", " ")}: ${span.name}`, attributesText(span.attributes)];
-  lines.push(`from ${duration(span.start)} on, ${span.took === undefined ? "its end is not known" : tookText(span)}`);
+  lines.push(`from ${offset(span.start)} on, ${span.took === undefined ? "its end is not known" : tookText(span)}`);
   if (span.error !== undefined) lines.push(`${span.error.code}: ${span.error.message}`);
   if (span.activityId !== undefined) lines.push(`activity ${span.activityId}`);
   return lines.filter((line) => line !== "").join("\n");
@@ -177,7 +177,7 @@ function markMarkup({ mark, where, lane, text, isLeft }: PlacedMark, top: number
   const y = top + lane * markRow + markRow / 2;
   const side = isLeft ? { x: where - 9, "text-anchor": "end" } : { x: where + 9 };
   return element("g", { class: mark.isBad ? "mark bad" : "mark" }, [
-    title(`${mark.name} at ${duration(mark.at)}\n${attributesText(mark.attributes)}`.trimEnd()),
+    title(`${mark.name} at ${offset(mark.at)}\n${attributesText(mark.attributes)}`.trimEnd()),
     element("line", { x1: where, x2: where, y1: y, y2: height }),
     element("path", { d: `M${round(where)} ${y - 5} l5 5 l-5 5 l-5 -5 z` }),
     ...(text === "" ? [] : [element("text", { y: y + 4, ...side }, [text])]),

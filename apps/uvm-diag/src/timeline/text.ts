@@ -1,4 +1,4 @@
-import { calendarDay, clockTime, duration } from "../output/duration.ts";
+import { calendarDay, clockTime, duration, offset } from "../output/duration.ts";
 import { cut, type Output, type Style } from "../output/output.ts";
 import { plain } from "../output/plain.ts";
 import { axisOf } from "./axis.ts";
@@ -45,21 +45,21 @@ export function writeTimeline(output: Output, timeline: Timeline): void {
     const bar = output.style(failed ? "red" : styles[span.kind], shown);
     const took = tookText(span).padStart(figures);
     output.line(
-      `${failed ? output.style("red", name) : name} ${duration(span.start).padStart(figures)} ${took} ${bar}`.trimEnd(),
+      `${failed ? output.style("red", name) : name} ${offset(span.start).padStart(figures)} ${took} ${bar}`.trimEnd(),
     );
   });
   if (omitted > 0) output.line(output.style("dim", `${omitted} short steps are left out`));
   if (timeline.omitted > 0) output.line(output.style("dim", `${timeline.omitted} lines were left out of the record`));
   for (const { from, to } of axis.breaks) {
     output.line(
-      output.style("dim", `nothing happened for ${duration(to - from)} from ${duration(from)} on: drawn narrow`),
+      output.style("dim", `nothing happened for ${duration(to - from)} from ${offset(from)} on: drawn narrow`),
     );
   }
   if (timeline.marks.length > 0) {
     output.line();
     for (const mark of timeline.marks) {
       const text = plain(`${mark.name} ${attributesText(mark.attributes)}`.trimEnd());
-      output.line(`${duration(mark.at).padStart(figures)}  ${mark.isBad ? output.style("red", text) : text}`);
+      output.line(`${offset(mark.at).padStart(figures)}  ${mark.isBad ? output.style("red", text) : text}`);
     }
   }
   const failures = innermostFailures(timeline.spans);
@@ -88,7 +88,7 @@ function rulerText(ticks: readonly { readonly at: number; readonly position: num
   let line = "";
   for (const { at, position } of ticks) {
     const column = Math.floor(position * width);
-    const label = `╵${duration(at)}`;
+    const label = `╵${offset(at)}`;
     if (column < line.length + (line === "" ? 0 : 1) || column + label.length > width) continue;
     line = line.padEnd(column) + label;
   }
