@@ -20,6 +20,7 @@ export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/shim/src/services/resource-update.ts": "the caller's resources",
   "apps/uvm-diag/src/shim/state.ts": "what a shim answers, whose messages are bounded",
   "packages/shim/src/program/state-file.ts": "what the shim itself wrote",
+  "packages/shim/src/record/lines.ts": "records, which it checks line by line",
 };
 
 /** The modules whose checks keep fields that they do not know: of the OCI specification, which callers write. */
