@@ -39,15 +39,15 @@ export async function makeFifos({ input, terminal }: WantedStreams): Promise<End
     const outputs = [names.stdout, names.stderr].map((each) => (each === "" ? undefined : openOutput(each)));
     const [stdout, stderr] = outputs;
     if (stdout === undefined) throw new Error("there is no standard output");
+    const stdin = input ? openInput(names.stdin) : undefined;
     return {
       names,
-      stdin: input ? openInput(names.stdin) : undefined,
+      stdin,
       stdout: stdout.reader,
       stderr: stderr?.reader,
       finish: () => {
         for (const output of outputs) output?.keeper.destroy();
-        // A shim that failed has not opened it: this open of the other end lets ours return.
-        if (input) closeSync(openSync(names.stdin, constants.O_RDONLY | constants.O_NONBLOCK));
+        if (stdin !== undefined) letOpen(names.stdin, stdin);
       },
       close,
     };
@@ -55,6 +55,12 @@ export async function makeFifos({ input, terminal }: WantedStreams): Promise<End
     close();
     throw error;
   }
+}
+
+/** A shim that failed has not opened its end, for which ours still waits, or will wait. */
+function letOpen(file: string, opened: Promise<unknown>): void {
+  const otherEnd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  void opened.catch(() => {}).finally(() => closeSync(otherEnd));
 }
 
 async function makeAll(files: readonly string[]): Promise<void> {
