@@ -88,7 +88,7 @@ describe("list", () => {
     expect(code).toBe(0);
     expect(out.split("\n")).toEqual([
       "NAME              KIND       STATE      PID   SINCE  DETAILS",
-      "default/web       pod        running    4121  2 min  containerd-shim-lcow-v2 0.1.0, Node v26.10.0, 1 calls not answered",
+      "default/web       pod        running    4121  2 min  containerd-shim-lcow-v2 0.1.0, Node v26.10.0, 1 calls not answered yet",
       "  default-web@vm  VM         Running          2 min",
       "  web-app         container  Running      33  2 min",
       "    shell         exec       stopped      34  2 min  exited with 3",

@@ -70,8 +70,8 @@ function goneDetails({ record, bundle }: Pod): string {
 
 function treeRows(pod: Pod, tree: StateTree, now: Date): readonly Row[] {
   const { shim, sandbox, vm, containers, calls } = tree;
-  const waiting = calls.length === 0 ? "" : `, ${calls.length} calls not answered`;
-  const details = `${shim.name} ${shim.version}, ${shim.runtime}${waiting}`;
+  const waiting = calls.filter(({ method }) => !isPatient(method)).length;
+  const details = `${shim.name} ${shim.version}, ${shim.runtime}${waiting === 0 ? "" : `, ${waiting} calls not answered yet`}`;
   const since = (time: string | undefined): string => ago(time, now) ?? "";
   return [
     [
@@ -114,6 +114,11 @@ function treeRows(pod: Pod, tree: StateTree, now: Date): readonly Row[] {
       ];
     }),
   ];
+}
+
+/** Calls that take as long as what they wait for lives, and the question that this answers. */
+export function isPatient(method: string): boolean {
+  return /(^|\.)(Task\/Wait|Sandbox\/WaitSandbox|Inspect\/\w+)$/.test(method);
 }
 
 function podState({ sandbox, vm }: StateTree): string {

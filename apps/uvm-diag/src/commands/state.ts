@@ -164,7 +164,9 @@ export function writeState(output: Output, tree: StateTree): void {
   section(
     "Calls that are not answered yet",
     ["CALL", "SINCE", "ACTIVITY"],
-    tree.calls.map((call) => [call.method, duration(call.milliseconds), call.activityId ?? ""]),
+    tree.calls
+      .filter(({ method }) => !method.includes(".Inspect/"))
+      .map((call) => [call.method, duration(call.milliseconds), call.activityId ?? ""]),
   );
   section(
     "What the shim waits for",

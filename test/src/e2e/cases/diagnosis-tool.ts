@@ -59,7 +59,7 @@ async function whatRuns(context: CaseContext): Promise<void> {
     const listing = await mustDiag("list");
     for (const line of [
       `${containerd.namespace}/${id} .*running`,
-      `${id}@vm +VM`,
+      `${containerd.namespace}-${id}@vm +VM`,
       `  ${id} +container`,
       "    held +exec",
     ]) {
@@ -96,7 +96,7 @@ async function whatIsKnown(context: CaseContext): Promise<void> {
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line));
-    for (const name of ["Task/Create", "start VM", "createComputeSystem", "createContainer"]) {
+    for (const name of ["Task/Create", "start VM", "createComputeSystem", "negotiateProtocol", "executeProcess"]) {
       assert.ok(
         events.some((line) => line.type === "began" && line.name === name),
         `${name} is among ${[...new Set(events.map((line) => line.name))].join(", ")}`,
