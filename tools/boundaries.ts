@@ -23,6 +23,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/lifecycle": { uses: [], noNode: true },
   "packages/hcs-schema": { uses: [], noNode: true },
   "packages/host-protocol": { uses: ["hcs-schema"], noNode: true },
+  "packages/command-line": { uses: [], noNode: true },
   "packages/child-processes": { uses: [], startsPrograms: true },
   "packages/hcs-bindings": {
     uses: ["hcs-schema", "host-protocol", "lifecycle", "child-processes"],
@@ -53,12 +54,12 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
-    uses: ["child-processes", "lifecycle", "ttrpc"],
+    uses: ["child-processes", "command-line", "lifecycle", "ttrpc"],
     libraries: ["protobufjs", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/host-emulator": {
-    uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+    uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
   "packages/guest-agent-common": {
