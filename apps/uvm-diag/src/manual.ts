@@ -144,6 +144,16 @@ const commands: readonly CommandManual[] = [
     options: [{ name: "execs", meaning: "with their processes and states" }, json],
   },
   {
+    name: "why",
+    synopsis: "POD [--json]",
+    summary: "why a pod failed or hangs, in a sentence, with evidence",
+    description: [
+      `Looks at the record, the state and the log of the pod, and at the machine. The exit code is ${exitCodes.causeFound} if a cause was found and 0 if nothing seems to be wrong.`,
+    ],
+    arguments: [pod],
+    options: [json, record],
+  },
+  {
     name: "dump",
     synopsis: "POD [--vm]",
     summary: "the shim's state as it writes it to its log on SIGUSR1",
@@ -170,6 +180,7 @@ export const manual: ProgramManual = {
   commands,
   examples: [
     { command: "uvm-diag list", meaning: "What runs here:" },
+    { command: "uvm-diag why web", meaning: "Why does the pod web not start?" },
     { command: "uvm-diag logs web --guest --follow", meaning: "What its guest says, as it says it:" },
   ],
   exitCodes: [
@@ -179,6 +190,7 @@ export const manual: ProgramManual = {
     { code: exitCodes.unknownPod, meaning: "there is no such pod, or more than one" },
     { code: exitCodes.unsupported, meaning: "this shim does not have what was asked for" },
     { code: exitCodes.notPermitted, meaning: "this needs root, or an administrator" },
+    { code: exitCodes.causeFound, meaning: "of why: a cause was found" },
     { code: exitCodes.execFailed, meaning: "of exec: uvm-diag failed; other codes are the program's" },
   ],
   environment: [

@@ -7,6 +7,7 @@ import { logs } from "./commands/logs.ts";
 import { dump, pid, share, stacks, tasks } from "./commands/simple.ts";
 import { state } from "./commands/state.ts";
 import { timeline } from "./commands/timeline.ts";
+import { why } from "./commands/why.ts";
 import type { Context, Streams } from "./context.ts";
 import { DiagError, exitCodes } from "./errors.ts";
 import { manual } from "./manual.ts";
@@ -15,7 +16,7 @@ import { findPods } from "./pods/find.ts";
 import type { Pod } from "./pods/pod.ts";
 
 export const commands: { readonly [name: string]: (context: Context) => Promise<number> } = {
-  ...{ list, state, events, timeline, logs, exec, stacks, share, pid, tasks, dump },
+  ...{ list, state, events, timeline, logs, exec, stacks, share, pid, tasks, why, dump },
 };
 
 /** What the program needs of its process and machine. */

@@ -73,6 +73,8 @@ export class EventWriter {
       case "ended":
         if (line.error === undefined)
           return `${style("green", "✔")} ${plain(line.name)}  ${style("dim", duration(line.ms))}`;
+        if (line.error.code === "Cancelled")
+          return style("dim", plain(`✘ ${line.name}  ${duration(line.ms)}  given up`));
         return style("red", plain(`✘ ${line.name}  ${duration(line.ms)}  ${line.error.code}: ${line.error.message}`));
       case "state": {
         const change = plain(`${line.subject} ${line.id}: ${line.from} → ${line.to} (${line.operation})`);

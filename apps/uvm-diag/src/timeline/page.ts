@@ -1,6 +1,6 @@
 import { calendarDay, clockTime, duration, offset } from "../output/duration.ts";
 import { axisOf } from "./axis.ts";
-import { attributesText, innermostFailures, podTitle, shimTitle, tookText, unfinished } from "./describe.ts";
+import { aboutText, attributesText, innermostFailures, podTitle, shimTitle, tookText, unfinished } from "./describe.ts";
 import { element, type Markup } from "./markup.ts";
 import { pictureOf } from "./picture.ts";
 import { rowsOf } from "./rows.ts";
@@ -118,7 +118,7 @@ function longestOf(timeline: Timeline): Markup[] {
     table(
       ["work", "kind", "with its parts", "without them"],
       longest.map(({ span, own }) => [
-        `${span.name} ${attributesText(span.attributes)}`.trimEnd(),
+        `${span.name} ${aboutText(span, timeline)}`.trimEnd(),
         span.kind.replace("-", " "),
         tookText(span),
         duration(own),

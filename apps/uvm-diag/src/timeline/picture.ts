@@ -1,6 +1,6 @@
 import { duration, offset } from "../output/duration.ts";
 import type { Axis } from "./axis.ts";
-import { attributesText, tookText } from "./describe.ts";
+import { aboutText, attributesText, hasFailed, tookText } from "./describe.ts";
 import { element, type Markup, markup } from "./markup.ts";
 import type { SpanRow } from "./rows.ts";
 import { type Mark, onlyWaits, type Span, type Timeline } from "./timeline.ts";
@@ -48,7 +48,7 @@ export function pictureOf(timeline: Timeline, rows: readonly SpanRow[], axis: Ax
       ),
       ...axisMarkup(axis, x, height),
       ...marks.placed.map((placed) => markMarkup(placed, axisHeight, height)),
-      ...rows.map((row, index) => rowMarkup(row, top + index * rowHeight, x)),
+      ...rows.map((row, index) => rowMarkup(row, top + index * rowHeight, x, timeline)),
     ],
   );
 }
@@ -88,21 +88,17 @@ function axisMarkup(axis: Axis, x: (at: number) => number, height: number): Mark
   return [...breaks, ...ticks];
 }
 
-function rowMarkup({ span, depth }: SpanRow, y: number, x: (at: number) => number): Markup {
+function rowMarkup({ span, depth }: SpanRow, y: number, x: (at: number) => number, timeline: Timeline): Markup {
   const indent = 8 + depth * indentWidth;
   const letters = Math.floor((nameWidth - indent - 8) / letterWidth);
-  const name = shortened(span, letters);
+  const name = shortened(span.name, aboutText(span, timeline), letters);
+  const failed = hasFailed(span);
   const [from, to] = [x(span.start), x(span.until)];
   const width = Math.max(2, to - from);
   const middle = y + rowHeight / 2;
-  const classes = [
-    "bar",
-    span.kind,
-    ...(onlyWaits(span) ? ["waits"] : []),
-    ...(span.error === undefined ? [] : ["failed"]),
-  ];
+  const classes = ["bar", span.kind, ...(onlyWaits(span) ? ["waits"] : []), ...(failed ? ["failed"] : [])];
   if (span.took === undefined) classes.push("open");
-  return element("g", { class: span.error === undefined ? "row" : "row bad" }, [
+  return element("g", { class: failed ? "row bad" : "row" }, [
     title(descriptionOf(span)),
     element("rect", { class: "target", x: 0, y, width: pictureWidth, height: rowHeight }),
     ...(depth > 0 ? [element("path", { class: "branch", d: `M${indent - 7} ${y} V${middle} H${indent - 2}` })] : []),
@@ -112,7 +108,7 @@ function rowMarkup({ span, depth }: SpanRow, y: number, x: (at: number) => numbe
     ]),
     element("text", { class: "took", x: left - 10, y: middle + 4, "text-anchor": "end" }, [tookText(span)]),
     element("rect", { class: classes.join(" "), x: from, y: middle - barHeight / 2, width, height: barHeight, rx: 2 }),
-    ...(span.error === undefined ? [] : [errorMarkup(span.error.message, from, to, middle)]),
+    ...(failed ? [errorMarkup(span.error?.message ?? "", from, to, middle)] : []),
   ]);
 }
 
@@ -126,12 +122,11 @@ function errorMarkup(message: string, from: number, to: number, middle: number):
   return element("text", { class: "error", y: middle + 4, ...place }, [letters < 6 ? "" : text]);
 }
 
-function shortened(span: Span, letters: number): { readonly main: string; readonly rest: string } {
-  const main = span.name.length <= letters ? span.name : `${span.name.slice(0, Math.max(1, letters - 1))}…`;
+function shortened(name: string, about: string, letters: number): { readonly main: string; readonly rest: string } {
+  const main = name.length <= letters ? name : `${name.slice(0, Math.max(1, letters - 1))}…`;
   const room = letters - main.length - 1;
-  const rest = Object.values(span.attributes).join(" ");
-  if (room < 4 || rest === "") return { main, rest: "" };
-  return { main, rest: rest.length <= room ? rest : `${rest.slice(0, room - 1)}…` };
+  if (room < 4 || about === "") return { main, rest: "" };
+  return { main, rest: about.length <= room ? about : `${about.slice(0, room - 1)}…` };
 }
 
 function descriptionOf(span: Span): string {

@@ -1,3 +1,4 @@
+import { hasFailed } from "./describe.ts";
 import { onlyWaits, type Span } from "./timeline.ts";
 
 export interface SpanRow {
@@ -32,6 +33,6 @@ export function rowsOf(
   return { rows: shown, omitted: rows.length - shown.length };
 }
 
-function hasTrouble({ error, took, parts }: Span): boolean {
-  return error !== undefined || took === undefined || parts.some(hasTrouble);
+function hasTrouble(span: Span): boolean {
+  return hasFailed(span) || span.took === undefined || span.parts.some(hasTrouble);
 }

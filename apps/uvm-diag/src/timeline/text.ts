@@ -2,7 +2,7 @@ import { calendarDay, clockTime, duration, offset } from "../output/duration.ts"
 import { cut, type Output, type Style } from "../output/output.ts";
 import { plain } from "../output/plain.ts";
 import { axisOf } from "./axis.ts";
-import { attributesText, innermostFailures, podTitle, shimTitle, tookText } from "./describe.ts";
+import { aboutText, attributesText, hasFailed, innermostFailures, podTitle, shimTitle, tookText } from "./describe.ts";
 import { rowsOf } from "./rows.ts";
 import { onlyWaits, type Span, type Timeline } from "./timeline.ts";
 
@@ -23,7 +23,9 @@ const styles: Readonly<Record<Span["kind"], Style>> = {
 export function writeTimeline(output: Output, timeline: Timeline): void {
   const width = Math.max(70, Math.min(output.width ?? usualWidth, 200));
   const { rows, omitted } = rowsOf(timeline.spans, mostRows);
-  const names = rows.map(({ span, depth }) => plain(`${"  ".repeat(depth)}${nameOf(span)}`));
+  const names = rows.map(({ span, depth }) =>
+    plain(`${"  ".repeat(depth)}${span.name} ${aboutText(span, timeline)}`.trimEnd()),
+  );
   const nameWidth = Math.min(widestName, Math.floor(width * 0.4), Math.max(10, ...names.map(({ length }) => length)));
   const barWidth = width - nameWidth - 2 * (figures + 1) - 1;
   const axis = axisOf(timeline, Math.max(2, Math.floor(barWidth / 12)));
@@ -40,7 +42,7 @@ export function writeTimeline(output: Output, timeline: Timeline): void {
   output.line(ruler + output.style("dim", rulerText(axis.ticks, barWidth)));
   rows.forEach(({ span }, index) => {
     const name = cut(names[index] ?? "", nameWidth).padEnd(nameWidth);
-    const failed = span.error !== undefined;
+    const failed = hasFailed(span);
     const shown = barText(axis.position(span.start) * barWidth, axis.position(span.until) * barWidth, barWidth, span);
     const bar = output.style(failed ? "red" : styles[span.kind], shown);
     const took = tookText(span).padStart(figures);
@@ -67,11 +69,6 @@ export function writeTimeline(output: Output, timeline: Timeline): void {
   for (const { name, error } of failures) {
     output.line(output.style("red", plain(`${name} failed: ${error?.message} (${error?.code})`)));
   }
-}
-
-function nameOf(span: Span): string {
-  const attributes = attributesText(span.attributes);
-  return attributes === "" ? span.name : `${span.name} ${attributes}`;
 }
 
 function barText(from: number, to: number, width: number, span: Span): string {

@@ -127,7 +127,7 @@ describe("the timeline as text", () => {
     expect(lines[0]).toBe("default/web  containerd-shim-lcow-v2 0.1.0");
     expect(lines[1]).toBe("began 2026-11-29 12:00:00.000 UTC, 2 h");
     expect(text).toMatch(/^ {4}wait for the guest to dial in +190 ms +340 ms +█+/m);
-    expect(text).toMatch(/^Task\/Wait container=web +900 ms +2 h +·+/m);
+    expect(text).toMatch(/^Task\/Wait +900 ms +2 h +·+/m);
     expect(text).toMatch(/^ +530 ms {2}guest dialled port=1$/m);
     expect(text).toContain("modify failed: the host does not find \\u{1b}[31m<script>");
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(170);

@@ -46,11 +46,11 @@ export interface Timeline {
 }
 
 /** Occurrences that say that something went wrong. */
-const badOccurrences = /lost|crash|fail|dropped|delayed|out of memory|cleaned up after|signal/i;
+const badOccurrences = /lost|crash|fail|dropped|delayed|refused|out of memory|signal/i;
 
 export function isBadOccurrence(name: string, attributes: LineAttributes | undefined): boolean {
   if (badOccurrences.test(name)) return true;
-  return name === "vm exited" && attributes?.crash !== undefined && attributes.crash !== false;
+  return name === "vm exited" && attributes?.isExpected === false;
 }
 
 /** What a record tells of a pod's life. `now` ends what is still under way; without it, the last line does. */

@@ -104,7 +104,7 @@ async function whatIsKnown(context: CaseContext): Promise<void> {
     }
     const timeline = await mustDiag("timeline", id);
     assert.match(timeline, /^Task\/Create.*█/m, timeline);
-    assert.match(timeline, /^ +start VM +\d[\d.]* m?s +\d[\d.]* m?s +█/m, timeline);
+    assert.match(timeline, /^ +start VM .* \d[\d.]* m?s +\d[\d.]* m?s +█/m, timeline);
     const page = join(context.scratch, `${id}.html`);
     await mustDiag("timeline", id, "--html", page);
     assert.match(readFileSync(page, "utf8"), /<svg[^>]* class="timeline">.*start VM.*<\/svg>/s);
