@@ -28,6 +28,7 @@ import { criSizeCases } from "./cases/cri-size.ts";
 import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
 import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
+import { diagnosticCases, windowsDiagnosticCases } from "./cases/diagnostics.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
@@ -198,6 +199,7 @@ async function runProtocol(
     ...protocolRuntimeCases,
     ...protocolCanaryCases,
     ...protocolDescriptorCases,
+    ...diagnosticCases,
   ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
@@ -225,9 +227,8 @@ async function runWindows(
   round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
   const { selection, report, environment, signal } = round;
-  const cases = [...windowsCases, ...windowsResourceCases, ...windowsDiagnosisCases].filter(({ name }) =>
-    selection.only.test(name),
-  );
+  const all = [...windowsCases, ...windowsResourceCases, ...windowsDiagnosticCases, ...windowsDiagnosisCases];
+  const cases = all.filter(({ name }) => selection.only.test(name));
   if (isLeftOut(cases.length)) return;
   const parent = join(round.directory, "w");
   mkdirSync(parent);
