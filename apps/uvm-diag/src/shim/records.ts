@@ -18,7 +18,7 @@ export async function recordOf(pod: Pod, kind: RecordKind, context: Context): Pr
   try {
     const client = await connectTo(pod, context);
     try {
-      return (await readAll(client, kind)).lines;
+      return await readAll(client, kind, context.now());
     } finally {
       client.close();
     }
@@ -58,7 +58,8 @@ export async function followRecord(
   }
 }
 
-async function readAll(client: ShimClient, kind: RecordKind) {
+/** All lines up to now: a shim may go on logging faster than it is read. */
+async function readAll(client: ShimClient, kind: RecordKind, now: Date): Promise<readonly RecordLine[]> {
   const lines: RecordLine[] = [];
   for (let after = 0; ; ) {
     const { text, last } = await client.records(kind, after, 0);
@@ -67,7 +68,8 @@ async function readAll(client: ShimClient, kind: RecordKind) {
       const line = parseRecordLine(one);
       if (line !== undefined) lines.push(line);
     }
-    if (texts.length === 0 || last <= after) return { lines, last };
+    const newest = Date.parse(lines.at(-1)?.time ?? "");
+    if (texts.length === 0 || last <= after || newest > now.getTime()) return lines;
     after = last;
   }
 }
