@@ -1,6 +1,6 @@
 /**
- * `npm run vitest`'s big sister for `uvm-diag why`: `node test/src/causes/main.ts [part of a name]`. Brings about every
- * cause that it can name, with the shim that ships on the emulated host, and looks whether it names that one.
+ * `npm run causes [-- <part of a name>]`: brings about every cause that `uvm-diag why` can name, with the shim that ships
+ * on the emulated host, and looks whether it names that one.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";

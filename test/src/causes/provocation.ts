@@ -1,3 +1,5 @@
+import type { RecordLine } from "@uvm-shim/shim/record";
+import { textOf } from "../../../apps/uvm-diag/src/why/evidence.ts";
 import { gatherFacts, type Verdict, why } from "../../../apps/uvm-diag/src/why/index.ts";
 import { readProcesses } from "../leaks/holdings.ts";
 import { poll } from "../support/wait.ts";
@@ -37,20 +39,24 @@ async function ask({ later = 0 }: Provocation, bench: Bench): Promise<readonly V
 export async function verdictProblem(provocation: Provocation, bench: Bench): Promise<string | undefined> {
   let problem: string | undefined = "";
   const isRight = async (): Promise<true | undefined> => {
-    problem = problemOf(provocation, await ask(provocation, bench));
+    problem = problemOf(provocation, await ask(provocation, bench), bench.lines);
     return problem === undefined || undefined;
   };
   await poll("the answer", isRight, { timeoutMs: settleMs, intervalMs: 100, signal: bench.signal }).catch(() => {});
   return problem;
 }
 
-function problemOf({ cause, says, proof }: Provocation, verdicts: readonly Verdict[]): string | undefined {
+function problemOf(
+  { cause, says, proof }: Provocation,
+  verdicts: readonly Verdict[],
+  lines: readonly RecordLine[],
+): string | undefined {
   const told = verdicts.map(({ cause: code, sentence, evidence }) =>
     [`${code}: ${sentence}`, ...evidence.map(({ text }) => `  ${text.slice(0, 300)}`)].join("\n"),
   );
   const [first] = verdicts;
   if (cause === undefined) return first === undefined ? undefined : `it names\n${told.join("\n")}`;
-  if (first === undefined) return "it names nothing";
+  if (first === undefined) return `it names nothing, of\n${lines.map(textOf).join("\n")}`;
   if (first.cause !== cause) return `it names\n${told.join("\n")}`;
   if (says !== undefined && !says.test(first.sentence)) return `its sentence is\n${first.sentence}\nexpected ${says}`;
   const isProven = first.evidence.some(({ text }) => (proof ?? /./).test(text));

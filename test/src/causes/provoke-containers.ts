@@ -1,11 +1,14 @@
 /** Containers that are not created, do not start or do not end as they should. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, constants, copyFileSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
+import { appendVhdFooter, makeExt4 } from "@uvm-shim/test-support/disk";
 import { layersMount, makeScratch } from "@uvm-shim/test-support/layers";
 import type { Specification } from "../shim-client/spec.ts";
 import { type Bench, bound } from "./bench.ts";
 import type { Provocation } from "./provocation.ts";
+
+const mostDisks = 256;
 
 type Change = (specification: Specification) => object;
 
@@ -56,7 +59,7 @@ export const containerEnds: readonly Provocation[] = [
   {
     cause: "disk-forbidden",
     name: "a scratch disk on a file system that is mounted read-only",
-    says: /^Container c1 was not created: the host may not open \S+\/sandbox\.vhd for the VM\.$/,
+    says: /^Container c1 was not created: the host may not open \S+\/sandbox\.vhd for the VM \(/,
     run: async (bench) => {
       const folder = bench.folder("ro");
       await mustRun("mount", ["-t", "tmpfs", "tmpfs", folder]);
@@ -79,6 +82,22 @@ export const containerEnds: readonly Provocation[] = [
       await first.start();
       await bench.output(first, "full");
       await bench.container(pod, { id: "c2", rootfs }).catch(() => {});
+    },
+  },
+  {
+    cause: "disk-slots-exhausted",
+    name: "more disks than four SCSI controllers have slots",
+    says: /^Container c1 was not created: its VM has no place for a further disk/,
+    run: async (bench) => {
+      const first = join(bench.directory, "disk-0.vhd");
+      await makeExt4(first, 1);
+      appendVhdFooter(first);
+      const mounts = Array.from({ length: mostDisks + 1 }, (_, index) => {
+        const source = join(bench.directory, `disk-${index}.vhd`);
+        if (index > 0) copyFileSync(first, source);
+        return { destination: `/disk-${index}`, type: "virtual-disk", source, options: [] };
+      });
+      await bench.failingContainer({ change: (all) => ({ ...all, mounts: [...all.mounts, ...mounts] }) });
     },
   },
   {
@@ -193,6 +212,12 @@ export const containerEnds: readonly Provocation[] = [
     name: "a client that reads nothing",
     says: /^A process of container c1 ended \d+ s ago, and its exit waits for the client, which does not read its output\.$/,
     later: 60,
-    run: (bench) => bench.running({ args: ["head", "-c", "100000", "/dev/zero"] }),
+    run: async (bench) => {
+      const stdout = join(bench.directory, "unread");
+      await mustRun("mkfifo", [stdout]);
+      const reader = openSync(stdout, constants.O_RDONLY | constants.O_NONBLOCK);
+      bench.atEnd(() => closeSync(reader));
+      await bench.running({ args: ["head", "-c", "150000", "/dev/zero"], stdout });
+    },
   },
 ];

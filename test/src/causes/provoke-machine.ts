@@ -104,7 +104,7 @@ export const machineEnds: readonly Provocation[] = [
   {
     cause: "host-disk-full",
     name: "the file system of the bundle is full",
-    says: /^The shim did not start: a disk of the host is full \(/,
+    says: /^The shim did not start: a disk of the host is full\./,
     proof: /ENOSPC/,
     run: async (bench) => {
       const folder = bench.folder("p");

@@ -1,8 +1,10 @@
 /** VMs that are not created, do not boot or do not last. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { powerDescriptor, powerWords } from "@uvm-shim/host-protocol/guest";
 import { containerd } from "@uvm-shim/shim/protocol";
 import { Sandbox } from "../shim-client/shim.ts";
+import { windowsSpecs } from "../shim-client/windows-spec.ts";
 import { freezeGuest, systemOf, thawGuest } from "../support/frozen-guest.ts";
 import { guestInit } from "../support/guest-init.ts";
 import { WINDOWS_SHIM } from "../support/programs.ts";
@@ -43,7 +45,11 @@ export const vmEnds: readonly Provocation[] = [
     proof: /waiting for the guest to dial in began/,
     later: 60,
     run: async (bench) => {
-      void bench.pod({ annotations: bench.bootFolder("setInterval(() => {}, 1000);\n") }).catch(() => {});
+      const silent = `const power = new (require("node:net").Socket)({ fd: ${powerDescriptor} });
+power.on("close", () => process.exit()).resume().write("${powerWords.up}\\n");`;
+      const over = new AbortController();
+      bench.atEnd(() => over.abort());
+      void bench.pod({ annotations: bench.bootFolder(silent), signal: over.signal }).catch(() => {});
       await poll("the wait for the guest", () => bench.began("waiting for the guest to dial in"), {
         timeoutMs: 15_000,
       });
@@ -111,7 +117,11 @@ export const vmEnds: readonly Provocation[] = [
     name: "of a Windows pod",
     says: /^The pod's VM was not created: annotation io\.\S+memory\.sizeinmb is invalid: got "lots"/,
     run: (bench) =>
-      bench.failingPod({ executable: WINDOWS_SHIM, annotations: { [`${vm}computetopology.memory.sizeinmb`]: "lots" } }),
+      bench.failingPod({
+        executable: WINDOWS_SHIM,
+        specs: windowsSpecs,
+        annotations: { [`${vm}computetopology.memory.sizeinmb`]: "lots" },
+      }),
   },
   {
     cause: "runtime-option-invalid",
@@ -123,10 +133,10 @@ export const vmEnds: readonly Provocation[] = [
       }),
   },
   {
-    cause: "uvm-image-missing",
+    cause: "windows-layers-missing",
     name: "a Windows pod without layers",
-    says: /^The pod's VM was not created: /,
-    run: (bench) => bench.failingPod({ executable: WINDOWS_SHIM }),
+    says: /^The pod's VM was not created: it names no layers to boot from \(/,
+    run: (bench) => bench.failingPod({ executable: WINDOWS_SHIM, specs: windowsSpecs }),
   },
   {
     cause: "sandbox-ended",

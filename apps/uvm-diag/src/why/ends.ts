@@ -1,5 +1,6 @@
+import type { Cause } from "./cause.ts";
 import { type Evidence, proofOf, textOf } from "./evidence.ts";
-import type { Cause, Proof } from "./types.ts";
+import type { Proof } from "./types.ts";
 
 /** What ended a pod, or its shim, that nobody asked to end. */
 export const ends: readonly Cause[] = [

@@ -1,5 +1,6 @@
+import type { Cause, Finding } from "./cause.ts";
 import { type Evidence, type Failure, proofOf } from "./evidence.ts";
-import type { Cause, Finding, Proof } from "./types.ts";
+import type { Proof } from "./types.ts";
 
 interface Rule {
   readonly code: string;

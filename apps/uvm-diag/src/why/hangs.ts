@@ -1,6 +1,7 @@
+import type { Cause, Finding } from "./cause.ts";
 import { hostSocketOf } from "./ends.ts";
 import { type Evidence, type Pending, proofOf } from "./evidence.ts";
-import type { Cause, Finding, Proof } from "./types.ts";
+import type { Proof } from "./types.ts";
 
 /** A request that takes longer than this hangs. */
 const patienceMilliseconds = 10_000;

@@ -1,9 +1,10 @@
+import type { Cause, Finding } from "./cause.ts";
 import { ends } from "./ends.ts";
 import { Evidence } from "./evidence.ts";
 import { proofsOf, subjectOf } from "./failed-requests.ts";
 import { hangs } from "./hangs.ts";
 import { troubles } from "./troubles.ts";
-import type { Cause, Finding, Verdict, WhyInput } from "./types.ts";
+import type { Verdict, WhyInput } from "./types.ts";
 import { wrongRequests } from "./wrong-requests.ts";
 
 export { gatherFacts, type Machine, type MachineFacts } from "./facts.ts";

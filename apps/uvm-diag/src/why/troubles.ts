@@ -1,6 +1,7 @@
+import type { Cause } from "./cause.ts";
 import { type Evidence, proofOf } from "./evidence.ts";
 import { secondsSince } from "./hangs.ts";
-import type { Cause, Proof } from "./types.ts";
+import type { Proof } from "./types.ts";
 
 /** How long a client may leave a container that has ended. */
 const forgottenSeconds = 300;

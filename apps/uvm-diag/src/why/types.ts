@@ -1,5 +1,4 @@
 import type { RecordLine } from "@uvm-shim/shim/record";
-import type { Evidence } from "./evidence.ts";
 import type { MachineFacts } from "./facts.ts";
 
 export interface WhyInput {
@@ -33,20 +32,4 @@ export interface Verdict {
   readonly sentence: string;
   readonly evidence: readonly Proof[];
   readonly advice?: string;
-}
-
-export interface Finding {
-  readonly sentence: string;
-  readonly evidence: readonly Proof[];
-  /** When it happened: of two findings of one kind the later comes first. */
-  readonly at: string;
-}
-
-/** Something that can be wrong with a pod. */
-export interface Cause {
-  readonly code: string;
-  /** What is wrong, for the table in the documentation. */
-  readonly title: string;
-  readonly advice: string;
-  find(evidence: Evidence): Finding | undefined;
 }

@@ -11,11 +11,18 @@ export const wrongRequests: readonly FailureCause[] = [
     because: ([, what]) => `${what}, which the VM boots from`,
   }),
   failedRequest({
+    code: "windows-layers-missing",
+    title: "A Windows pod names no layers with a utility VM to boot.",
+    advice: "Let containerd hand over the layers of the image (snapshotter windows), or correct windows.layerFolders.",
+    message: /(windows\.layerFolders|rootfs): (got .+)/,
+    because: ([, field, rest]) => `it names no layers to boot from (${field}: ${rest})`,
+  }),
+  failedRequest({
     code: "boot-files-unusable",
     title: "The host cannot boot the kernel that it was given.",
     advice: "Use boot files that were made for this host.",
-    message: /KernelFilePath: (unsupported kernel \S+)|KernelFilePath: (\S+ does not exist)/,
-    because: ([, kernel, missing]) => `the host cannot boot it (${kernel ?? missing})`,
+    message: /KernelFilePath: (unsupported kernel [^\s:]+|\S+ does not exist)/,
+    because: ([, kernel]) => `the host cannot boot it (${kernel})`,
   }),
   failedRequest({
     code: "host-forbidden",
@@ -53,7 +60,7 @@ export const wrongRequests: readonly FailureCause[] = [
     code: "policy-refused",
     title: "The security policy is not accepted, or forbids the request.",
     advice: "Compare the policy of the pod with what it runs; the guest's message names the rule.",
-    message: /security policy[^:]*: (.+)|denied by policy(.*)|policy does not (allow.*)/i,
+    message: /EncodedSecurityPolicy: (.+)|denied by policy(.*)|policy does not (allow.*)/i,
     because: ([, ...why]) =>
       `its security policy stands in the way (${shortened(why.find((one) => one) ?? "the guest gives no rule")})`,
   }),
@@ -93,7 +100,7 @@ export const wrongRequests: readonly FailureCause[] = [
     code: "working-directory",
     title: "The working directory of a process is none.",
     advice: "Correct the working directory of the container.",
-    message: /process\.cwd "([^"]*)".*?: ([^:]+): [A-Z]/,
+    message: /process\.cwd "([^"]*)".*: ([^:]+): E_/,
     because: ([, folder, why]) => `it cannot work in ${folder} (${why})`,
   }),
   failedRequest({
@@ -114,25 +121,24 @@ export const wrongRequests: readonly FailureCause[] = [
     code: "disk-without-file-system",
     title: "A disk is not what it should be: no virtual disk, or without a file system.",
     advice: "Let containerd unpack the image again; the file may be cut short.",
-    message: /(?:map disk \S+ (\S+) at .*?)?holds no file system, expected (\w+)|(\S+) is not a virtual disk/,
-    origin: () => true,
-    because: ([, disk, system, other]) =>
-      `a disk of it is no virtual disk with ${system ?? "a file system"}${(disk ?? other) ? ` (${disk ?? other})` : ""}`,
+    message: /map disk \S+ (\S+) at .*holds no file system, expected (\w+)/,
+    because: ([, disk, system]) => `a disk of it is no virtual disk with ${system} (${disk})`,
   }),
   failedRequest({
     code: "disk-forbidden",
     title: "The host may not open a disk for the VM.",
     advice: "Look at the permissions and the file system of the file; the VM's account needs access.",
     message:
-      /grant(?:ing)? (?:VM )?access.*?(?:to )?(\S+).*(?:ACCESS_DENIED|EACCES|EPERM|EROFS|read-only)|(\S+): (?:EROFS|EACCES|Read-only file system)/i,
-    because: ([, disk, other]) => `the host may not open ${disk ?? other} for the VM`,
+      /grant access to (\S+) to compute system [^:]+: (.+)|Attachments\/\d+ of compute system [^:]+: (E(?:ROFS|ACCES|PERM): [^']*), open '([^']+)'/,
+    because: ([, asked, refusal, error, opened]) =>
+      `the host may not open ${asked ?? opened} for the VM (${shortened(refusal ?? error ?? "")})`,
   }),
   failedRequest({
     code: "disk-slots-exhausted",
     title: "The VM has no place for a further disk.",
     advice: "Run fewer containers with disks in one pod, or give its VM more SCSI controllers.",
-    message: /(?:no free LUN|all \d+ (?:slots|LUNs)[^:]*)/i,
-    because: ([what]) => `its VM has no place for a further disk (${what})`,
+    message: /every SCSI slot of the VM is in use: (.+)/,
+    because: ([, what]) => `its VM has no place for a further disk (${what})`,
   }),
   failedRequest({
     code: "scratch-full",
@@ -149,13 +155,6 @@ export const wrongRequests: readonly FailureCause[] = [
     message: /ENOSPC[^']*'?([^']*)/,
     origin: ({ origin }) => origin.began.kind !== "guest-request",
     because: ([, file]) => `a disk of the host is full${file ? ` (${file})` : ""}`,
-  }),
-  failedRequest({
-    code: "processes-exhausted",
-    title: "A container may have no more processes.",
-    advice: "Raise the limit of processes (pids) of the container, or find out what makes so many.",
-    message: /(?:fork|clone|pthread_create)[^:]*: Resource temporarily unavailable|pids limit/i,
-    because: () => "it has as many processes as its limit allows",
   }),
   failedRequest({
     code: "descriptors-exhausted",
@@ -199,7 +198,7 @@ export const wrongRequests: readonly FailureCause[] = [
     code: "control-group",
     title: "The control group of the pod cannot be used.",
     advice: "Look at the pod's cgroup parent, and whether it exists in every hierarchy of the machine.",
-    message: /join cgroup (\S+) with[^:]*: (.+)/,
+    message: /join cgroup (\S+) with compute system [^:]+: (?:path: )?(.+)/,
     because: ([, group, why]) => `its control group ${group} cannot be used (${shortened(why ?? "")})`,
   }),
   failedRequest({
