@@ -260,9 +260,11 @@ describe("exec", () => {
 });
 
 describe("records", () => {
+  const later = { now: () => new Date(begin + 10_000_000) };
+
   it("are read from the shim, a part at a time", async () => {
     const { pod } = await serve({ state: sampleState(), lines: [...sampleLines()] });
-    const { out, code } = await run("events web", [pod]);
+    const { out, code } = await run("events web", [pod], later);
     expect(code).toBe(0);
     const lines = out.split("\n");
     expect(lines.slice(0, 4)).toEqual([
@@ -274,7 +276,7 @@ describe("records", () => {
     expect(out).toMatch(/^12:00:00\.530 {6}✔ wait for the guest to dial in {2}340 ms$/m);
     expect(out).toMatch(/✘ modify {2}290 ms {2}NotFound: the host does not find/);
     expect(
-      (await run("events web --json", [pod])).out
+      (await run("events web --json", [pod], later)).out
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line)),
@@ -351,8 +353,12 @@ describe("records", () => {
   it("make a page", async () => {
     const { pod, folder } = await serve({ state: sampleState(), lines: [...sampleLines()] });
     const file = path.join(folder, "web.html");
-    expect(await run(`timeline web --html ${file}`, [pod])).toEqual({ code: 0, out: "", err: `wrote ${file}\n` });
-    expect(readFileSync(file, "utf8")).toBe((await run("timeline web --html -", [pod])).out);
+    expect(await run(`timeline web --html ${file}`, [pod], later)).toEqual({
+      code: 0,
+      out: "",
+      err: `wrote ${file}\n`,
+    });
+    expect(readFileSync(file, "utf8")).toBe((await run("timeline web --html -", [pod], later)).out);
     expect(await run(`timeline web --html ${folder}/no/web.html`, [pod])).toMatchObject({ code: 1, out: "" });
   });
 });
