@@ -122,6 +122,7 @@ async function perform(): Promise<number> {
       );
     case "e2e":
     case "bench":
+    case "causes":
     case "soak":
     case "attack":
       return (await buildLinux()) || (await runMain("test", "src", task));
