@@ -112,7 +112,9 @@ function runtimeOptions(): string {
     const kind = optionKinds[field as keyof typeof optionKinds];
     return [
       code(snakeCase(field)),
-      typeof kind === "string" ? typeNames[kind] : kind.map((word, index) => `${index} (${code(word)})`).join(", "),
+      typeof kind === "string"
+        ? (typeNames[kind] ?? kind)
+        : kind.map((word, index) => `${index} (${code(word)})`).join(", "),
       standard,
       withoutEffect ? "no effect" : (only ?? "both"),
       prose(what),

@@ -1,6 +1,11 @@
 /** Every annotation of pods and containers, with what its reader accepts: asked of the readers themselves. */
-import { containerAnnotationKeys, readAnnotations } from "../../packages/controller-container/src/plan/annotations.ts";
+import {
+  containerAnnotationKeys,
+  readAnnotations,
+  sandboxIdKey,
+} from "../../packages/controller-container/src/plan/annotations.ts";
 import { annotationRows } from "../../packages/controller-container-wcow/src/specification/annotations.ts";
+import { codeOf, refusing } from "../../packages/lifecycle/src/index.ts";
 import { type AnnotationRows, type Reader, serviceTablePrefix } from "../../packages/sandbox-common/src/index.ts";
 import { annotationTables as linux } from "../../packages/sandbox-lcow/src/annotations/annotations.ts";
 import {
@@ -60,23 +65,15 @@ function ofSandboxes(guests: Guests, tables: typeof linux | typeof windows): (re
 /** Linux containers have no table of readers: each key is given nonsense alone. */
 function ofLinuxContainers(): (readonly [string, Found])[] {
   return containerAnnotationKeys.map((key) => {
-    let found: Found = { guests: "Linux", is: "without effect" };
-    const refuse = (code: string, message: string): Error => {
-      const error = new Error(message);
-      found =
-        code === "Unimplemented"
-          ? { guests: "Linux", is: "refused" }
-          : { guests: "Linux", of: "container", accepted: expectedIn(error), is: "read" };
-      return error;
-    };
+    if (key === sandboxIdKey)
+      return [key, { guests: "Linux", of: "container", accepted: "an id", is: "read" }] as const;
     try {
-      readAnnotations({ [key]: nonsense }, "pod", refuse, () => {});
-      if (key === "io.kubernetes.cri.sandbox-id")
-        found = { guests: "Linux", of: "container", accepted: "an id", is: "read" };
-    } catch {
-      // `refuse` has told.
+      readAnnotations({ [key]: nonsense }, "pod", refusing("read", key), () => {});
+      return [key, { guests: "Linux", is: "without effect" }] as const;
+    } catch (error) {
+      if (codeOf(error) === "Unimplemented") return [key, { guests: "Linux", is: "refused" }] as const;
+      return [key, { guests: "Linux", of: "container", accepted: expectedIn(error), is: "read" }] as const;
     }
-    return [key, found] as const;
   });
 }
 
