@@ -25,6 +25,7 @@ const launchers: Readonly<Record<string, string>> = {
   "containerd-shim-lcow-v2": "shim-lcow",
   "containerd-shim-wcow-v2": "shim-wcow",
   "hcs-emulator": "hcs-emulator",
+  "uvm-diag": "uvm-diag",
 };
 
 /** The program that a guest boots; it is among the boot files, not in lib. */
@@ -35,6 +36,7 @@ const warmings: Readonly<Record<string, readonly string[]>> = {
   "shim-lcow": ["-info"],
   "shim-wcow": ["-info"],
   "hcs-emulator": ["--help"],
+  "uvm-diag": ["--help"],
   [guestProgram]: [],
 };
 

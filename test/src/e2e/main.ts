@@ -28,6 +28,7 @@ import { criPrivilegeCases } from "./cases/cri-privileges.ts";
 import { criSizeCases } from "./cases/cri-size.ts";
 import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
+import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
@@ -93,6 +94,7 @@ const CASES: readonly Case[] = [
   ...networkCases,
   ...resourceCases,
   ...hungCases,
+  ...diagnosisCases,
 ];
 
 /** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
@@ -226,7 +228,9 @@ async function runWindows(
   round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
   const { selection, report, environment, signal } = round;
-  const cases = [...windowsCases, ...windowsResourceCases].filter(({ name }) => selection.only.test(name));
+  const cases = [...windowsCases, ...windowsResourceCases, ...windowsDiagnosisCases].filter(({ name }) =>
+    selection.only.test(name),
+  );
   if (isLeftOut(cases.length)) return;
   const parent = join(round.directory, "w");
   mkdirSync(parent);
