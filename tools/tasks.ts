@@ -79,6 +79,7 @@ async function check(): Promise<number> {
     ["biome", ["ci", "--colors=off", "."]],
     ["tsc", ["-p", "tsconfig.json"]],
     ["node", ["tools/check/main.ts"]],
+    ["node", ["tools/reference/main.ts", "--check"]],
   ] as const;
   const failed = await all(steps);
   process.stdout.write(`${steps.length - failed} passed, ${failed} failed\n`);
@@ -105,7 +106,9 @@ async function perform(): Promise<number> {
     case "check":
       return await check();
     case "format":
-      return await run("biome", ["check", "--write", "."]);
+      return (await run("biome", ["check", "--write", "."])) || (await runMain("tools", "reference"));
+    case "reference":
+      return await runMain("tools", task);
     case "test":
       return (await buildLinux()) || (await test());
     case "vitest":

@@ -18,6 +18,7 @@ import { makeWindowsLayers } from "../support/windows-layers.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criControlGroupCases } from "./cases/cri-cgroups.ts";
+import { criDocumentedCases } from "./cases/cri-documented.ts";
 import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
@@ -61,6 +62,7 @@ import { windowsCases } from "./cases/windows.ts";
 import { windowsResourceCases } from "./cases/windows-resources.ts";
 import { askedHandler, Containerd, type ContainerdOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-case.ts";
+import { documentedTables } from "./documented.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
@@ -102,6 +104,7 @@ const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 /** Whoever makes the pods. */
 const COMMON_CRI_CASES: readonly Case<CriCaseContext>[] = [
   ...criCases,
+  ...criDocumentedCases,
   ...criNamespaceCases,
   ...criPrivilegeCases,
   ...criSizeCases,
@@ -294,7 +297,10 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
     ];
   });
   const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
-  const options = { cri: { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" } };
+  const options = {
+    cri: { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" },
+    tables: documentedTables(build.major),
+  };
   await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, context) => {
     const cri = new CriClient(containerd.address);
     try {

@@ -18,6 +18,11 @@ const isFolder = (value: string): boolean => path.isAbsolute(value);
 export const shimVariables: readonly ShimVariable[] = [
   { name: "UVM_SHIM_SOCKET_DIRECTORY", expected: "an absolute path", accepts: isFolder },
   {
+    name: "UVM_SHIM_RECORDS",
+    expected: "an absolute path or none",
+    accepts: (value) => value === "none" || isFolder(value),
+  },
+  {
     name: "UVM_SHIM_LINGER_MS",
     expected: expectedLinger,
     accepts: (value) => readLinger(value) !== undefined,
