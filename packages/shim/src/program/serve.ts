@@ -5,6 +5,7 @@ import type { LogLevel, Platform } from "../platform.ts";
 import type { Services } from "../services/services.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { systemOf } from "../system/select-system.ts";
+import { ShimTelemetry } from "../telemetry/shim-telemetry.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
 import type { ShimFlags } from "./flags.ts";
 import { readOptionsPipe } from "./options-pipe.ts";
@@ -48,6 +49,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const identity = { pid: nodeProcess.pid, processStartTime: (await system.processStartTime(nodeProcess.pid)) ?? "" };
   writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
   reportReady(nodeProcess);
+  const telemetry = ShimTelemetry.wanted({ options, flags, env: nodeProcess.env, log, clock });
 
   let ending = false;
   const leave = (state: ShimState): void => {
@@ -96,7 +98,16 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
 
   const setLogLevel = (level: LogLevel): void => log.setLevel(level);
   const context = {
-    ...platformContext({ options, nodeProcess, log, namespace, clock, system, runtimeOptions }),
+    ...platformContext({
+      options,
+      nodeProcess,
+      log,
+      namespace,
+      clock,
+      system,
+      runtimeOptions,
+      queuedStdio: telemetry?.stdio,
+    }),
     setLogLevel,
   };
   let platform: Promise<Platform> | undefined;
@@ -129,9 +140,11 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: nodeProcess.pid, version: options.version });
     // Loaded before the first request, which reports a failure to its caller.
-    loadPlatform().catch((error: unknown) =>
-      log.log("error", "cannot load the platform", { error: describeError(error) }),
+    const tried = loadPlatform().then(
+      () => {},
+      (error: unknown) => log.log("error", "cannot load the platform", { error: describeError(error) }),
     );
+    if (telemetry !== undefined) void tried.then(() => telemetry.load(loaded as Services));
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });
@@ -139,6 +152,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     await loaded.close(closeMilliseconds);
     await closePlatform(platform);
     await system.endPrograms(clock);
+    await telemetry?.stop();
   } catch (error) {
     crash(error);
     throw error;

@@ -8,6 +8,7 @@ import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { Retirement } from "../program/retirement.ts";
 import { EventForwarder } from "./events/events.ts";
 import { connectEvents } from "./events/events-ttrpc.ts";
+import { countServed, type ServiceFigures } from "./figures.ts";
 import { SandboxService } from "./sandbox/sandbox-service.ts";
 import { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 import { describeSandbox, describeTasks, PendingCalls, type StateLine } from "./state-dump.ts";
@@ -43,6 +44,7 @@ export interface Services {
   close(milliseconds: number): Promise<void>;
   /** Sandbox, tasks and pending calls, for the state dump. */
   describe(): readonly StateLine[];
+  figures(): ServiceFigures & { readonly pendingRequests: number; readonly queued: EventForwarder["queued"] };
   /** Fails the pending calls. */
   destroy(): void;
 }
@@ -98,6 +100,11 @@ export function createServices(options: ServicesOptions): Services {
       await expiry;
     },
     describe: () => [describeSandbox(slot), ...describeTasks(task.tasks), ...calls.describe(clock.now().getTime())],
+    figures: () => ({
+      ...countServed(slot, task.tasks),
+      pendingRequests: calls.size,
+      queued: forwarder.queued,
+    }),
     destroy: () => server.destroy(),
   };
 }

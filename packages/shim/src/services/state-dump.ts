@@ -16,6 +16,10 @@ export interface StateLine {
 export class PendingCalls {
   readonly #calls = new Set<{ readonly method: string; readonly began: number }>();
 
+  get size(): number {
+    return this.#calls.size;
+  }
+
   async during<T>(method: string, began: number, call: () => Promise<T>): Promise<T> {
     const entry = { method, began };
     this.#calls.add(entry);
