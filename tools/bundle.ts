@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build, type Metafile } from "esbuild";
-import type { Program, System } from "./programs.ts";
+import { commitVariable, sourceCommit } from "./commit.ts";
+import { type Program, programVersion, type System } from "./programs.ts";
 import { root } from "./workspace.ts";
 
 export interface Bundle {
@@ -17,7 +18,6 @@ const flavourFlag = "UVM_SHIM_FLAVOUR";
  * no flavour is given: there is no default flavour.
  */
 export async function bundleProgram(program: Program, system: System): Promise<Bundle> {
-  const version = (await import("../package.json", { with: { type: "json" } })).default.version;
   const result = await build({
     entryPoints: [join(root, program.entry)],
     absWorkingDir: root,
@@ -36,7 +36,8 @@ export async function bundleProgram(program: Program, system: System): Promise<B
     tsconfigRaw: { compilerOptions: { strict: false, verbatimModuleSyntax: true, useDefineForClassFields: true } },
     logLevel: "silent",
     define: {
-      UVM_SHIM_VERSION: JSON.stringify(version),
+      UVM_SHIM_VERSION: JSON.stringify(programVersion(program)),
+      [commitVariable]: JSON.stringify(sourceCommit()),
       "import.meta.url": "undefined",
       "process.platform": JSON.stringify(system),
       ...(program.flavour === undefined ? {} : { [flavourFlag]: JSON.stringify(program.flavour) }),

@@ -1,3 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./workspace.ts";
+
 /** The system that a bundle is for. What is for the other one falls out. */
 export type System = "linux" | "win32";
 
@@ -31,4 +35,14 @@ export function findProgram(name: string): Program {
 /** What a program's bundle for a system is called, without its ending. */
 export function bundleName({ name }: Program, system: System): string {
   return system === "linux" ? name : `${name}.${system}`;
+}
+
+/** The folder of the package that owns a program. */
+export function programFolder({ entry }: Program): string {
+  return entry.split("/", 2).join("/");
+}
+
+/** A program has the version of the package that owns it. */
+export function programVersion(program: Program): string {
+  return JSON.parse(readFileSync(join(root, programFolder(program), "package.json"), "utf8")).version;
 }

@@ -18,7 +18,12 @@ async function all(steps: readonly (readonly [string, readonly string[]])[]): Pr
 
 async function build(): Promise<number> {
   const quiet = ["--output-logs=errors-only", "--log-prefix=none", "--ui=stream", "--no-update-notifier"];
-  const status = await run("turbo", ["run", "build", ...quiet], { TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" });
+  const { commitVariable, sourceCommit } = await import("./commit.ts");
+  const status = await run("turbo", ["run", "build", ...quiet], {
+    TURBO_TELEMETRY_DISABLED: "1",
+    DO_NOT_TRACK: "1",
+    [commitVariable]: sourceCommit(),
+  });
   if (status !== 0) return status;
   const { assembleLinux } = await import("./assemble.ts");
   process.stdout.write(`built ${assembleLinux()}\n`);

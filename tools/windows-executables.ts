@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { koffiAddonFolder } from "./bundle.ts";
-import { bundleName, findProgram } from "./programs.ts";
+import { bundleName, findProgram, programVersion } from "./programs.ts";
 import { editResources } from "./windows-resources.ts";
 import { root } from "./workspace.ts";
 
@@ -19,13 +19,13 @@ const executables = [
 
 /** Makes the executables whose parts have changed, and answers with their paths. */
 export async function assembleWindows(): Promise<readonly string[]> {
-  const { version } = (await import("../package.json", { with: { type: "json" } })).default;
   mkdirSync(windowsDistribution, { recursive: true });
   const node = readFileSync(join(root, windowsNode));
   const koffi = join(koffiAddonFolder("win32-x64"), "win32_x64", "koffi.node");
   const tools = ["windows-executables.ts", "windows-resources.ts"].map((name) => join(root, "tools", name));
   const made: string[] = [];
   for (const { name, program, description } of executables) {
+    const version = programVersion(findProgram(program));
     const bundle = join(root, "apps", program, "dist", "program", `${bundleName(findProgram(program), "win32")}.cjs`);
     const target = join(windowsDistribution, `${name}.exe`);
     const stamp = join(root, "apps", program, "dist", "program", "executable.stamp");

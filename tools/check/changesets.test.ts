@@ -5,11 +5,11 @@ import { dirname, join } from "node:path";
 import { parseChangesetFile } from "@changesets/parse";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { manifests, root, workspaceFiles } from "../workspace.ts";
-import { changesetProblems } from "./changesets.ts";
+import { appsOfPackages, changesetProblems } from "./changesets.ts";
 
 const file = ".changeset/x.md";
 const problems = (text: string): readonly string[] =>
-  changesetProblems(file, text, new Set(["@uvm-shim/shim"])).map(({ what }) => what);
+  changesetProblems(file, text, new Set(["@uvm-shim/shim", "@uvm-shim/ttrpc"]), new Map()).map(({ what }) => what);
 
 describe("changesets", () => {
   it("need front matter with known packages and bumps, and a text", () => {
@@ -27,6 +27,50 @@ describe("changesets", () => {
     ["", "file is empty"],
   ])("are reported when they are broken: %j", (text, what) => {
     expect(problems(text)).toEqual([expect.stringContaining(what)]);
+  });
+});
+
+describe("executables", () => {
+  const manifest = (name: string, ...dependencies: readonly string[]) =>
+    [
+      name,
+      {
+        name: `@uvm-shim/${name.split("/")[1]}`,
+        dependencies: Object.fromEntries(dependencies.map((each) => [`@uvm-shim/${each}`, "workspace:*"])),
+      },
+    ] as const;
+  const packages = new Map([
+    manifest("apps/shim-lcow", "shim", "guest-lcow"),
+    manifest("apps/shim-wcow", "shim"),
+    manifest("packages/shim", "ttrpc"),
+    manifest("packages/guest-lcow"),
+    manifest("packages/ttrpc"),
+    manifest("packages/guest-agent", "ttrpc"),
+  ]);
+  const apps = appsOfPackages(packages);
+
+  it("contain what they depend on", () => {
+    expect(Object.fromEntries(apps)).toEqual({
+      "@uvm-shim/shim": ["@uvm-shim/shim-lcow", "@uvm-shim/shim-wcow"],
+      "@uvm-shim/guest-lcow": ["@uvm-shim/shim-lcow"],
+    });
+  });
+
+  it.each([
+    [
+      ["shim"],
+      ["names @uvm-shim/shim, but not the executables that change: @uvm-shim/shim-lcow or @uvm-shim/shim-wcow"],
+    ],
+    [
+      ["guest-lcow", "shim-wcow"],
+      ["names @uvm-shim/guest-lcow, but not the executables that change: @uvm-shim/shim-lcow"],
+    ],
+    [["shim", "shim-wcow"], []],
+    [["ttrpc"], []],
+  ])("are named where %j change", (names, expected) => {
+    const released = new Set([...packages.values()].map(({ name }) => name));
+    const text = `---\n${names.map((name) => `"@uvm-shim/${name}": patch\n`).join("")}---\n\nText.\n`;
+    expect(changesetProblems(file, text, released, apps).map(({ what }) => what)).toEqual(expected);
   });
 });
 

@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { manifests, root, workspaceFiles } from "../workspace.ts";
 import { bannedIn } from "./banned-words.ts";
 import { boundaryProblems } from "./boundaries.ts";
-import { changesetProblems, releasedPackages } from "./changesets.ts";
+import { appsOfPackages, changesetProblems, releasedPackages } from "./changesets.ts";
 import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
@@ -23,6 +23,7 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
     (file) => /\.(ts|mjs|cjs|md|sh)$/.test(file) && !file.startsWith("tools/check/banned-words"),
   );
   const tests = files.filter((file) => /\.(test|suite)\.ts$/.test(file) || /\/testing\/.*\.ts$/.test(file));
+  const [released, apps] = [releasedPackages(packages), appsOfPackages(packages)];
   const targets = { has: targetsOf(files), read };
   return new Map([
     ["boundaries between packages", boundaryProblems(packages, files)],
@@ -31,7 +32,7 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
       sources.flatMap((file) => looseReadings(file, read(file)).map(({ line, why }) => ({ file, line, what: why }))),
     ],
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
-    ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), releasedPackages(packages)))],
+    ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), released, apps))],
     ["examples", exampleProblems(new Map(documents.map((file) => [file, read(file)])))],
     ["matchers", tests.flatMap((file) => emptyMatches(file, read(file)))],
     ["banned words", texts.flatMap((file) => bannedIn(file, read(file)))],

@@ -7,12 +7,14 @@ import { features } from "./features.ts";
 import { loadPlatform } from "./flavour.ts";
 
 declare const UVM_SHIM_VERSION: string;
+declare const UVM_SHIM_COMMIT: string;
 
 void runShim(
   {
     name: "containerd-shim-lcow-v2",
     runtimeName: "io.containerd.lcow.v2",
     version: UVM_SHIM_VERSION,
+    revision: UVM_SHIM_COMMIT,
     features,
     loadPlatform,
     loadWindowsCalls,

@@ -33,7 +33,9 @@ describe("an executable", () => {
     const version = await runCommand(executable(flavour), ["-v"]);
     expect(version.stderr).toBe("");
     expect(version.stdout.toString()).toMatch(
-      new RegExp(`^containerd-shim-${flavour}-v2 \\S+ \\(io.containerd.${flavour}.v2\\)\n$`),
+      new RegExp(
+        `^containerd-shim-${flavour}-v2:\n  Version:  \\d+\\.\\d+\\.\\d+\n  Revision: \\S+\n  Node version: v26\\.`,
+      ),
     );
     const info = await runCommand(executable(flavour), ["-info"]);
     expect(info).toMatchObject({ status: 0, stderr: "" });

@@ -89,11 +89,12 @@ describe("encodeReply", () => {
 
 describe("the hand-written encoding of short-lived actions", () => {
   it("is readable by the generated classes", () => {
-    const information = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", "1.0.0"));
-    expect(information).toMatchObject({ name: "io.containerd.lcow.v2", version: { version: "1.0.0" } });
+    const version = { version: "1.0.0", revision: "abc" };
+    const information = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", version));
+    expect(information).toMatchObject({ name: "io.containerd.lcow.v2", version });
     expect(information.features).toBeNull();
     const features = { ociVersionMin: "1.0.0", mountOptions: ["rro"] };
-    const more = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", "1.0.0", features));
+    const more = containerd.types.RuntimeInfo.decode(encodeRuntimeInfo("io.containerd.lcow.v2", version, features));
     expect(more.features?.type_url).toBe("types.containerd.io/opencontainers/runtime-spec/1/features/Features");
     expect(JSON.parse(Buffer.from(more.features?.value ?? []).toString())).toEqual(features);
     const date = new Date("2026-02-03T04:05:06.789Z");

@@ -96,10 +96,20 @@ export function encodeReply(dialect: ReplyDialect, address: string): Buffer {
 const featuresType = "types.containerd.io/opencontainers/runtime-spec/1/features/Features";
 
 /** The reply to `-info`: containerd.types.RuntimeInfo. */
-export function encodeRuntimeInfo(name: string, version: string, features?: object): Buffer {
+export function encodeRuntimeInfo(
+  name: string,
+  { version, revision }: { readonly version: string; readonly revision: string },
+  features?: object,
+): Buffer {
   return encodeFields([
     [1, name],
-    [2, encodeFields([[1, version]])],
+    [
+      2,
+      encodeFields([
+        [1, version],
+        [2, revision],
+      ]),
+    ],
     ...(features === undefined ? [] : ([[4, encodeAny(featuresType, JSON.stringify(features))]] as const)),
   ]);
 }

@@ -26,7 +26,13 @@ it("only warns when its last state cannot be written, since everything is cleane
   // Writes through it fail with ENOSPC.
   symlinkSync("/dev/full", path.join(bundle, `uvm-shim.json.${process.pid}.new`));
   const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
-  const options = { name: "fake", runtimeName: "fake", version: "1", loadPlatform: async () => platform };
+  const options = {
+    name: "fake",
+    runtimeName: "fake",
+    version: "1",
+    revision: "r",
+    loadPlatform: async () => platform,
+  };
   const answer = await deleteLeftovers(flags, options, process);
   expect(answer.length).toBeGreaterThan(0);
   expect(platform.cleaned).toEqual([{ namespace: "ns", id: "c1", bundle }]);

@@ -3,6 +3,7 @@ import { printableMessage } from "../errors.ts";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
 import type { ShimOptions } from "./shim-options.ts";
+import { versionText } from "./version.ts";
 
 /**
  * The main function of a shim: runs the action of its arguments and exits. Nothing but the action's reply is written to
@@ -15,10 +16,10 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
     if (command.kind !== "serve") nodeProcess.removeAllListeners("warning");
     switch (command.kind) {
       case "version":
-        reply(Buffer.from(`${options.name} ${options.version} (${options.runtimeName})\n`));
+        reply(Buffer.from(versionText(options, nodeProcess.version)));
         break;
       case "info":
-        reply(encodeRuntimeInfo(options.runtimeName, options.version, options.features));
+        reply(encodeRuntimeInfo(options.runtimeName, options, options.features));
         break;
       case "start": {
         const { start } = await import("./start.ts");

@@ -230,14 +230,14 @@ describe("-v and -info", () => {
     expect(version).toMatchObject({
       code: 0,
       stderr: "",
-      combined: "containerd-shim-fake-v2 1.2.3 (io.containerd.fake.v2)\n",
+      combined: `containerd-shim-fake-v2:\n  Version:  1.2.3\n  Revision: abc123\n  Node version: ${process.version}\n\n`,
     });
     const input = google.protobuf.Any.encode({ type_url: "my.Options", value: Uint8Array.of(1) }).finish();
     const information = await shim.run("c1", ["-info"], { input });
     expect(information).toMatchObject({ code: 0, stderr: "" });
     expect(containerd.types.RuntimeInfo.decode(information.stdout)).toMatchObject({
       name: "io.containerd.fake.v2",
-      version: { version: "1.2.3" },
+      version: { version: "1.2.3", revision: "abc123" },
       features: { value: Buffer.from('{"ociVersionMax":"1.2.0"}') },
     });
     expect(shim.record()).toEqual([]);
