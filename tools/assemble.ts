@@ -18,6 +18,9 @@ const bundles: Readonly<Record<string, string>> = {
   "hcs-emulator": "packages/host-emulator",
 };
 
+/** What shims load only if they are asked to. */
+const telemetry = "telemetry.cjs";
+
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
   "lib/shim-lcow.cjs": ["-info"],
@@ -131,6 +134,7 @@ export function assembleLinux(): string {
     put(join(root, folder, "dist", "program", `${name}.cjs`), join(lib, `${name}.program.cjs`), 0o644);
     write(join(lib, `${name}.cjs`), entry(`${name}.program.cjs`), 0o644);
   }
+  put(join(root, "packages/telemetry/dist/program", telemetry), join(lib, telemetry), 0o644);
   put(join(root, "packages/guest-agent/dist/program/guest-agent.cjs"), join(boot, "guest-agent.program.cjs"), 0o644);
   write(join(boot, "initrd.img"), entry("guest-agent.program.cjs"), 0o644);
   write(join(boot, "kernel"), `${processGuestKernel}\n`, 0o644);
@@ -151,5 +155,6 @@ export function assembleLinux(): string {
   for (const [program, args] of Object.entries(warmings)) {
     spawnSync(node, [join(target, program), ...args], { stdio: "ignore", timeout: 10_000 });
   }
+  spawnSync(node, ["-e", entry(telemetry)], { cwd: lib, stdio: "ignore", timeout: 10_000 });
   return target;
 }
