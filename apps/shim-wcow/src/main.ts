@@ -15,6 +15,7 @@ void runShim(
     name: "containerd-shim-wcow-v2",
     runtimeName: "io.containerd.wcow.v2",
     version: UVM_SHIM_VERSION,
+    flavour: "wcow",
     revision: UVM_SHIM_COMMIT,
     features,
     loadPlatform,

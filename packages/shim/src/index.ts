@@ -21,5 +21,5 @@ export type { PlatformContext, ShimOptions } from "./program/shim-options.ts";
 export { callFileSystem, makeDirectories, readNamedFile } from "./system/file-calls.ts";
 export { PipeLog } from "./system/log.ts";
 export { createPosixStdio, type PosixStdioOptions } from "./system/stdio-posix.ts";
-export type { TelemetryPart } from "./telemetry/part.ts";
 export type { WindowsCalls } from "./system/system.ts";
+export type { TelemetryPart } from "./telemetry/part.ts";

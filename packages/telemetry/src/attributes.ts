@@ -6,20 +6,19 @@ import type { Attributes, Observation } from "./types.ts";
  */
 export const exportedAttributes: { readonly [attribute: string]: string } = {
   container: "container.id",
+  container_id: "container.id",
   exec: "uvm_shim.exec.id",
-  sandbox: "uvm_shim.sandbox.id",
-  system: "uvm_shim.system.id",
+  exec_id: "uvm_shim.exec.id",
+  sandbox_id: "uvm_shim.sandbox.id",
+  id: "uvm_shim.id",
+  what: "uvm_shim.what",
+  subject: "uvm_shim.subject",
+  request: "uvm_shim.request",
   resource: "uvm_shim.resource",
-  operation: "uvm_shim.operation",
-  type: "uvm_shim.type",
-  kind: "uvm_shim.kind",
   port: "uvm_shim.port",
-  pid: "uvm_shim.pid",
   status: "uvm_shim.status",
   signal: "uvm_shim.signal",
   reason: "uvm_shim.reason",
-  count: "uvm_shim.count",
-  milliseconds: "uvm_shim.milliseconds",
 };
 
 export function exported(attributes: Attributes): Attributes {
@@ -79,16 +78,15 @@ export function statusNumber(outcome: string): number {
 }
 
 /** The attributes of a call by the conventions that containerd's own spans of these calls follow. */
-export function rpcAttributes({ name, attributes }: Observation): {
+export function rpcAttributes({ name }: Observation): {
   readonly "rpc.system": string;
   readonly "rpc.service": string;
   readonly "rpc.method": string;
 } {
   const slash = name.lastIndexOf("/");
-  const { service } = attributes;
   return {
     "rpc.system": "ttrpc",
-    "rpc.service": typeof service === "string" ? service : name.slice(0, Math.max(0, slash)),
+    "rpc.service": name.slice(0, Math.max(0, slash)),
     "rpc.method": name.slice(slash + 1),
   };
 }

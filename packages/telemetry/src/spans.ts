@@ -115,19 +115,15 @@ export class Spans {
   }
 }
 
-function nameOf(observation: Observation): string {
-  const { kind, name } = observation;
+function nameOf({ kind, name }: Observation): string {
   switch (kind) {
-    case "request": {
-      const { "rpc.service": service, "rpc.method": method } = rpcAttributes(observation);
-      return `${service}/${method}`;
-    }
+    case "request":
+    case "phase":
+      return name;
     case "host-call":
       return `host ${name}`;
     case "guest-request":
       return `guest ${name}`;
-    case "phase":
-      return name;
   }
 }
 

@@ -59,8 +59,8 @@ function failing(code: string): Promise<never> {
 /** A request with a phase in it, in which host and guest are asked. */
 function create(more: object = {}): Promise<void> {
   const what = {
-    name: "Task/Create",
-    attributes: { service: "containerd.task.v3.Task", container: "c1", args: "secret" },
+    name: "containerd.task.v3.Task/Create",
+    attributes: { container_id: "c1", args: "secret" },
   };
   return observe({ kind: "request", activityId, ...what, ...more }, () =>
     observe({ kind: "phase", name: "boot" }, async () => {
@@ -163,7 +163,7 @@ describe("a trace", () => {
     "of a request that fails with %s has its number, and fails when it is the shim's fault",
     async (code, number, status) => {
       const telemetry = start();
-      const name = "Task/State";
+      const name = "s/State";
       await observe({ kind: "request", name, attributes: { service: "s" } }, () => failing(code)).catch(() => {});
       await observe({ kind: "guest-request", name: "getProperties" }, () => failing(code)).catch(() => {});
       await telemetry.stop(5000);

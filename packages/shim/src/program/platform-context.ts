@@ -10,6 +10,8 @@ export function platformContext(parts: {
   readonly options: ShimOptions;
   readonly nodeProcess: NodeJS.Process;
   readonly log: ShimLog;
+  /** Takes the lines from or about the guest; `log` if absent. */
+  readonly guestLog?: ShimLog;
   readonly namespace: string;
   readonly clock: Clock;
   readonly system: ShimSystem;
@@ -17,7 +19,7 @@ export function platformContext(parts: {
   /** Absent where nobody wants to know. */
   readonly queuedStdio?: QueuedStdio | undefined;
 }): PlatformContext {
-  const { options, nodeProcess, log, namespace, clock, system, runtimeOptions, queuedStdio } = parts;
+  const { options, nodeProcess, log, guestLog = log, namespace, clock, system, runtimeOptions, queuedStdio } = parts;
   const retryMilliseconds = async (): Promise<number> => {
     if (runtimeOptions === undefined) return 0;
     const { decodeRuntimeOptions } = await import("./runtime-options.ts");
@@ -26,7 +28,7 @@ export function platformContext(parts: {
   const upstreamStdio = system.stdio({ namespace, clock, retryMilliseconds });
   return {
     log,
-    guestLog: new LimitedLog({ log, clock, subject: "from or about the guest" }),
+    guestLog: new LimitedLog({ log: guestLog, clock, subject: "from or about the guest" }),
     requestLog: new LimitedLog({ log, clock, subject: "about requests", allowance: requestAllowance }),
     upstreamStdio: queuedStdio?.watch(upstreamStdio) ?? upstreamStdio,
     env: nodeProcess.env,
