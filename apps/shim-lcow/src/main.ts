@@ -18,6 +18,7 @@ void runShim(
     flavour: "lcow",
     revision: UVM_SHIM_COMMIT,
     features,
+    checkHost: async (env) => (await import("@uvm-shim/platform-common/host-location")).checkHostVariables(env),
     loadPlatform,
     loadWindowsCalls,
     loadTelemetry,
