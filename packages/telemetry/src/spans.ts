@@ -32,21 +32,25 @@ const noTrace = /^0+$/;
  */
 export class TraceIds implements IdGenerator {
   readonly #random = new RandomIdGenerator();
-  #next: string | undefined;
+  #nextTrace: string | undefined;
+  #nextSpan: string | undefined;
 
-  readonly generateSpanId = (): string => this.#random.generateSpanId();
+  readonly generateSpanId = (): string => this.#nextSpan ?? this.#random.generateSpanId();
 
-  readonly generateTraceId = (): string => {
-    const next = this.#next;
-    this.#next = undefined;
-    return next ?? this.#random.generateTraceId();
-  };
+  readonly generateTraceId = (): string => this.#nextTrace ?? this.#random.generateTraceId();
 
-  /** Sets the id of the trace that begins next. */
-  use(activityId: string | undefined): void {
-    const digits =
-      activityId !== undefined && guid.test(activityId) ? activityId.replaceAll("-", "").toLowerCase() : "";
-    this.#next = digits === "" || noTrace.test(digits) ? undefined : digits;
+  /** What is begun meanwhile has these ids, where they are given. */
+  using<T>(ids: { readonly activityId: string | undefined; readonly spanId: string | undefined }, begin: () => T): T {
+    const { activityId = "", spanId } = ids;
+    const digits = guid.test(activityId) ? activityId.replaceAll("-", "").toLowerCase() : "";
+    this.#nextTrace = digits === "" || noTrace.test(digits) ? undefined : digits;
+    this.#nextSpan = spanId;
+    try {
+      return begin();
+    } finally {
+      this.#nextTrace = undefined;
+      this.#nextSpan = undefined;
+    }
   }
 }
 
@@ -62,12 +66,11 @@ export class Spans {
     this.#ids = ids;
   }
 
-  begin(observation: Observation, at: number): void {
+  begin(observation: Observation, at: number, spanId: string | undefined): void {
     const context = this.#contextOf(observation);
-    this.#ids.use(trace.getSpan(context) === undefined ? observation.activityId : undefined);
     const options = { kind: kinds[observation.kind], startTime: at, attributes: attributesOf(observation) };
-    this.#spans.set(observation, this.#tracer.startSpan(nameOf(observation), options, context));
-    this.#ids.use(undefined);
+    const start = (): Span => this.#tracer.startSpan(nameOf(observation), options, context);
+    this.#spans.set(observation, this.#ids.using({ activityId: observation.activityId, spanId }, start));
   }
 
   end(observation: Observation, error: unknown, at: number): void {

@@ -35,7 +35,8 @@ export interface Figures {
  * before telemetry was loaded is told later.
  */
 export interface Telemetry {
-  began(observation: Observation, at: number): void;
+  /** `spanId` is what others have been told before; made here if absent. */
+  began(observation: Observation, at: number, spanId?: string): void;
   /** `error` is what the work threw; undefined if it succeeded. */
   ended(observation: Observation, error: unknown, at: number): void;
   stateChanged(change: StateChange, within: Observation | undefined, at: number): void;

@@ -9,7 +9,9 @@ const shownAttributes = [
   "uvm_shim.id",
   "error.type",
 ];
-const nameWidth = 96;
+const nameWidth = 84;
+/** The VM, where a container is named. */
+const vm = "00000000-0000-0000-0000-000000000000";
 
 /** The traces as trees and the metrics as lines. */
 export function show({ spans, metrics }: Pick<OtlpReceiver, "spans" | "metrics">): string {
@@ -35,8 +37,8 @@ export function showTrace(spans: readonly ReceivedSpan[]): { readonly began: num
 }
 
 function showSpan({ name, began, ended, attributes }: ReceivedSpan, depth: number, traceBegan: number): string {
-  const about = shownAttributes.flatMap((attribute) => attributes[attribute] ?? []).join(", ");
-  const text = `${"  ".repeat(depth + 1)}${name}${about === "" ? "" : ` (${about})`}`;
+  const about = shownAttributes.flatMap((attribute) => attributes[attribute] ?? []);
+  const text = `${"  ".repeat(depth + 1)}${name}${about.length === 0 ? "" : ` (${about.filter((value) => value !== vm).join(", ")})`}`;
   const at = `+${(began - traceBegan).toFixed(1)}`.padStart(8);
   const shortened = text.length > nameWidth ? `${text.slice(0, nameWidth - 1)}…` : text;
   return `${shortened.padEnd(nameWidth)}${at}${`${(ended - began).toFixed(1)} ms`.padStart(12)}`;

@@ -147,11 +147,10 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     services.resolve(loaded);
     log.log("info", "serving", { socket, pid: nodeProcess.pid, version: options.version });
     // Loaded before the first request, which reports a failure to its caller.
-    const tried = loadPlatform().then(
-      () => {},
-      (error: unknown) => log.log("error", "cannot load the platform", { error: describeError(error) }),
+    loadPlatform().catch((error: unknown) =>
+      log.log("error", "cannot load the platform", { error: describeError(error) }),
     );
-    if (telemetry !== undefined) void tried.then(() => telemetry.load(loaded as Services));
+    telemetry?.begin(loaded);
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });

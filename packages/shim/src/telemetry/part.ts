@@ -28,7 +28,8 @@ export interface Figures {
 
 /** Times are in milliseconds since 1970, with fractions. */
 export interface Telemetry {
-  began(observation: Observation, at: number): void;
+  /** `spanId` is what others have been told before telemetry was loaded. */
+  began(observation: Observation, at: number, spanId?: string): void;
   ended(observation: Observation, error: unknown, at: number): void;
   stateChanged(change: StateChange, within: Observation | undefined, at: number): void;
   occurred(occurrence: Occurrence, within: Observation | undefined, at: number): void;

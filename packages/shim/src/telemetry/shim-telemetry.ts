@@ -3,7 +3,7 @@ import type { ShimFlags } from "../program/flags.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import type { Services } from "../services/services.ts";
 import type { ShimLog } from "../system/system.ts";
-import type { TelemetryPart, TelemetryVariables } from "./part.ts";
+import type { Figures, Telemetry, TelemetryPart, TelemetryVariables } from "./part.ts";
 import { QueuedStdio } from "./queued-stdio.ts";
 import { telemetryVariables } from "./variables.ts";
 import { TelemetryWatch } from "./watch.ts";
@@ -16,13 +16,16 @@ interface Surroundings {
   readonly clock: Clock;
 }
 
+const noFigures: ReturnType<Services["figures"]> = {
+  ...{ pods: 0, vms: 0, containers: 0, processes: 0, pendingRequests: 0 },
+  queued: { events: 0, bytes: 0 },
+};
+
 /** The telemetry of a serving process. */
 export class ShimTelemetry {
   readonly stdio = new QueuedStdio();
-  readonly #surroundings: Surroundings;
-  readonly #variables: TelemetryVariables;
-  readonly #loadPart: () => Promise<TelemetryPart>;
   readonly #watch: TelemetryWatch;
+  #services: Services | undefined;
 
   /** Undefined unless the environment asks for it. Observes from now on. */
   static wanted(surroundings: Surroundings): ShimTelemetry | undefined {
@@ -36,17 +39,10 @@ export class ShimTelemetry {
     variables: TelemetryVariables,
     loadPart: () => Promise<TelemetryPart>,
   ) {
-    this.#surroundings = surroundings;
-    this.#variables = variables;
-    this.#loadPart = loadPart;
-    this.#watch = new TelemetryWatch(surroundings.log);
-  }
-
-  async load(services: Services): Promise<void> {
-    const { options, flags, log, clock } = this.#surroundings;
-    await this.#watch.load(async () =>
-      (await this.#loadPart()).startTelemetry({
-        variables: this.#variables,
+    const { options, flags, log, clock } = surroundings;
+    const start = async (): Promise<Telemetry> =>
+      (await loadPart()).startTelemetry({
+        variables,
         service: { name: options.name, version: options.version },
         resource: {
           "service.instance.id": `${flags.namespace}/${flags.id}`,
@@ -56,17 +52,25 @@ export class ShimTelemetry {
         },
         log: (level, message, fields) => log.log(level, message, fields),
         clock,
-        figures: () => {
-          const { queued, ...figures } = services.figures();
-          const queuedBytes = { stdio: this.stdio.bytes, log: log.queuedBytes, events: queued.bytes };
-          return { ...figures, queuedEvents: queued.events, queuedBytes };
-        },
-      }),
-    );
+        figures: () => this.#figures(log),
+      });
+    this.#watch = new TelemetryWatch({ variables, log, clock, start });
+  }
+
+  /** Telemetry is loaded later, or when the shim ends. */
+  begin(services: Services): void {
+    this.#services = services;
+    this.#watch.begin();
   }
 
   /** Sends what is left, within a bound. */
   async stop(): Promise<void> {
     await this.#watch.stop();
+  }
+
+  #figures(log: ShimLog): Figures {
+    const { queued, ...figures } = this.#services?.figures() ?? noFigures;
+    const queuedBytes = { stdio: this.stdio.bytes, log: log.queuedBytes, events: queued.bytes };
+    return { ...figures, queuedEvents: queued.events, queuedBytes };
   }
 }
