@@ -160,7 +160,12 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     await closePlatform(platform);
     await system.endPrograms(clock);
     await record.end(ending);
-    await telemetry?.stop();
+    if (telemetry !== undefined) {
+      // On Windows the folder of the bundle cannot be removed before the process has ended.
+      const isReleased = ending && process.platform !== "win32";
+      if (isReleased) leave({ kind: "ended", id, namespace, socket, ...identity, isReleased });
+      await telemetry.stop();
+    }
   } catch (error) {
     crash(error);
     throw error;
