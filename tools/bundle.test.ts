@@ -77,6 +77,16 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     }
   });
 
+  it("contain nothing of OpenTelemetry, which has a bundle of its own", async () => {
+    const isOurs = (path: string): boolean => /^packages\/telemetry\/|@opentelemetry/.test(path);
+    for (const name of ["shim-lcow", "shim-wcow"]) {
+      expect((await inputsOf(name, system)).filter(isOurs), name).toEqual([]);
+    }
+    const own = await inputsOf("telemetry", system);
+    expect(own.filter((path) => path.startsWith("packages/") && !path.startsWith("packages/telemetry/"))).toEqual([]);
+    expect(own.some((path) => path.includes("@opentelemetry"))).toBe(true);
+  });
+
   it("contain only those schema references that a VM's document needs", async () => {
     const inputs = await inputsOf("shim-lcow", system);
     const tables = from(inputs, "packages/hcs-schema/src").filter((path) =>

@@ -128,6 +128,7 @@ async function perform(): Promise<number> {
     case "causes":
     case "soak":
     case "attack":
+    case "telemetry":
       return (await buildLinux()) || (await runMain("test", "src", task));
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");

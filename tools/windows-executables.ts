@@ -32,6 +32,11 @@ const executables = [
 export async function assembleWindows(): Promise<readonly string[]> {
   mkdirSync(windowsDistribution, { recursive: true });
   const node = readFileSync(runtimeOf("win32-x64"));
+  const telemetry = join(
+    root,
+    "packages/telemetry/dist/program",
+    `${bundleName(findProgram("telemetry"), "win32")}.cjs`,
+  );
   const koffi = join(koffiAddonFolder("win32-x64"), "win32_x64", "koffi.node");
   const tools = ["windows-executables.ts", "windows-resources.ts"].map((name) => join(root, "tools", name));
   const made: string[] = [];
@@ -40,9 +45,10 @@ export async function assembleWindows(): Promise<readonly string[]> {
     const bundle = join(root, "apps", program, "dist", "program", `${bundleName(findProgram(program), "win32")}.cjs`);
     const target = join(windowsDistribution, `${name}.exe`);
     const stamp = join(root, "apps", program, "dist", "program", "executable.stamp");
-    const parts = digest([node, ...[bundle, koffi, ...tools].map((file) => readFileSync(file)), Buffer.from(version)]);
+    const inputs = [bundle, koffi, telemetry, ...tools].map((file) => readFileSync(file));
+    const parts = digest([node, ...inputs, Buffer.from(version)]);
     if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, "utf8") === parts) continue;
-    pack({ bundle, koffi, target, node: editResources(node, { name, version, description }) });
+    pack({ bundle, koffi, telemetry, target, node: editResources(node, { name, version, description }) });
     writeFileSync(stamp, parts);
     made.push(target);
   }
@@ -70,6 +76,7 @@ function pack(parts: {
   readonly node: Uint8Array;
   readonly bundle: string;
   readonly koffi: string;
+  readonly telemetry: string;
   readonly target: string;
 }): void {
   const work = mkdtempSync(`${parts.target}.`);
@@ -81,7 +88,7 @@ function pack(parts: {
       mainFormat: "commonjs",
       executable,
       output,
-      assets: { "koffi.node": parts.koffi },
+      assets: { "koffi.node": parts.koffi, "telemetry.cjs": parts.telemetry },
       // containerd reads standard error of `start` as a part of its answer.
       disableExperimentalSEAWarning: true,
       useSnapshot: false,

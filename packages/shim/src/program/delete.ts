@@ -34,7 +34,7 @@ export async function deleteLeftovers(
   const system = systemOf(options);
   const state = readState(bundle);
   if (!isMember(bundle, flags.id, state)) {
-    const cleanEnd = state?.kind === "ended" && (await endsWithin(state, orderlyEndMilliseconds, clock, system));
+    const cleanEnd = state?.kind === "ended" && (await endsInOrder(state, bundle, clock, system));
     if (!cleanEnd) {
       const wasRunning = await endProcess(state, clock, system);
       // containerd logs the standard error of `delete`; written before anything else can fail.
@@ -108,6 +108,20 @@ function isMember(bundle: string, id: string, state: ShimState | undefined): boo
   }
 }
 
+/** Waits until the serving process has ended, or has nothing left but to report to others than clients. */
+async function endsInOrder(
+  state: ShimState & { readonly kind: "ended" },
+  bundle: string,
+  clock: Clock,
+  system: ShimSystem,
+): Promise<boolean> {
+  const isReleased = (): boolean => {
+    const now = readState(bundle);
+    return now?.kind === "ended" && now.isReleased === true;
+  };
+  return await endsWithin(state, orderlyEndMilliseconds, clock, system, isReleased);
+}
+
 /**
  * Kills the serving process if it still runs, and answers whether it did. The start time tells it from a process that
  * reuses its pid.
@@ -128,9 +142,10 @@ async function endsWithin(
   milliseconds: number,
   clock: Clock,
   system: ShimSystem,
+  isEnough: () => boolean = () => false,
 ): Promise<boolean> {
   const deadline = clock.now().getTime() + milliseconds;
-  while (await isAlive(identity, system)) {
+  while (!isEnough() && (await isAlive(identity, system))) {
     if (clock.now().getTime() >= deadline) return false;
     await clock.delay(pollMilliseconds);
   }

@@ -61,6 +61,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
 function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
   const isLogged = (level: LogLevel): boolean => !isBelow(level, "warn");
   return {
+    queuedBytes: 0,
     isLogged,
     log: (level, message, fields = {}) => {
       if (!isLogged(level)) return;
