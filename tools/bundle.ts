@@ -64,7 +64,7 @@ export async function bundleProgram(program: Program, system: System): Promise<B
 }
 
 /** The folder that holds koffi's native addon for a platform, as `<triplet>/koffi.node`. */
-export function koffiAddonFolder(platform: "linux-x64" | "win32-x64"): string {
+export function koffiAddonFolder(platform: "linux-x64" | "linux-arm64" | "win32-x64"): string {
   const from =
     platform === "win32-x64"
       ? createRequire(join(root, "packages/hcs-bindings/package.json"))
