@@ -61,6 +61,31 @@ describeWith("Linux")("the launcher", () => {
     expect(run(`installed/${NAME}`).stdout).toContain(join(directory, "installed", "lib", "x.cjs"));
   });
 
+  it("says what is missing, and how to get it, when the runtime cannot start for want of its library", () => {
+    const said = "node: error while loading shared libraries: libatomic.so.1: cannot open shared object file";
+    put(`installed/${NAME}`, launcher(NAME, "x", ["/nowhere"]));
+    put("installed/lib/node", `#!/bin/sh\necho "${said}" >&2\nexit 127\n`);
+    expect(run(`installed/${NAME}`)).toMatchObject({
+      status: 127,
+      stdout: "",
+      stderr: `${join(directory, "installed", NAME)}: the runtime does not start: ${said} (to get libatomic.so.1: apt-get install libatomic1, dnf install libatomic)\n`,
+    });
+  });
+
+  it("starts a runtime whose library is in none of the usual folders", () => {
+    put(`installed/${NAME}`, launcher(NAME, "x", ["/nowhere"]));
+    expect(run(`installed/${NAME}`)).toMatchObject({ status: 0, stderr: "" });
+  });
+
+  it("runs nothing but the runtime where the library is in a usual folder", () => {
+    mkdirSync(join(directory, "libraries"));
+    writeFileSync(join(directory, "libraries", "libatomic.so.1"), "");
+    put(`installed/${NAME}`, launcher(NAME, "x", ["/nowhere", join(directory, "libraries")]));
+    put("installed/lib/node", `#!/bin/sh\necho run >> ${join(directory, "runs")}\n`);
+    expect(run(`installed/${NAME}`)).toMatchObject({ status: 0 });
+    expect(readFileSync(join(directory, "runs"), "utf8")).toBe("run\n");
+  });
+
   describe("with a runtime", () => {
     const program = (text: string): string => {
       rmSync(join(directory, "installed/lib/node"));

@@ -1,9 +1,23 @@
-/** Puts the bundled programs, their launchers, the runtime and the boot files into dist/linux-x64. */
-import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, linkSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+/** Puts the bundled programs, their launchers, the runtime and the boot files into dist/linux-<architecture>. */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
+import { findProgram, programFolder } from "./programs.ts";
+import { host, type LinuxTarget, runtimeOf } from "./targets.ts";
 import { root } from "./workspace.ts";
 
 const launchers: Readonly<Record<string, string>> = {
@@ -12,19 +26,19 @@ const launchers: Readonly<Record<string, string>> = {
   "hcs-emulator": "hcs-emulator",
 };
 
-const bundles: Readonly<Record<string, string>> = {
-  "shim-lcow": "apps/shim-lcow",
-  "shim-wcow": "apps/shim-wcow",
-  "hcs-emulator": "packages/host-emulator",
-};
+/** The program that a guest boots; it is among the boot files, not in lib. */
+const guestProgram = "guest-agent";
 
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
-  "lib/shim-lcow.cjs": ["-info"],
-  "lib/shim-wcow.cjs": ["-info"],
-  "lib/hcs-emulator.cjs": ["--help"],
-  "LinuxBootFiles/initrd.img": [],
+  "shim-lcow": ["-info"],
+  "shim-wcow": ["-info"],
+  "hcs-emulator": ["--help"],
+  [guestProgram]: [],
 };
+
+/** All that a distribution for Linux has. */
+export const linuxPrograms = Object.keys(warmings);
 
 /** The first module that Node loads is not cached itself: this one is small, and the program is its only import. */
 function entry(program: string): string {
@@ -73,11 +87,38 @@ const firstLine = [
   `set --;: "\${1?ulimit -n is below the ${fewestDescriptors} needed}"'`,
 ].join("");
 
+/** Where distributions keep the libraries of each architecture. */
+const libraryFolders: Readonly<Record<LinuxTarget, readonly string[]>> = {
+  "linux-x64": ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"],
+  "linux-arm64": ["/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"],
+};
+
+/**
+ * The runtime needs a library that a bare system lacks, and after exec only the loader could say so. Where it is in none of
+ * the usual folders, the runtime is tried first: it may be elsewhere.
+ */
+function tellMissingLibrary(folders: readonly string[]): readonly string[] {
+  const library = "libatomic.so.1";
+  return [
+    `for folder in ${folders.join(" ")} ''; do`,
+    `  [ -e "$folder/${library}" ] && break`,
+    "done",
+    `if [ -z "$folder" ] && ! words=$("\${self%/*}/lib/node" --version 2>&1); then`,
+    `  echo "$0: the runtime does not start: $words (to get ${library}: apt-get install libatomic1, dnf install libatomic)" >&2`,
+    "  exit 127",
+    "fi",
+  ];
+}
+
 /**
  * A launcher finds its runtime beside itself, even when it is called through a symbolic link. If the launcher was copied
  * alone, as is usual for shims of a single file, it finds the installed runtime as containerd does: by name, in PATH.
  */
-export function launcher(name: string, program: string): string {
+export function launcher(
+  name: string,
+  program: string,
+  libraries: readonly string[] = libraryFolders["linux-x64"],
+): string {
   return [
     firstLine,
     "self=$0",
@@ -93,6 +134,7 @@ export function launcher(name: string, program: string): string {
     ...unsetRuntimesOwn,
     ...tellSoftLimit,
     ...writeNoCore,
+    ...tellMissingLibrary(libraries),
     // SIGUSR1 would make the runtime open a debugger port to any user of the machine.
     `exec "\${self%/*}/lib/node" --disable-sigusr1 "\${self%/*}/lib/${program}.cjs" "$@"`,
     "",
@@ -111,45 +153,76 @@ function write(to: string, text: string, mode: number): void {
   renameSync(`${to}.new`, to);
 }
 
-export function assembleLinux(): string {
-  const target = join(root, "dist", "linux-x64");
-  const lib = join(target, "lib");
-  const boot = join(target, "LinuxBootFiles");
-  for (const folder of [lib, boot]) mkdirSync(folder, { recursive: true });
-  write(join(target, "package.json"), '{"type":"commonjs"}\n', 0o644);
+export interface Assembly {
+  readonly target: LinuxTarget;
+  /** Those of linuxPrograms that were bundled; the others stay as they are. */
+  readonly programs?: readonly string[];
+  /** Whether to fill the cache of compiled code. It can only be filled on the target's own architecture. */
+  readonly warm?: boolean;
+}
 
-  const node = join(lib, "node");
-  if (statSync(node, { throwIfNoEntry: false })?.size !== statSync(process.execPath).size) {
-    rmSync(node, { force: true });
-    try {
-      linkSync(process.execPath, node);
-    } catch {
-      put(process.execPath, node, 0o755);
-    }
-  }
-  for (const [name, folder] of Object.entries(bundles)) {
-    put(join(root, folder, "dist", "program", `${name}.cjs`), join(lib, `${name}.program.cjs`), 0o644);
-    write(join(lib, `${name}.cjs`), entry(`${name}.program.cjs`), 0o644);
-  }
-  put(join(root, "packages/guest-agent/dist/program/guest-agent.cjs"), join(boot, "guest-agent.program.cjs"), 0o644);
-  write(join(boot, "initrd.img"), entry("guest-agent.program.cjs"), 0o644);
+/** Makes dist/<target>, and answers with its path. */
+export async function assembleLinux({ target, programs = linuxPrograms, warm = true }: Assembly): Promise<string> {
+  const folder = join(root, "dist", target);
+  const lib = join(folder, "lib");
+  const boot = join(folder, "LinuxBootFiles");
+  for (const each of [lib, boot]) mkdirSync(each, { recursive: true });
+  write(join(folder, "package.json"), '{"type":"commonjs"}\n', 0o644);
+  putRuntime(runtimeOf(target), join(lib, "node"));
   write(join(boot, "kernel"), `${processGuestKernel}\n`, 0o644);
-  for (const folder of [lib, boot]) {
-    for (const triplet of ["linux_x64"]) {
-      mkdirSync(join(folder, "koffi", triplet), { recursive: true });
-      put(
-        join(koffiAddonFolder("linux-x64"), triplet, "koffi.node"),
-        join(folder, "koffi", triplet, "koffi.node"),
-        0o644,
-      );
-    }
+  const triplet = target.replace("-", "_");
+  for (const each of [lib, boot]) {
+    mkdirSync(join(each, "koffi", triplet), { recursive: true });
+    put(join(koffiAddonFolder(target), triplet, "koffi.node"), join(each, "koffi", triplet, "koffi.node"), 0o644);
+  }
+  for (const name of programs) {
+    const bundle = join(root, programFolder(findProgram(name)), "dist", "program", `${name}.cjs`);
+    const { code, start } = filesOf(folder, name);
+    put(bundle, code, 0o644);
+    write(start, entry(`${name}.program.cjs`), 0o644);
   }
   for (const [name, program] of Object.entries(launchers)) {
-    write(join(target, name), launcher(name, program), 0o755);
+    if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
   }
-  for (const folder of [lib, boot]) rmSync(join(folder, "compiled"), { recursive: true, force: true });
-  for (const [program, args] of Object.entries(warmings)) {
-    spawnSync(node, [join(target, program), ...args], { stdio: "ignore", timeout: 10_000 });
+  const marks = join(root, "dist", "warmed", target);
+  if (warm && target === host) {
+    await Promise.all(programs.map((program) => warmUp(folder, program, marks)));
+  } else {
+    for (const each of [join(lib, "compiled"), join(boot, "compiled"), marks])
+      rmSync(each, { recursive: true, force: true });
   }
-  return target;
+  return folder;
+}
+
+function filesOf(folder: string, program: string): { readonly code: string; readonly start: string } {
+  const isGuest = program === guestProgram;
+  const at = join(folder, isGuest ? "LinuxBootFiles" : "lib");
+  return { code: join(at, `${program}.program.cjs`), start: join(at, isGuest ? "initrd.img" : `${program}.cjs`) };
+}
+
+function putRuntime(from: string, to: string): void {
+  if (statSync(to, { throwIfNoEntry: false })?.size === statSync(from).size) return;
+  rmSync(to, { force: true });
+  try {
+    linkSync(from, to);
+  } catch {
+    put(from, to, 0o755);
+  }
+}
+
+/** Runs a program whose bytes have changed since it last ran here. */
+async function warmUp(folder: string, program: string, marks: string): Promise<void> {
+  const node = join(folder, "lib", "node");
+  const { code, start } = filesOf(folder, program);
+  const key = createHash("sha256")
+    .update(`${statSync(node).size}\n`)
+    .update(readFileSync(code))
+    .digest("hex");
+  const mark = join(marks, program);
+  if (existsSync(mark) && readFileSync(mark, "utf8") === key) return;
+  await new Promise<void>((resolve) => {
+    execFile(node, [start, ...(warmings[program] ?? [])], { timeout: 10_000 }, () => resolve());
+  });
+  mkdirSync(marks, { recursive: true });
+  writeFileSync(mark, key);
 }

@@ -23,6 +23,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/lifecycle": { uses: [], noNode: true },
   "packages/hcs-schema": { uses: [], noNode: true },
   "packages/host-protocol": { uses: ["hcs-schema"], noNode: true },
+  "packages/command-line": { uses: [], noNode: true },
   "packages/child-processes": { uses: [], startsPrograms: true },
   "packages/hcs-bindings": {
     uses: ["hcs-schema", "host-protocol", "lifecycle", "child-processes"],

@@ -1,8 +1,10 @@
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { build, type Metafile } from "esbuild";
 import { commitVariable, sourceCommit } from "./commit.ts";
-import { type Program, programVersion, type System } from "./programs.ts";
+import { bundleName, type Program, programFolder, programVersion, type System } from "./programs.ts";
+import { host, type Target } from "./targets.ts";
 import { root } from "./workspace.ts";
 
 export interface Bundle {
@@ -63,11 +65,25 @@ export async function bundleProgram(program: Program, system: System): Promise<B
   return { code, metafile: result.metafile };
 }
 
-/** The folder that holds koffi's native addon for a platform, as `<triplet>/koffi.node`. */
-export function koffiAddonFolder(platform: "linux-x64" | "linux-arm64" | "win32-x64"): string {
-  const from =
-    platform === "win32-x64"
-      ? createRequire(join(root, "packages/hcs-bindings/package.json"))
-      : createRequire(fromLinuxCalls.resolve("koffi"));
-  return dirname(from.resolve(`@koromix/koffi-${platform}/package.json`));
+/** Bundles a program for systems, into the dist/ of the package that owns it. */
+export async function writeBundles(program: Program, systems: readonly System[]): Promise<void> {
+  const folder = join(root, programFolder(program), "dist", "program");
+  mkdirSync(folder, { recursive: true });
+  for (const system of systems) {
+    const { code, metafile } = await bundleProgram(program, system);
+    const name = bundleName(program, system);
+    writeFileSync(join(folder, `${name}.cjs`), code);
+    writeFileSync(join(folder, `${name}.meta.json`), JSON.stringify(metafile));
+  }
+}
+
+/**
+ * The folder that holds koffi's native addon for a system, as `<triplet>/koffi.node`. koffi depends on that of the system it
+ * is installed on; those of others are development dependencies of packages that use koffi.
+ */
+export function koffiAddonFolder(target: Target): string {
+  const addon = `@koromix/koffi-${target}/package.json`;
+  if (target === host) return dirname(createRequire(fromLinuxCalls.resolve("koffi")).resolve(addon));
+  const owner = target === "win32-x64" ? "hcs-bindings" : "linux-calls";
+  return dirname(createRequire(join(root, "packages", owner, "package.json")).resolve(addon));
 }

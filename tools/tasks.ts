@@ -1,8 +1,13 @@
 /** The root scripts, on the pinned Node; tools/run.mjs calls it. */
 import { join } from "node:path";
+import { mustRun, tell } from "./bootstrap/progress.mjs";
+import { findProgram, programs } from "./programs.ts";
 import { describeCounts, run, runVitest } from "./run-vitest.ts";
+import { host, type LinuxTarget } from "./targets.ts";
+import { manifest, root } from "./workspace.ts";
 
 const [task = "", ...rest] = process.argv.slice(2);
+const tasks = Object.keys(manifest().scripts);
 
 async function all(steps: readonly (readonly [string, readonly string[]])[]): Promise<number> {
   let failed = 0;
@@ -16,17 +21,43 @@ async function all(steps: readonly (readonly [string, readonly string[]])[]): Pr
   return failed;
 }
 
+/** Compiles every package as it is published, and makes all executables. */
 async function build(): Promise<number> {
   const quiet = ["--output-logs=errors-only", "--log-prefix=none", "--ui=stream", "--no-update-notifier"];
   const { commitVariable, sourceCommit } = await import("./commit.ts");
-  const status = await run("turbo", ["run", "build", ...quiet], {
+  const environment = {
+    ...process.env,
     TURBO_TELEMETRY_DISABLED: "1",
     DO_NOT_TRACK: "1",
     [commitVariable]: sourceCommit(),
-  });
-  if (status !== 0) return status;
+  };
+  await tell("packages compiled and programs bundled", [], () =>
+    mustRun("turbo", "turbo", ["run", "build", ...quiet], { cwd: root, env: environment }),
+  );
   const { assembleLinux } = await import("./assemble.ts");
-  process.stdout.write(`built ${assembleLinux()}\n`);
+  process.stdout.write(`built ${await assembleLinux({ target: linuxHost() })}\n`);
+  return await buildWindows();
+}
+
+function linuxHost(): LinuxTarget {
+  if (host === "linux-x64" || host === "linux-arm64") return host;
+  throw new Error(`Executables are made on Linux, x64 or arm64, and this is ${host}.`);
+}
+
+/** Bundles programs straight from the sources, and puts them into this machine's distribution. */
+async function buildLinux(wanted?: readonly string[]): Promise<number> {
+  const { assembleLinux, linuxPrograms } = await import("./assemble.ts");
+  const { writeBundles } = await import("./bundle.ts");
+  const names = wanted ?? linuxPrograms;
+  await Promise.all(names.map((name) => writeBundles(findProgram(name), ["linux"])));
+  await assembleLinux({ target: linuxHost(), programs: names });
+  return 0;
+}
+
+async function buildWindows(): Promise<number> {
+  const { writeBundles } = await import("./bundle.ts");
+  const forWindows = programs.filter(({ systems }) => systems.includes("win32"));
+  await Promise.all(forWindows.map((program) => writeBundles(program, ["win32"])));
   const { assembleWindows } = await import("./windows-executables.ts");
   const { measureExecutable } = await import("../test/windows-host/start-up.ts");
   for (const executable of await assembleWindows()) {
@@ -52,48 +83,53 @@ async function test(): Promise<number> {
   return counts.failed === 0 ? 0 : 1;
 }
 
-async function afterBuild(program: string): Promise<number> {
-  return (await build()) || (await run(process.execPath, [join("test", "src", program, "main.ts"), ...rest]));
+function runMain(...folders: readonly string[]): Promise<number> {
+  return run(process.execPath, [join(...folders, "main.ts"), ...rest]);
 }
 
-switch (task) {
-  case "build":
-    process.exitCode = await build();
-    break;
-  case "check":
-    process.exitCode = await check();
-    break;
-  case "format":
-    process.exitCode = await run("biome", ["check", "--write", "."]);
-    break;
-  case "test":
-    process.exitCode = (await build()) || (await test());
-    break;
-  case "vitest":
-    process.exitCode = await run("vitest", rest);
-    break;
-  case "documents":
-    process.exitCode = await run(process.execPath, [join("test", "src", "documents", "wcow.ts"), ...rest]);
-    break;
-  case "faults":
-    process.exitCode = await run(process.execPath, [join("test", "src", "faults", "main.ts"), ...rest]);
-    break;
-  case "demo":
-  case "e2e":
-  case "bench":
-  case "soak":
-  case "attack":
-    process.exitCode = await afterBuild(task);
-    break;
-  case "bench:windows":
-    process.exitCode = await run(process.execPath, [join("test", "windows-host", "bench", "main.ts")]);
-    break;
-  case "e2e:windows":
-    process.exitCode = await afterBuild("windows");
-    break;
-  default:
-    process.stderr.write(
-      `No task "${task}"; there are build, check, format, test, vitest, documents, faults, attack, demo, e2e, e2e:windows, bench, bench:windows and soak.\n`,
-    );
-    process.exitCode = 1;
+/** What a pod of Linux containers runs on; the demo of Windows containers has its shim beside it. */
+const demoPrograms = ["shim-lcow", "hcs-emulator", "guest-agent"];
+
+async function perform(): Promise<number> {
+  switch (task) {
+    case "build":
+      return await build();
+    case "check":
+      return await check();
+    case "format":
+      return await run("biome", ["check", "--write", "."]);
+    case "test":
+      return (await buildLinux()) || (await test());
+    case "vitest":
+      return await run("vitest", rest);
+    case "documents":
+      return await run(process.execPath, [join("test", "src", "documents", "wcow.ts"), ...rest]);
+    case "faults":
+    case "bare":
+      return await runMain("test", "src", task);
+    case "demo":
+      return (
+        (await buildLinux([...demoPrograms, ...(rest.includes("--windows") ? ["shim-wcow"] : [])])) ||
+        (await runMain("test", "src", "demo"))
+      );
+    case "e2e":
+    case "bench":
+    case "soak":
+    case "attack":
+      return (await buildLinux()) || (await runMain("test", "src", task));
+    case "bench:windows":
+      return await runMain("test", "windows-host", "bench");
+    case "e2e:windows":
+      return (await buildLinux()) || (await buildWindows()) || (await runMain("test", "src", "windows"));
+    default:
+      process.stderr.write(`No task "${task}"; there are ${tasks.join(", ")}.\n`);
+      return 1;
+  }
+}
+
+try {
+  process.exitCode = await perform();
+} catch (error) {
+  process.stderr.write(`npm run ${task}: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
 }

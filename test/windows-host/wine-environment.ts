@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findProgram, mustRun, searchPath } from "@uvm-shim/test-support/command";
-import { windowsNode } from "../../tools/windows-executables.ts";
+import { windowsNode } from "../../tools/targets.ts";
 import { machineSource } from "../src/debian/machine-source.ts";
 import { cacheFolder } from "../src/support/cache.ts";
 

@@ -19,6 +19,7 @@ export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/shim/src/services/task/task-messages.ts": "the caller's process specification",
   "packages/shim/src/services/resource-update.ts": "the caller's resources",
   "packages/shim/src/program/state-file.ts": "what the shim itself wrote",
+  "packages/shim/src/record/lines.ts": "records, which it checks line by line",
 };
 
 /** The modules whose checks keep fields that they do not know: of the OCI specification, which callers write. */

@@ -14,6 +14,7 @@ void runShim(
     name: "containerd-shim-lcow-v2",
     runtimeName: "io.containerd.lcow.v2",
     version: UVM_SHIM_VERSION,
+    flavour: "lcow",
     revision: UVM_SHIM_COMMIT,
     features,
     loadPlatform,

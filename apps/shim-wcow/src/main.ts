@@ -14,6 +14,7 @@ void runShim(
     name: "containerd-shim-wcow-v2",
     runtimeName: "io.containerd.wcow.v2",
     version: UVM_SHIM_VERSION,
+    flavour: "wcow",
     revision: UVM_SHIM_COMMIT,
     features,
     loadPlatform,

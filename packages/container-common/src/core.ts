@@ -4,6 +4,7 @@ import {
   abortable,
   type Exit,
   OperationQueue,
+  observe,
   type Refuse,
   refusing,
   type Step,
@@ -45,9 +46,10 @@ export class ContainerCore<Description> {
     this.processes = new ContainerProcesses(id, statuses);
   }
 
-  /** Runs after all earlier operations. */
-  run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.#operations.run(operation, signal);
+  /** Runs after all earlier operations. `name` is what observers are told. */
+  run<T>(name: string, operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const what = { kind: "phase", name, attributes: { id: this.id } } as const;
+    return observe(what, () => this.#operations.run(operation, signal));
   }
 
   /** Aborts with the signal, and when the container must end. */

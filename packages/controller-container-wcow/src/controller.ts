@@ -74,17 +74,21 @@ export class WindowsContainerController {
    * failure nothing is left, and the container is Invalid.
    */
   create(request: CreateWindowsContainer, signal?: AbortSignal): Promise<void> {
-    return this.#core.run(async () => {
-      this.#life.require("create");
-      try {
-        const guest = await this.#acquire(request, this.#core.until(signal));
-        this.#life.succeed("create", { kind: "Created", guest });
-        void guest.exited.then(() => this.#guestEnded());
-      } catch (error) {
-        this.#life.fail("create", { kind: "Invalid", cause: error });
-        throw wrapError(error, "create container", this.id);
-      }
-    }, signal);
+    return this.#core.run(
+      "create container",
+      async () => {
+        this.#life.require("create");
+        try {
+          const guest = await this.#acquire(request, this.#core.until(signal));
+          this.#life.succeed("create", { kind: "Created", guest });
+          void guest.exited.then(() => this.#guestEnded());
+        } catch (error) {
+          this.#life.fail("create", { kind: "Invalid", cause: error });
+          throw wrapError(error, "create container", this.id);
+        }
+      },
+      signal,
+    );
   }
 
   async #acquire(request: CreateWindowsContainer, signal: AbortSignal): Promise<GuestContainer> {
@@ -239,19 +243,23 @@ export class WindowsContainerController {
 
   /** Shares a directory or file of the host with a running container. */
   addMount(mount: AddedMount, signal?: AbortSignal): Promise<void> {
-    return this.#core.run(async () => {
-      const operation = "add mount to container";
-      const refuse = this.#core.refusing(operation);
-      const until = this.#core.until(signal);
-      try {
-        const guest = this.#running(refuse);
-        const surroundings = { shares: this.#options.shares, ...this.#options.plan };
-        const step = await addedMountStep(mount, guest, surroundings, refuse);
-        await this.#core.acquireMore(this.#core.inVm(step), () => void this.#running(refuse), until);
-      } catch (error) {
-        throw wrapError(error, operation, this.id);
-      }
-    }, signal);
+    return this.#core.run(
+      "add mount to container",
+      async () => {
+        const operation = "add mount to container";
+        const refuse = this.#core.refusing(operation);
+        const until = this.#core.until(signal);
+        try {
+          const guest = this.#running(refuse);
+          const surroundings = { shares: this.#options.shares, ...this.#options.plan };
+          const step = await addedMountStep(mount, guest, surroundings, refuse);
+          await this.#core.acquireMore(this.#core.inVm(step), () => void this.#running(refuse), until);
+        } catch (error) {
+          throw wrapError(error, operation, this.id);
+        }
+      },
+      signal,
+    );
   }
 
   readonly isPaused = false;
@@ -295,7 +303,7 @@ export class WindowsContainerController {
   /** Kills all processes, and aborts a create or start that is under way. Idempotent, in every state. */
   async terminate(signal?: AbortSignal): Promise<void> {
     this.#core.end("the container is being terminated");
-    await this.#core.run(() => this.#terminate(signal), signal);
+    await this.#core.run("terminate container", () => this.#terminate(signal), signal);
   }
 
   async #terminate(signal?: AbortSignal): Promise<void> {
@@ -328,7 +336,7 @@ export class WindowsContainerController {
    * be released. The work goes on when the caller stops waiting.
    */
   delete(signal?: AbortSignal): Promise<Exit> {
-    const deleting = this.#core.run(async () => {
+    const deleting = this.#core.run("delete container", async () => {
       try {
         if (this.#life.state.kind === "Created") await this.#core.endUnstarted();
         await this.#untilEnded();

@@ -67,17 +67,21 @@ export class LinuxContainerController {
    * failure nothing is left, and the container is Invalid.
    */
   create(request: CreateContainer, signal?: AbortSignal): Promise<void> {
-    return this.#core.run(async () => {
-      this.#life.require("create");
-      try {
-        const guest = await this.#acquire(request, this.#core.until(signal));
-        this.#life.succeed("create", { kind: "Created", guest });
-      } catch (error) {
-        this.#life.fail("create", { kind: "Invalid", cause: error });
-        throw wrapError(error, "create container", this.id);
-      }
-      void this.init.wait().then((exit) => this.#initExited(exit));
-    }, signal);
+    return this.#core.run(
+      "create container",
+      async () => {
+        this.#life.require("create");
+        try {
+          const guest = await this.#acquire(request, this.#core.until(signal));
+          this.#life.succeed("create", { kind: "Created", guest });
+        } catch (error) {
+          this.#life.fail("create", { kind: "Invalid", cause: error });
+          throw wrapError(error, "create container", this.id);
+        }
+        void this.init.wait().then((exit) => this.#initExited(exit));
+      },
+      signal,
+    );
   }
 
   async #acquire(request: CreateContainer, signal: AbortSignal): Promise<GuestContainer> {
@@ -209,14 +213,18 @@ export class LinuxContainerController {
   resume = (signal?: AbortSignal): Promise<void> => this.#freeze("resume", "Running", signal);
 
   #freeze(operation: "pause" | "resume", kind: "Paused" | "Running", signal?: AbortSignal): Promise<void> {
-    return this.#core.run(async () => {
-      this.#life.require(operation);
-      const until = this.#core.until(signal);
-      const guest = this.#alive(this.#core.refusing(`${operation} container`));
-      await this.#ask(`${operation} container`, () => guest[operation](until), until);
-      // The container may have ended meanwhile.
-      if (this.#life.allows(operation)) this.#life.succeed(operation, { kind, guest });
-    }, signal);
+    return this.#core.run(
+      `${operation} container`,
+      async () => {
+        this.#life.require(operation);
+        const until = this.#core.until(signal);
+        const guest = this.#alive(this.#core.refusing(`${operation} container`));
+        await this.#ask(`${operation} container`, () => guest[operation](until), until);
+        // The container may have ended meanwhile.
+        if (this.#life.allows(operation)) this.#life.succeed(operation, { kind, guest });
+      },
+      signal,
+    );
   }
 
   #ask<T>(
@@ -243,7 +251,7 @@ export class LinuxContainerController {
   /** Kills all processes, and aborts a create or start that is under way. Idempotent, in every state. */
   async terminate(signal?: AbortSignal): Promise<void> {
     this.#core.end("the container is being terminated");
-    await this.#core.run(() => this.#endProcesses(signal), signal);
+    await this.#core.run("terminate container", () => this.#endProcesses(signal), signal);
   }
 
   async #endProcesses(signal?: AbortSignal): Promise<void> {
@@ -272,7 +280,7 @@ export class LinuxContainerController {
    * released. The work goes on when the caller stops waiting.
    */
   delete(signal?: AbortSignal): Promise<Exit> {
-    const deleting = this.#core.run(async () => {
+    const deleting = this.#core.run("delete container", async () => {
       this.#life.require("delete");
       try {
         if (this.#life.state.kind === "Created") await this.#core.endUnstarted();

@@ -8,6 +8,8 @@ import {
   type Exit,
   Lifecycle,
   OperationQueue,
+  observe,
+  reportOccurrence,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import type { DrainLimits } from "./drain.ts";
@@ -146,7 +148,9 @@ export class ProcessController<
   create(request: CreateProcess<Description>, signal?: AbortSignal): Promise<void> {
     return this.#operations.run(async () => {
       this.#life.require("create");
-      const opening = this.#upstream.open(request.stdio, this.#until(signal));
+      const opening = observe(this.#named("open the client's stdio"), () =>
+        this.#upstream.open(request.stdio, this.#until(signal)),
+      );
       const upstream = await acquireOrRelease(opening, this.#until(signal), (late) => late.close()).catch((error) => {
         throw wrapError(error, "open stdio of process", this.#id);
       });
@@ -163,7 +167,7 @@ export class ProcessController<
       const state = this.#life.state;
       if (state.kind !== "Created")
         throw this.#error("Internal", "start process", `the process is ${state.kind}, expected Created`);
-      const starting = this.#startIn(state.upstream, this.#until(signal));
+      const starting = observe(this.#named("start process"), () => this.#startIn(state.upstream, this.#until(signal)));
       this.#starting = starting.catch(() => {});
       return await starting;
     }, signal);
@@ -317,6 +321,7 @@ export class ProcessController<
     const next = { kind: "Terminated", exit } as const;
     if (name === "start") this.#life.fail(name, next);
     else if (!this.#life.happen(name, next)) return;
+    reportOccurrence("process exited", { id: this.#id, status: exit.status });
     this.#exited.resolve(exit);
   }
 
@@ -332,6 +337,10 @@ export class ProcessController<
         CreateStdErrPipe: upstream.stderr !== undefined,
       },
     });
+  }
+
+  #named(name: string) {
+    return { kind: "phase", name, attributes: { id: this.#id } } as const;
   }
 
   #until(signal: AbortSignal | undefined): AbortSignal {

@@ -10,12 +10,13 @@ import {
   Lifecycle,
   messageOf,
   OperationQueue,
+  observe,
   unlessGone,
   withDeadline,
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { discardProcess } from "./discard-process.ts";
-import { ExitRecord } from "./exit-record.ts";
+import { ExitRecord, reportExit } from "./exit-record.ts";
 import { GuestLog } from "./guest-log/guest-log.ts";
 import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host-devices.ts";
 import { launch, startError } from "./launch.ts";
@@ -307,7 +308,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   terminate(signal?: AbortSignal): Promise<void> {
     this.#interruptions.interrupt(this.#error("Cancelled", "terminate VM", "the VM is being terminated"));
     this.#termination ??= this.#queue
-      .run(() => this.#end())
+      .run(() =>
+        observe({ kind: "phase", name: "terminate VM", attributes: { id: this.#options.id } }, () => this.#end()),
+      )
       .finally(() => {
         this.#termination = undefined;
       });
@@ -355,7 +358,9 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   async #watchExit(system: VmComputeSystem): Promise<void> {
     const exit = await this.#exits.watch(system, () => this.#ending);
-    if (exit === undefined || this.#ending) return;
+    if (exit === undefined) return;
+    reportExit(exit, { isExpected: this.#ending });
+    if (this.#ending) return;
     // A start under way fails with this error; otherwise the VM has ended by itself.
     if (this.#starting) {
       this.#interruptions.interrupt(this.#error("Unavailable", "start VM", `the VM exited: ${exit.reason}`));

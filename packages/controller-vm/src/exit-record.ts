@@ -1,5 +1,5 @@
 import type { CrashReport, SystemExitStatus } from "@uvm-shim/hcs-schema";
-import { abortable, type Clock, messageOf, withDeadline } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, messageOf, reportOccurrence, withDeadline } from "@uvm-shim/lifecycle";
 import type { VmState } from "./lifecycle.ts";
 import type { VmComputeSystem, VmExit, VmGuest } from "./types.ts";
 
@@ -69,4 +69,17 @@ export class ExitRecord {
       return isOver() ? undefined : this.record(1, `lost: ${messageOf(error)}`, undefined, system.crashReport);
     }
   }
+}
+
+/** Tells observers how a VM ended, with what its host knows of a crash. */
+export function reportExit(
+  { status, reason, system, crashReport }: VmExit,
+  more: { readonly isExpected: boolean },
+): void {
+  const details = system?.Attribution?.map((record) => JSON.stringify(record)).join(" ");
+  reportOccurrence("vm exited", {
+    ...{ status, reason, ...more },
+    ...(details !== undefined && { details }),
+    ...(crashReport !== undefined && { crash: crashReport.CrashLog ?? "the host reports no words of the guest" }),
+  });
 }

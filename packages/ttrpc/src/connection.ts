@@ -4,7 +4,7 @@ import { decodeMessage, encodeMessage } from "./codec.ts";
 import { type Frame, type FrameType, frameFlag, frameType } from "./frame.ts";
 import { ttrpc } from "./generated/messages.js";
 import { MessageQueue } from "./message-queue.ts";
-import type { AnyHandler, CallContext, MethodDefinition } from "./service.ts";
+import type { AnyHandler, CallContext, Interceptor, MethodDefinition } from "./service.ts";
 import { errorNameOf, statusOf, TtrpcError } from "./status.ts";
 import { startTimer } from "./timer.ts";
 
@@ -20,7 +20,7 @@ export interface ConnectionOptions {
   readonly stallMs: number;
   readonly hangUpMs: number;
   readonly onError: (error: unknown, context?: CallContext) => void;
-  readonly interceptor: <T>(context: CallContext, next: () => Promise<T>) => Promise<T>;
+  readonly interceptor: Interceptor;
 }
 
 interface Call {
@@ -214,7 +214,8 @@ export class Connection {
   async #run(call: Call, method: RunnableMethod, payload: Uint8Array): Promise<void> {
     const { streamId, context } = call;
     try {
-      const response = await this.#options.interceptor(context, () => this.#perform(call, method, payload));
+      const request = decodedOnce(call, method, payload);
+      const response = await this.#options.interceptor(context, () => this.#perform(call, method, request), request);
       if (call.answered) return;
       if (response === undefined) {
         this.#answer(streamId, frameType.data, frameFlag.remoteClosed | frameFlag.noData, noBytes);
@@ -233,13 +234,11 @@ export class Connection {
   }
 
   /** Runs the handler; resolves with the encoded response, or undefined after a stream of responses. */
-  async #perform(call: Call, method: RunnableMethod, payload: Uint8Array): Promise<Uint8Array | undefined> {
+  async #perform(call: Call, method: RunnableMethod, request: () => unknown): Promise<Uint8Array | undefined> {
     const { handler, definition } = method;
     const name = `${call.context.service}/${call.context.method}`;
     call.context.signal.throwIfAborted();
-    const input =
-      call.requests ?? decodeMessage(definition.request, payload, `The request of ${name}`, "InvalidArgument");
-    const output = handler(input as never, call.context);
+    const output = handler(request() as never, call.context);
     switch (definition.kind) {
       case "unary":
       case "clientStream":
@@ -271,6 +270,16 @@ export class Connection {
     const payload = ttrpc.Response.encode({ status: statusOf(error) }).finish();
     this.#answer(streamId, frameType.response, 0, payload);
   }
+}
+
+/** The request of a call, or the iterable of its requests. Throws for one that cannot be decoded. */
+function decodedOnce(call: Call, { definition }: RunnableMethod, payload: Uint8Array): () => unknown {
+  const name = `The request of ${call.context.service}/${call.context.method}`;
+  let decoded: unknown = call.requests;
+  return () => {
+    decoded ??= decodeMessage(definition.request, payload, name, "InvalidArgument");
+    return decoded;
+  };
 }
 
 function startDeadline({ timeoutNano }: ttrpc.Request, call: Call): () => void {

@@ -7,6 +7,7 @@ export {
   defineService,
   type Handler,
   type Handlers,
+  type Interceptor,
   implement,
   type MessageType,
   type MethodDefinition,

@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import { Connection, type ConnectionOptions, type Method } from "./connection.ts";
 import { protocolMaxMessageSize } from "./frame.ts";
-import type { CallContext, ServiceImplementation } from "./service.ts";
+import type { CallContext, Interceptor, ServiceImplementation } from "./service.ts";
 
 export interface TtrpcServerOptions {
   readonly services: readonly ServiceImplementation[];
@@ -19,8 +19,7 @@ export interface TtrpcServerOptions {
   readonly hangUpMs?: number;
   /** Called for failed connections, and for handlers' errors with the code Internal or none. Must not throw. */
   readonly onError?: (error: unknown, context?: CallContext) => void;
-  /** Wraps every call; the caller gets what it throws. */
-  readonly interceptor?: <T>(context: CallContext, next: () => Promise<T>) => Promise<T>;
+  readonly interceptor?: Interceptor;
 }
 
 export class TtrpcServer {

@@ -34,6 +34,12 @@ export interface CallContext {
   readonly deadline: Date | undefined;
 }
 
+/**
+ * Wraps every call; the caller gets what it throws. `request` returns the decoded request, or the iterable of requests, and
+ * throws for one that cannot be decoded, as `next` does.
+ */
+export type Interceptor = <T>(context: CallContext, next: () => Promise<T>, request: () => unknown) => Promise<T>;
+
 interface HandlerByKind<Request, Response> {
   unary: (request: Request, context: CallContext) => Promise<Response>;
   serverStream: (request: Request, context: CallContext) => AsyncIterable<Response>;

@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { findProgram } from "@uvm-shim/test-support/command";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { HOST_ENVIRONMENT, SHIM, SHIM_PROGRAM } from "../support/programs.ts";
 import type { DemoConsole } from "./console.ts";
@@ -32,10 +31,7 @@ export const linuxScene: Scene = {
   },
 
   missing() {
-    if (findProgram("crun") === undefined && findProgram("runc") === undefined) {
-      return "The demo needs an OCI runtime in its guest: apt-get install crun";
-    }
-    return existsSync(SHIM) ? undefined : `The demo needs ${SHIM}: npm run build`;
+    return existsSync(SHIM) ? undefined : `The demo needs ${SHIM}: npm run demo makes it`;
   },
 
   async prepare() {},

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { messageOf } from "@uvm-shim/lifecycle";
-import { findProgram } from "@uvm-shim/test-support/command";
+import { thisMachine } from "../../../tools/bootstrap/machine.mjs";
+import { commandOf, sentence } from "../../../tools/bootstrap/needs.mjs";
 import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
 import { type Phase, Pod } from "../shim-client/pod.ts";
@@ -22,15 +23,12 @@ const INTERRUPTED = 130;
 const NOTHING_LEFT_MS = 10_000;
 
 /** One sentence about what is missing on the machine, and how to get it. */
-function missing(scene: Scene): string | undefined {
+function missing(scene: Scene, args: readonly string[]): string | undefined {
   if (process.platform !== "linux") return "The demo needs Linux: it emulates the Hyper-V host with Linux namespaces.";
   if (process.getuid?.() !== 0) return "The demo needs root, for mounts and namespaces: run it as root, or with sudo.";
-  for (const [program, debianPackage] of [
-    ["unshare", "util-linux"],
-    ["mkfifo", "coreutils"],
-  ] as const) {
-    if (findProgram(program) === undefined) return `The demo needs ${program}: apt-get install ${debianPackage}`;
-  }
+  const machine = thisMachine();
+  const lacking = commandOf("demo", args).required.filter((need) => !machine.has(need));
+  if (lacking.length > 0) return sentence("demo", lacking, machine);
   return scene.missing();
 }
 
@@ -116,7 +114,7 @@ async function main(): Promise<number> {
   const scene = sceneOf(process.argv.slice(2));
   const isolated = isolation();
   if (isolated !== undefined) return await demonstrate(scene, isolated);
-  const sentence = missing(scene);
+  const sentence = missing(scene, process.argv.slice(2));
   if (sentence !== undefined) {
     process.stderr.write(`${sentence}\n`);
     return 1;

@@ -40,7 +40,7 @@ export const windowsScene: Scene = {
   missing() {
     const lack = lackOfWine();
     if (lack !== undefined) return `The demo of Windows containers needs Wine: ${lack}`;
-    return existsSync(WINDOWS_SHIM) ? undefined : `The demo needs ${WINDOWS_SHIM}: npm run build`;
+    return existsSync(WINDOWS_SHIM) ? undefined : `The demo needs ${WINDOWS_SHIM}: npm run demo makes it`;
   },
 
   async prepare(console: DemoConsole) {

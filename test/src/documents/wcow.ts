@@ -7,7 +7,6 @@ else {
   void import("node:path").then(({ resolve }) => {
     const [node, , ...files] = process.argv;
     process.argv = [node ?? "node", "run.mjs", "documents", ...files.map((file) => resolve(file))];
-    // @ts-expect-error: it has no types, and is run for what it does.
     return import("../../../tools/run.mjs");
   });
 }

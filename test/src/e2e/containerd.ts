@@ -9,10 +9,10 @@ import {
   runCommand,
   startCommand,
 } from "@uvm-shim/test-support/command";
+import { pluginFolder } from "../../../tools/bootstrap/needs.mjs";
 import type { ContainerdBuild } from "../debian/containerds.ts";
 import { poll } from "../support/wait.ts";
 import { makeNetworks, pluginNetworks } from "./cni.ts";
-import { CNI_PLUGINS } from "./packages.ts";
 
 export interface ContainerdOptions {
   readonly build: ContainerdBuild;
@@ -259,7 +259,7 @@ function criConfiguration(
   major: number,
 ): readonly string[] {
   const networks = join(directory, "cni");
-  const programs = JSON.stringify([networks, CNI_PLUGINS]);
+  const programs = JSON.stringify([networks, pluginFolder]);
   const plugin = major >= 2 ? "io.containerd.cri.v1.runtime" : CRI_PLUGIN;
   const image = JSON.stringify(sandboxImage);
   const sandboxer = major >= 2 ? "sandboxer" : "sandbox_mode";

@@ -9,9 +9,12 @@ const CTR_FIFOS = "/run/containerd/fifo/";
 
 /** What is made once and stays: the directories that containerd, shims, runtimes and mount(8) share. */
 const LASTING = [
+  "/run/uvm-shim",
   ...["/run/containerd", "/run/containerd/fifo", "/run/containerd/s"],
   ...["/run/containerd/runc", "/run/containerd/runc/e2e", "/run/crun", "/run/runc", "/run/mount"],
 ];
+/** Records of pods, which are kept of those that failed, for whoever asks why. */
+const RECORDS = "/run/uvm-shim/pods";
 /** Of the emulated host, in the folder of its socket. */
 const LASTING_OF_HOST = ["", "emulator.log", "lock", "vm"];
 
@@ -37,7 +40,7 @@ export function shimScope(directories: readonly string[], hostSocket = defaultHo
   const host = dirname(hostSocket);
   const lasting = new Set([...LASTING, ...LASTING_OF_HOST.map((name) => join(host, name))]);
   // What guests boot from is made by the emulated host for the first of them.
-  const prefixes = [CTR_FIFOS, join(host, "image-")];
+  const prefixes = [CTR_FIFOS, RECORDS, join(host, "image-")];
   return {
     directories: ["/run", ...directories],
     isExpected: (path) => lasting.has(path) || prefixes.some((prefix) => path.startsWith(prefix)),

@@ -2,8 +2,11 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hostVariables } from "@uvm-shim/host-protocol";
 
-/** Where `npm run build` puts the Linux executables. */
-export const DISTRIBUTION = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..", "dist", "linux-x64");
+/** Where the Linux executables of this machine are put. */
+export const DISTRIBUTION = join(
+  dirname(fileURLToPath(import.meta.url)),
+  ...["..", "..", "..", "dist", `linux-${process.arch}`],
+);
 export const SHIM_PROGRAM = "containerd-shim-lcow-v2";
 export const WINDOWS_SHIM_PROGRAM = "containerd-shim-wcow-v2";
 export const SHIM = join(DISTRIBUTION, SHIM_PROGRAM);

@@ -1,5 +1,5 @@
 import type { GuestRequestType } from "@uvm-shim/hcs-schema";
-import { withDeadline } from "@uvm-shim/lifecycle";
+import { observe, withDeadline } from "@uvm-shim/lifecycle";
 import type { GcsBridgeClient, LateAnswer } from "../client.ts";
 import { GcsError, givenUpError } from "../error.ts";
 import type { GcsCapabilities, Procedure, RequestBody, ResponseBody } from "../procedures.ts";
@@ -54,7 +54,9 @@ export class GuestRequests<Request extends ModifyRequest = ModifyRequest> {
   async negotiate(milliseconds: number, signal?: AbortSignal): Promise<GcsCapabilities> {
     let unanswered: GcsError | undefined;
     try {
-      return await withDeadline((until) => this.#bridge.negotiate(until), {
+      const negotiate = (until: AbortSignal) =>
+        observe({ kind: "guest-request", name: "negotiateProtocol" }, () => this.#bridge.negotiate(until));
+      return await withDeadline(negotiate, {
         ...{ clock: this.#options, milliseconds, signal },
         error: () => {
           const message = `the guest did not answer within ${milliseconds} ms`;
@@ -171,7 +173,11 @@ export class GuestRequests<Request extends ModifyRequest = ModifyRequest> {
     if (signal?.aborted) throw givenUpError(signal.reason, details);
     const givenUp = new AbortController();
     const settled = new AbortController();
-    const answer = this.#bridge.request(procedure, containerId, body, givenUp.signal, onGivenUp);
+    const subject = this.#subjectOf(procedure, body);
+    const attributes = { container: containerId, ...(subject !== "" && { subject }) };
+    const answer = observe({ kind: "guest-request", name: procedure, attributes }, () =>
+      this.#bridge.request(procedure, containerId, body, givenUp.signal, onGivenUp),
+    );
     signal?.addEventListener("abort", () => givenUp.abort(givenUpError(signal.reason, details)), {
       signal: settled.signal,
     });

@@ -1,4 +1,5 @@
 import { type ControllerError, wrapError } from "../error.ts";
+import { observe } from "../observation/observation.ts";
 
 /** The operations of one object that are under way, which its end interrupts. */
 export class Interruptions {
@@ -27,7 +28,7 @@ export class Interruptions {
     this.#active.add(interruption);
     const abort = signal === undefined ? interruption.signal : AbortSignal.any([signal, interruption.signal]);
     try {
-      return await work(abort);
+      return await observe({ kind: "phase", name: operation, attributes: { id: this.#id } }, () => work(abort));
     } catch (error) {
       throw wrapError(error, operation, this.#id);
     } finally {

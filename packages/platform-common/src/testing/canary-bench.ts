@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect as dial } from "node:net";
 import { tmpdir } from "node:os";
@@ -91,7 +92,7 @@ export class CanaryBench {
       ...{ shimId: id, namespace: "canary", bundle: this.folder, pid: process.pid, version: "1", runtimeOptions },
       ...{ ttrpcAddress: `unix://${join(this.folder, "events")}`, platform: async () => platform, log },
       ...{ clock: systemClock, lingerMilliseconds: 10_000, isDispensable: async () => true },
-      ...{ end: () => {}, handOver: () => {} },
+      ...{ newActivityId: randomUUID, end: () => {}, handOver: () => {} },
     });
     const server = createServer((socket) => services.serve(socket));
     const socket = join(this.folder, "shim.sock");

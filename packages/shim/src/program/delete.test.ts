@@ -14,25 +14,22 @@ beforeEach(() => {
 });
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.unstubAllEnvs();
   rmSync(bundle, { recursive: true });
 });
 
 it("only warns when its last state cannot be written, since everything is cleaned up", async () => {
   const platform = new FakePlatform();
   const said: string[] = [];
+  vi.stubEnv("UVM_SHIM_RECORDS", "none");
   vi.spyOn(process.stderr, "write").mockImplementation((text) => said.push(`${text}`) > 0);
   const state = { kind: "serving", id: "c1", namespace: "ns", socket: path.join(bundle, "s") } as const;
   writeState(bundle, { ...state, ...goneProcess });
   // Writes through it fail with ENOSPC.
   symlinkSync("/dev/full", path.join(bundle, `uvm-shim.json.${process.pid}.new`));
   const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
-  const options = {
-    name: "fake",
-    runtimeName: "fake",
-    version: "1",
-    revision: "r",
-    loadPlatform: async () => platform,
-  };
+  const named = { name: "fake", runtimeName: "fake", version: "1", revision: "r", flavour: "lcow" } as const;
+  const options = { ...named, loadPlatform: async () => platform };
   const answer = await deleteLeftovers(flags, options, process);
   expect(answer.length).toBeGreaterThan(0);
   expect(platform.cleaned).toEqual([{ namespace: "ns", id: "c1", bundle }]);

@@ -5,6 +5,7 @@ import { printableMessage, ShimError } from "../errors.ts";
 import { systemOf } from "../system/select-system.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
 import { isAlive, type ShimSystem } from "../system/system.ts";
+import { ownFolder } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { platformContext } from "./platform-context.ts";
 import { encodeFields, encodeTimestamp } from "./protobuf-wire.ts";
@@ -38,6 +39,7 @@ export async function deleteLeftovers(
       await endProcess(state, clock, system);
       // containerd logs the standard error of `delete`; written before anything else can fail.
       const stderr = state?.kind === "serving" ? lastStderr(bundle) : "";
+      await recordLoss({ flags, options, nodeProcess, bundle, system, clock }, state, stderr);
       if (stderr !== "")
         nodeProcess.stderr.write(`shim of ${flags.id} wrote before it ended: ${printableMessage(new Error(stderr))}\n`);
     }
@@ -49,6 +51,28 @@ export async function deleteLeftovers(
     [2, killedStatus],
     [3, encodeTimestamp(clock.now())],
   ]);
+}
+
+/** A shim that did not end in order can tell nothing of its end itself. */
+async function recordLoss(
+  parts: {
+    readonly flags: ShimFlags;
+    readonly options: ShimOptions;
+    readonly nodeProcess: NodeJS.Process;
+    readonly bundle: string;
+    readonly system: ShimSystem;
+    readonly clock: Clock;
+  },
+  state: ShimState | undefined,
+  stderr: string,
+): Promise<void> {
+  if (state?.kind !== "serving") return;
+  const { appendToRecord } = await import("../record/pod-record.ts");
+  const { nodeProcess, options } = parts;
+  const installed = options.executableDirectory ?? ownFolder(nodeProcess);
+  const pod = { ...parts, env: nodeProcess.env, installed, socket: state.socket, identity: state };
+  const attributes = { pid: state.pid, ...(stderr !== "" && { stderr }) };
+  await appendToRecord("delete", pod, [{ name: "shim lost", attributes }]);
 }
 
 /** Spares a repeated `delete` the cleanup. Failing to write it, as on a full disk, does not fail this one. */

@@ -9,12 +9,14 @@ export function platformContext(parts: {
   readonly options: ShimOptions;
   readonly nodeProcess: NodeJS.Process;
   readonly log: ShimLog;
+  /** Takes the lines from or about the guest; `log` if absent. */
+  readonly guestLog?: ShimLog;
   readonly namespace: string;
   readonly clock: Clock;
   readonly system: ShimSystem;
   readonly runtimeOptions?: RuntimeOptions | undefined;
 }): PlatformContext {
-  const { options, nodeProcess, log, namespace, clock, system, runtimeOptions } = parts;
+  const { options, nodeProcess, log, guestLog = log, namespace, clock, system, runtimeOptions } = parts;
   const retryMilliseconds = async (): Promise<number> => {
     if (runtimeOptions === undefined) return 0;
     const { decodeRuntimeOptions } = await import("./runtime-options.ts");
@@ -22,7 +24,7 @@ export function platformContext(parts: {
   };
   return {
     log,
-    guestLog: new LimitedLog({ log, clock, subject: "from or about the guest" }),
+    guestLog: new LimitedLog({ log: guestLog, clock, subject: "from or about the guest" }),
     requestLog: new LimitedLog({ log, clock, subject: "about requests", allowance: requestAllowance }),
     upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
     env: nodeProcess.env,

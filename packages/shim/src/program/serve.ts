@@ -1,11 +1,12 @@
 import path from "node:path";
-import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
+import { reportOccurrence, settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
 import type { LogLevel, Platform } from "../platform.ts";
 import type { Services } from "../services/services.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { systemOf } from "../system/select-system.ts";
 import { sparesCompletedPods } from "./containerd-version.ts";
+import { ownFolder } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { readOptionsPipe } from "./options-pipe.ts";
 import { endWhenOrphaned } from "./orphan.ts";
@@ -31,10 +32,10 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
   const { id, namespace, socket } = flags;
   const system = systemOf(options);
-  const log = system.openLog({ bundle, namespace, id, level: flags.debug ? "debug" : "info", clock });
+  const ownLog = system.openLog({ bundle, namespace, id, level: flags.debug ? "debug" : "info", clock });
   let loaded: Services | undefined;
   // Registered before the first await and never removed: without a listener, the signal opens Node's debugger.
-  if (process.platform !== "win32") nodeProcess.on("SIGUSR1", () => dumpState(log, loaded?.describe() ?? []));
+  if (process.platform !== "win32") nodeProcess.on("SIGUSR1", () => dumpState(ownLog, loaded?.describe() ?? []));
   const ended = Promise.withResolvers<string>();
   const services = Promise.withResolvers<Services>();
   const runtimeOptions = readOptionsPipe(nodeProcess);
@@ -48,6 +49,12 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const identity = { pid: nodeProcess.pid, processStartTime: (await system.processStartTime(nodeProcess.pid)) ?? "" };
   writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
   reportReady(nodeProcess);
+  const { PodRecord } = await import("../record/pod-record.ts");
+  const { env } = nodeProcess;
+  const installed = options.executableDirectory ?? ownFolder(nodeProcess);
+  const pod = { flags, options, env, installed, bundle, socket, identity, clock, system };
+  const record = new PodRecord(pod, ownLog);
+  const { log } = record;
 
   let ending = false;
   const leave = (state: ShimState): void => {
@@ -73,6 +80,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
       stack: error instanceof Error ? error.stack : undefined,
     });
     loaded?.destroy();
+    record.crashed(error);
     log.close();
     nodeProcess.stderr.write(`${options.name}: ${printableMessage(error)}\n`);
     nodeProcess.exit(1);
@@ -80,6 +88,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   nodeProcess.on("uncaughtException", crash);
   const terminate = (signal: NodeJS.Signals): void => {
     log.log("warn", "stopping on a signal", { signal });
+    reportOccurrence("signal", { signal });
     const stopped = loaded === undefined ? Promise.resolve() : loaded.stopAll(clientsMilliseconds);
     stopped.then(
       () => end(signal),
@@ -96,7 +105,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
 
   const setLogLevel = (level: LogLevel): void => log.setLevel(level);
   const context = {
-    ...platformContext({ options, nodeProcess, log, namespace, clock, system, runtimeOptions }),
+    ...platformContext({ options, nodeProcess, log, guestLog: log.ofGuest, namespace, clock, system, runtimeOptions }),
     setLogLevel,
   };
   let platform: Promise<Platform> | undefined;
@@ -110,6 +119,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const orphan = new AbortController();
   try {
     const { createServices } = await import("../services/services.ts");
+    const { randomUUID } = await import("node:crypto");
     loaded = createServices({
       shimId: id,
       namespace,
@@ -119,6 +129,8 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
       ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
       ttrpcAddress: nodeProcess.env.TTRPC_ADDRESS ?? "",
       platform: loadPlatform,
+      newActivityId: randomUUID,
+      records: record.recorder,
       log,
       clock,
       isDispensable: () => sparesCompletedPods(nodeProcess.env.GRPC_ADDRESS ?? ""),
@@ -135,10 +147,12 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });
+    reportOccurrence("ending", { reason });
     listener.close();
     await loaded.close(closeMilliseconds);
     await closePlatform(platform);
     await system.endPrograms(clock);
+    await record.end(ending);
   } catch (error) {
     crash(error);
     throw error;

@@ -23,6 +23,7 @@ export interface ShimOptions {
   /** Name of the runtime in containerd's configuration, such as io.containerd.lcow.v2. */
   readonly runtimeName: string;
   readonly version: string;
+  readonly flavour: "lcow" | "wcow";
   /** The commit that the executable was built from. */
   readonly revision: string;
   /** What containers may use, as `Features` of the OCI runtime specification; without it, clients assume little. */

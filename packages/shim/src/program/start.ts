@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortable, type Clock, settlesWithin, systemClock, withDeadline } from "@uvm-shim/lifecycle";
-import { ShimError } from "../errors.ts";
+import { describeError, ShimError } from "../errors.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { systemOf } from "../system/select-system.ts";
 import { configuredSocketDirectory, isAccepting } from "../system/socket.ts";
@@ -11,7 +11,7 @@ import type { ShimSystem } from "../system/system.ts";
 import { encodeReply, longestStartInput, parseStartInput, type ReplyDialect, type StartInput } from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
-import { ownCommand, withoutNodeVariables } from "./executable.ts";
+import { ownCommand, ownFolder, withoutNodeVariables } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { prepareOptionsPipe } from "./options-pipe.ts";
 import { readyDescriptorVariable } from "./readiness.ts";
@@ -45,7 +45,12 @@ export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess:
     await join(flags, sandboxId, socket, bundle);
   } else {
     socket = socketOf(flags.id);
-    await startServing(flags, options, nodeProcess, { bundle, socket, input, system });
+    try {
+      await startServing(flags, options, nodeProcess, { bundle, socket, input, system });
+    } catch (error) {
+      await recordFailure(flags, options, nodeProcess, { bundle, socket, system, error });
+      throw error;
+    }
   }
   const address = system.address(socket);
   // After a restart, containerd 1.6 and 1.7 read the address from this file.
@@ -77,6 +82,23 @@ async function join(flags: ShimFlags, sandboxId: string, socket: string, bundle:
     );
   }
   writeState(bundle, { kind: "member", id: flags.id, namespace: flags.namespace, socket, sandboxId });
+}
+
+/** Beside the error itself, which containerd may shorten or lose. */
+async function recordFailure(
+  flags: ShimFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+  failed: { readonly bundle: string; readonly socket: string; readonly system: ShimSystem; readonly error: unknown },
+): Promise<void> {
+  // The record is that of the shim which serves already.
+  if (failed.error instanceof ShimError && failed.error.code === "AlreadyExists") return;
+  const { appendToRecord } = await import("../record/pod-record.ts");
+  const { env, pid } = nodeProcess;
+  const installed = options.executableDirectory ?? ownFolder(nodeProcess);
+  const identity = { pid, processStartTime: "" };
+  const pod = { ...failed, flags, options, env, installed, identity, clock: options.clock ?? systemClock };
+  await appendToRecord("start", pod, [{ name: "start failed", attributes: { error: describeError(failed.error) } }]);
 }
 
 async function startServing(

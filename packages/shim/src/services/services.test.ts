@@ -16,6 +16,7 @@ it("services leave a caller half a second to read the last answer, unless it han
     platform: async () => new FakePlatform(),
     log: { log: () => {} },
     clock: new ManualClock(),
+    newActivityId: () => "",
     lingerMilliseconds: 10_000,
     isDispensable: async () => true,
     end: () => {},

@@ -1,11 +1,12 @@
 import type { Duplex } from "node:stream";
-import { abortable, type Clock } from "@uvm-shim/lifecycle";
+import { type Attributes, abortable, type Clock, type ObservedWork, observe } from "@uvm-shim/lifecycle";
 import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
 import { ShimError, translateError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
 import type { Log, Platform } from "../platform.ts";
 import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { Retirement } from "../program/retirement.ts";
+import type { Records } from "../record/ring.ts";
 import { EventForwarder } from "./events/events.ts";
 import { connectEvents } from "./events/events-ttrpc.ts";
 import { SandboxService } from "./sandbox/sandbox-service.ts";
@@ -13,6 +14,7 @@ import { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 import { describeSandbox, describeTasks, PendingCalls, type StateLine } from "./state-dump.ts";
 import { TaskEvents } from "./task/task-events.ts";
 import { TaskService } from "./task/task-service.ts";
+import { activityOf, traceParentOf } from "./trace-context.ts";
 
 export interface ServicesOptions {
   readonly shimId: string;
@@ -26,6 +28,9 @@ export interface ServicesOptions {
   readonly platform: () => Promise<Platform>;
   readonly log: Log;
   readonly clock: Clock;
+  readonly newActivityId: () => string;
+  /** What was observed of the pod, for those who ask. */
+  readonly records?: Records;
   /** How long a shim outlives its pod. */
   readonly lingerMilliseconds: number;
   readonly isDispensable: () => Promise<boolean>;
@@ -72,7 +77,7 @@ export function createServices(options: ServicesOptions): Services {
       implement(containerd.task.v3.Task, taskHandlers(task)),
       implement(containerd.runtime.sandbox.v1.Sandbox, sandboxHandlers(sandbox)),
     ],
-    interceptor: (context, next) => observe(context, next, log, clock, calls),
+    interceptor: (context, next, request) => observed({ context, next, request }, options, calls),
     onError: (error, context) => {
       if (context === undefined) log.log("debug", "connection failed", { error });
     },
@@ -102,26 +107,47 @@ export function createServices(options: ServicesOptions): Services {
   };
 }
 
-/** Gives every failure a code, and logs every call. */
-async function observe<T>(
-  context: CallContext,
-  next: () => Promise<T>,
-  log: Log,
-  clock: Clock,
+/** Gives every failure a code, and logs and observes every call. */
+function observed<T>(
+  { context, next, request }: { context: CallContext; next: () => Promise<T>; request: () => unknown },
+  { log, clock, newActivityId }: Pick<ServicesOptions, "log" | "clock" | "newActivityId">,
   calls: PendingCalls,
 ): Promise<T> {
   const method = `${context.service}/${context.method}`;
-  const began = clock.now().getTime();
+  const traceParent = traceParentOf(context.metadata);
+  const work: ObservedWork = {
+    kind: "request",
+    name: method,
+    attributes: subjectOf(request),
+    activityId: (traceParent && activityOf(traceParent)) ?? newActivityId(),
+    ...(traceParent !== undefined && { traceParent }),
+  };
+  return observe(work, async () => {
+    const began = clock.now().getTime();
+    try {
+      const answer = await calls.during(method, began, next);
+      log.log("debug", "answered", { method, milliseconds: clock.now().getTime() - began });
+      return answer;
+    } catch (error) {
+      const failure = translateError(error);
+      const milliseconds = clock.now().getTime() - began;
+      const level = loudCodes.has(failure.code) ? "error" : "debug";
+      log.log(level, "failed", { method, code: failure.code, milliseconds, error: failure.message });
+      throw failure;
+    }
+  });
+}
+
+/** What a request is about, by the names of containerd's fields. */
+function subjectOf(request: () => unknown): Attributes {
   try {
-    const answer = await calls.during(method, began, next);
-    log.log("debug", "answered", { method, milliseconds: clock.now().getTime() - began });
-    return answer;
-  } catch (error) {
-    const failure = translateError(error);
-    const milliseconds = clock.now().getTime() - began;
-    const level = loudCodes.has(failure.code) ? "error" : "debug";
-    log.log(level, "failed", { method, code: failure.code, milliseconds, error: failure.message });
-    throw failure;
+    const { id, execId, sandboxId, containerId } = request() as { readonly [field: string]: unknown };
+    const named = { container_id: id ?? containerId, exec_id: execId, sandbox_id: sandboxId };
+    const texts = Object.entries(named).filter(([, value]) => typeof value === "string" && value !== "");
+    return Object.fromEntries(texts) as Attributes;
+  } catch {
+    // The call itself fails with this.
+    return {};
   }
 }
 

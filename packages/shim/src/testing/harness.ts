@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -52,6 +53,7 @@ export class Harness {
       platform: () => this.loadPlatform(),
       log: { log: () => {} },
       clock: this.clock,
+      newActivityId: randomUUID,
       lingerMilliseconds: 10_000,
       isDispensable: async () => this.isDispensable,
       end: (reason) => void this.ended.push(reason),

@@ -21,6 +21,7 @@ if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
       name: "containerd-shim-fake-v2",
       runtimeName: "io.containerd.fake.v2",
       version: "1.2.3",
+      flavour: "lcow",
       revision: "abc123",
       features: { ociVersionMax: "1.2.0" },
       startMilliseconds: Number(process.env.FAKE_START_MILLISECONDS ?? 10_000),

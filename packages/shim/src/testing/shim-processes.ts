@@ -50,6 +50,7 @@ export class ShimExecutable {
 export class ShimProcesses {
   readonly directory = mkdtempSync(path.join(tmpdir(), "shim-exe-"));
   readonly events = new EventServer();
+  readonly records = path.join(this.directory, "records");
   readonly #main: string;
   readonly #clients: TtrpcClient[] = [];
   readonly #ids = new Set<string>();
@@ -96,6 +97,7 @@ export class ShimProcesses {
       env: {
         PATH: process.env.PATH,
         TTRPC_ADDRESS: path.join(this.directory, "events"),
+        UVM_SHIM_RECORDS: this.records,
         UVM_SHIM_SOCKET_DIRECTORY: path.join(this.directory, "s"),
         FAKE_RECORD: path.join(this.directory, "record"),
         ...options.env,

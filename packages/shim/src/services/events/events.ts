@@ -1,4 +1,4 @@
-import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
+import { type Clock, reportOccurrence, settlesWithin } from "@uvm-shim/lifecycle";
 import { describeError } from "../../errors.ts";
 import type { Log } from "../../platform.ts";
 
@@ -82,6 +82,7 @@ export class EventForwarder {
     if (index === -1) return;
     const [dropped] = this.#queue.splice(index, 1);
     dropped?.left();
+    reportOccurrence("event dropped", { topic: dropped?.topic ?? "" });
     this.#options.log.log("error", "event dropped: the queue for containerd is full", { topic: dropped?.topic });
   }
 
@@ -100,15 +101,20 @@ export class EventForwarder {
         this.#sink ??= await this.#options.connect();
         await this.#sink.forward(envelope, forwardMilliseconds);
         this.#queue.shift()?.left();
+        if (backoff > firstBackoffMilliseconds) reportOccurrence("events delivered again");
         backoff = firstBackoffMilliseconds;
       } catch (error) {
         if (finalCodes.has((error as { code?: unknown } | null)?.code)) {
           this.#queue.shift()?.left();
+          reportOccurrence("event refused", { topic: envelope.topic, error: describeError(error) });
           this.#options.log.log("error", "event refused by containerd", {
             topic: envelope.topic,
             error: describeError(error),
           });
           continue;
+        }
+        if (backoff === firstBackoffMilliseconds) {
+          reportOccurrence("events delayed", { topic: envelope.topic, error: describeError(error) });
         }
         this.#options.log.log("warn", "cannot forward event, retrying", {
           topic: envelope.topic,

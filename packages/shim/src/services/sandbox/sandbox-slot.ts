@@ -1,4 +1,4 @@
-import { abortable, type Clock } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, observe } from "@uvm-shim/lifecycle";
 import { describeError, ShimError, translateError } from "../../errors.ts";
 import type { Exit, Log, Platform, Sandbox, SandboxRequest } from "../../platform.ts";
 import { Creation } from "../task/creation.ts";
@@ -86,8 +86,13 @@ export class SandboxSlot {
     this.#state = { kind: "creating", id: request.id, creation };
     return creation.run(async (until) => {
       try {
-        const platform = await abortable(this.#platform(), until);
-        const sandbox = await platform.createSandbox(request, until);
+        const load = () => abortable(this.#platform(), until);
+        const platform = await observe({ kind: "phase", name: "load platform" }, load);
+        const create = () => platform.createSandbox(request, until);
+        const sandbox = await observe(
+          { kind: "phase", name: "create sandbox", attributes: { id: request.id } },
+          create,
+        );
         const present = { kind: "present" as const, mode, os: platform.os, sandbox, exit: undefined };
         this.#state = present;
         this.#watch(present);

@@ -1,4 +1,4 @@
-import type { Clock } from "@uvm-shim/lifecycle";
+import { type Clock, reportOccurrence } from "@uvm-shim/lifecycle";
 import { containerd } from "../../generated/messages.js";
 import type { Exit, Log, RootfsMount, StdioPaths } from "../../platform.ts";
 import type { EventForwarder } from "../events/events.ts";
@@ -73,6 +73,7 @@ export class TaskEvents {
 
   /** Publishes at once, unless an event for this container is recent or still in the queue. */
   outOfMemory(containerId: string): void {
+    reportOccurrence("out of memory", { container: containerId });
     const unreported = this.#unreported.get(containerId);
     if (unreported !== undefined) unreported.count += 1;
     else void this.#reportOutOfMemory(containerId);

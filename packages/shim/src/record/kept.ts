@@ -1,0 +1,47 @@
+import { open, readdir, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { type HeaderLine, longestRecordLine, parseRecordLine } from "./lines.ts";
+
+/** Records of shims that no longer run. */
+export const mostKept = 64;
+
+export type Lives = (identity: Pick<HeaderLine, "pid" | "processStartTime">) => Promise<boolean>;
+
+/** Removes the oldest records of shims that no longer run, beyond the number to keep. */
+export async function removeOldRecords(folder: string, lives: Lives, most = mostKept): Promise<void> {
+  const files = await recordFiles(folder);
+  if (files.length <= most) return;
+  const dated = await Promise.all(files.map(async (file) => ({ file, changed: (await stat(file)).mtimeMs })));
+  let kept = 0;
+  for (const { file } of dated.toSorted((a, b) => b.changed - a.changed)) {
+    const header = await headerOf(file);
+    if (header !== undefined && (await lives(header))) continue;
+    kept += 1;
+    if (kept > most) await rm(file, { force: true });
+  }
+}
+
+export async function recordFiles(folder: string): Promise<readonly string[]> {
+  const namespaces = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const found = await Promise.all(
+    namespaces
+      .filter((entry) => entry.isDirectory())
+      .map(async ({ name }) => {
+        const names = await readdir(path.join(folder, name)).catch(() => []);
+        return names.filter((file) => file.endsWith(".jsonl")).map((file) => path.join(folder, name, file));
+      }),
+  );
+  return found.flat();
+}
+
+async function headerOf(file: string): Promise<HeaderLine | undefined> {
+  const handle = await open(file, "r");
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(longestRecordLine), 0, longestRecordLine, 0);
+    const first = buffer.toString("utf8", 0, bytesRead).trimStart().split("\n", 1)[0] ?? "";
+    const line = parseRecordLine(first);
+    return line?.type === "header" ? line : undefined;
+  } finally {
+    await handle.close();
+  }
+}
