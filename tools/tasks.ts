@@ -117,6 +117,10 @@ async function perform(): Promise<number> {
     case "soak":
     case "attack":
       return (await buildLinux()) || (await runMain("test", "src", task));
+    case "release:archives":
+      return await runMain("tools", "release");
+    case "release:check":
+      return await runMain("test", "src", "release");
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":

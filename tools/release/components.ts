@@ -1,20 +1,22 @@
 /** What an archive contains of others and of ours: taken from what esbuild says of each bundle, and Node and koffi beside it. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { bundleProgram, koffiAddonFolder } from "../bundle.ts";
 import { type Program, programFolder } from "../programs.ts";
+import { runtimeOf, type Target } from "../targets.ts";
 import { root } from "../workspace.ts";
-import { programsOf, type Target } from "./targets.ts";
+import { programsOf, type ReleaseTarget } from "./targets.ts";
 
 /** A package whose code is in an archive. */
 export interface Component {
   readonly name: string;
-  readonly version: string;
+  /** Absent for parts of another package, which does not tell. */
+  readonly version?: string;
+  /** What it is a part of, if it is no npm package. */
+  readonly partOf?: string;
   /** An SPDX expression. */
   readonly license: string;
-  /** Its npm package, of which a part of another package has none. */
-  readonly isPackage: boolean;
   readonly isOurs: boolean;
   /** The texts of its licence; ours have that of the repository. */
   readonly licenseTexts: readonly string[];
@@ -75,7 +77,6 @@ function readComponent(folder: string, licenseFolder = folder): Component {
     name: manifest.name,
     version: manifest.version,
     license: manifest.license,
-    isPackage: true,
     isOurs,
     licenseTexts,
   };
@@ -88,29 +89,17 @@ function licensesIn(folder: string): readonly string[] {
     .map((file) => readFileSync(join(folder, file), "utf8").trim());
 }
 
-/** Node, of whose builds only those for Linux bring the text of the licence: it is the same for all of a version. */
-function nodeComponent(target: Target): Component {
-  const folders = ["", "win32-x64", "linux-arm64"].map((name) => join(root, ".toolchain", name, "node_modules"));
-  const builds = folders.flatMap((folder) =>
-    existsSync(folder)
-      ? readdirSync(folder)
-          .filter((name) => name.startsWith("node-"))
-          .map((name) => join(folder, name))
-      : [],
-  );
-  const own = builds.find((build) => build.endsWith(`/${target.node}`));
-  const licensed = builds.find((build) => licensesIn(build).length > 0);
-  if (own === undefined || licensed === undefined) throw new Error(`${target.node} is not in .toolchain`);
-  const { node: _, ...parts } = process.versions;
-  const component = readComponent(own, licensed);
-  if (component.version !== process.versions.node) {
-    throw new Error(`${target.node} is ${component.version}, but this runs on ${process.versions.node}`);
-  }
-  return { ...component, parts: parts as Record<string, string>, files: target.nodeFile ? [target.nodeFile] : [] };
+/** Node, of which the build for Windows has no text of the licence: it is the same for all of a version. */
+function nodeComponent(target: ReleaseTarget): Component {
+  const packageOf = (name: Target): string => dirname(dirname(runtimeOf(name)));
+  const own = readComponent(packageOf(target.name), packageOf("linux-x64"));
+  const { node: version, ...parts } = process.versions;
+  if (own.version !== version) throw new Error(`${own.name} is ${own.version}, but this runs on ${version}`);
+  return { ...own, parts: parts as Record<string, string>, files: target.nodeFile ? [target.nodeFile] : [] };
 }
 
 /** The addon's package has no licence of its own; koffi's is beside it, with what it is compiled with. */
-function koffiComponents(target: Target): readonly Component[] {
+function koffiComponents(target: ReleaseTarget): readonly Component[] {
   const resolver = createRequire(join(root, "packages/linux-calls/package.json"));
   const koffi = dirname(resolver.resolve("koffi/indirect"));
   const vendored = readdirSync(join(koffi, "vendor")).sort();
@@ -118,16 +107,15 @@ function koffiComponents(target: Target): readonly Component[] {
     { ...readComponent(koffiAddonFolder(target.name), koffi), files: target.addonFiles },
     ...vendored.map((name) => ({
       name,
-      version: readComponent(koffi).version,
+      partOf: `koffi ${readComponent(koffi).version}`,
       license: "MIT",
-      isPackage: false,
       isOurs: false,
       licenseTexts: licensesIn(join(koffi, "vendor", name)),
     })),
   ];
 }
 
-export async function contentsOf(target: Target): Promise<TargetContents> {
+export async function contentsOf(target: ReleaseTarget): Promise<TargetContents> {
   const programs: ProgramContents[] = [];
   for (const program of programsOf(target)) {
     const own = programFolder(program);
@@ -142,6 +130,6 @@ export async function contentsOf(target: Target): Promise<TargetContents> {
 /** All components of others, once each, by name. */
 export function foreignComponents({ programs, runtime }: TargetContents): readonly Component[] {
   const all = [...runtime, ...programs.flatMap(({ components }) => components)].filter(({ isOurs }) => !isOurs);
-  const byId = new Map(all.map((component) => [`${component.name}@${component.version}`, component]));
+  const byId = new Map(all.map((component) => [`${component.name} ${component.version}`, component]));
   return [...byId].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, component]) => component);
 }

@@ -1,6 +1,6 @@
 /**
  * Makes what a release consists of beside the npm packages, in dist/release: an archive and its bill of materials for each
- * target, the install scripts and SHA256SUMS. `npm run release:archives [-- --only linux-x64]`, after everything is built.
+ * target, the install scripts and SHA256SUMS. `npm run release:archives [-- --only linux-x64]`.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -8,7 +8,6 @@ import {
   chmodSync,
   copyFileSync,
   cpSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -19,13 +18,17 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
+import { assembleLinux } from "../assemble.ts";
+import { writeBundles } from "../bundle.ts";
 import { sourceCommit } from "../commit.ts";
+import { programs } from "../programs.ts";
+import { assembleWindows } from "../windows-executables.ts";
 import { root } from "../workspace.ts";
 import { packTar, packZip } from "./archive.ts";
 import { contentsOf } from "./components.ts";
 import { noticesOf } from "./notices.ts";
 import { billOf } from "./sbom.ts";
-import { archiveName, releaseVersion, type Target, targets } from "./targets.ts";
+import { archiveName, type ReleaseTarget, releaseVersion, targets } from "./targets.ts";
 
 export const billName = "uvm-shim.cdx.json";
 export const noticesName = "THIRD-PARTY-NOTICES";
@@ -39,7 +42,7 @@ export interface Sources {
 }
 
 /** Lays out an archive's folder in `parent`: what was built, without what a program writes itself, and the texts. */
-export async function layOut(target: Target, sources: Sources, parent: string): Promise<string> {
+export async function layOut(target: ReleaseTarget, sources: Sources, parent: string): Promise<string> {
   const name = archiveName(target);
   const folder = join(parent, name);
   cpSync(sources.built, folder, { recursive: true, filter: (file) => basename(file) !== "compiled" });
@@ -55,7 +58,7 @@ export async function layOut(target: Target, sources: Sources, parent: string): 
 }
 
 /** Makes a target's archive in `output`, and answers with its path. */
-export async function makeArchive(target: Target, sources: Sources, output: string): Promise<string> {
+export async function makeArchive(target: ReleaseTarget, sources: Sources, output: string): Promise<string> {
   const parent = mkdtempSync(join(tmpdir(), "uvm-shim-release-"));
   try {
     const folder = await layOut(target, sources, parent);
@@ -87,6 +90,17 @@ export function sourceDate(env: NodeJS.ProcessEnv = process.env): Date {
   return new Date(Number(env.SOURCE_DATE_EPOCH ?? stdout ?? 0) * 1000);
 }
 
+/** Builds a target anew, so that nothing of an earlier build is packed. */
+async function build({ name, system }: ReleaseTarget): Promise<string> {
+  const folder = join(root, "dist", name);
+  rmSync(folder, { recursive: true, force: true });
+  const names = programs.filter(({ systems }) => systems.includes(system));
+  for (const program of names) await writeBundles(program, [system]);
+  if (name === "win32-x64") await assembleWindows();
+  else await assembleLinux({ target: name, warm: false });
+  return folder;
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { only: { type: "string", multiple: true } } });
   const wanted = values.only ?? targets.map(({ name }) => name);
@@ -98,8 +112,7 @@ async function main(): Promise<void> {
   rmSync(output, { recursive: true, force: true });
   mkdirSync(output, { recursive: true });
   for (const target of targets.filter(({ name }) => wanted.includes(name))) {
-    const built = join(root, "dist", target.name);
-    if (!existsSync(built)) throw new Error(`${built} is missing: npm run release:archives builds it`);
+    const built = await build(target);
     const archive = await makeArchive(target, { built, commit: sourceCommit(), date: sourceDate() }, output);
     process.stdout.write(`made ${archive}\n`);
   }

@@ -18,6 +18,6 @@ export function noticesOf(contents: TargetContents): string {
   ].join("\n");
 }
 
-function titleOf({ name, version, isPackage }: Component): string {
-  return isPackage ? `${name} ${version}` : `${name}, a part of koffi ${version}`;
+function titleOf({ name, version, partOf }: Component): string {
+  return partOf === undefined ? `${name} ${version}` : `${name}, a part of ${partOf}`;
 }

@@ -28,7 +28,7 @@ export interface Release {
 export function billOf(contents: TargetContents, release: Release): string {
   const known = new Map<string, BomComponent>();
   const take = (component: Component): BomComponent => {
-    const id = purlOf(component) ?? `${component.name}@koffi-${component.version}`;
+    const id = purlOf(component) ?? `${component.partOf} ${component.name}`.replaceAll(" ", "/");
     const made = known.get(id) ?? describe(component, id, release.folder);
     known.set(id, made);
     return made;
@@ -57,7 +57,7 @@ export function billOf(contents: TargetContents, release: Release): string {
 
 function describe(component: Component, bomRef: string, folder: string): BomComponent {
   const { name, version, license, parts = {}, files = [] } = component;
-  const made = new BomComponent(ComponentType.Library, name, { bomRef, version });
+  const made = new BomComponent(ComponentType.Library, name, version === undefined ? { bomRef } : { bomRef, version });
   const purl = purlOf(component);
   if (purl !== undefined) made.purl = purl;
   made.licenses.add(isSupportedSpdxId(license) ? new SpdxLicense(license) : new LicenseExpression(license));
@@ -79,8 +79,8 @@ function describe(component: Component, bomRef: string, folder: string): BomComp
   return made;
 }
 
-function purlOf({ name, version, isPackage }: Component): string | undefined {
-  return isPackage ? `pkg:npm/${name.replace("@", "%40")}@${version}` : undefined;
+function purlOf({ name, version, partOf }: Component): string | undefined {
+  return partOf === undefined ? `pkg:npm/${name.replace("@", "%40")}@${version}` : undefined;
 }
 
 /** A UUID of version 5's form, so that the same archive has the same number. */

