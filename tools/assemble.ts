@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
@@ -183,6 +184,10 @@ export async function assembleLinux({ target, programs = linuxPrograms, warm = t
   }
   for (const [name, program] of Object.entries(launchers)) {
     if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
+  }
+  if (programs === linuxPrograms) {
+    const { writeManuals } = await import("./manual/write-manuals.ts");
+    writeManuals(folder, packageJson.version);
   }
   const marks = join(root, "dist", "warmed", target);
   if (warm && target === host) {

@@ -54,12 +54,12 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   "packages/controller-process": { uses: controller },
   "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
   "packages/shim": {
-    uses: ["child-processes", "lifecycle", "ttrpc"],
+    uses: ["child-processes", "command-line", "lifecycle", "ttrpc"],
     libraries: ["protobufjs", "smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/host-emulator": {
-    uses: ["child-processes", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+    uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
   },
   "packages/guest-agent-common": {

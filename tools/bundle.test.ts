@@ -112,6 +112,7 @@ describe("the emulated host's protocol in a shim", () => {
       "calls",
       "guest-service-calls",
       "host-process",
+      "host-settings",
       "hvsockets",
       "index",
       "json-lines",

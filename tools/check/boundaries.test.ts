@@ -60,7 +60,7 @@ describe("boundaries between packages", () => {
   it("grant test packages to tests only, and tools to none", () => {
     const test = "packages/shim/src/a.test.ts";
     const source = 'import { itWith } from "@uvm-shim/test-support/machine-needs";';
-    expect(why("packages/shim", source)).toEqual(["may use child-processes, lifecycle, ttrpc"]);
+    expect(why("packages/shim", source)).toEqual(["may use child-processes, command-line, lifecycle, ttrpc"]);
     expect(why("packages/shim", source, test)).toEqual([undefined]);
     expect(why("packages/shim", 'import { root } from "../../../tools/workspace.ts";', test)).toEqual([
       "reaches out of packages: what tests share is in test-support",

@@ -17,6 +17,7 @@ void runShim(
     flavour: "lcow",
     revision: UVM_SHIM_COMMIT,
     features,
+    checkHost: async (env) => (await import("@uvm-shim/platform-common/host-location")).checkHostVariables(env),
     loadPlatform,
     loadWindowsCalls,
     // Without a single executable the script is in lib/, below the launcher that people call the executable.

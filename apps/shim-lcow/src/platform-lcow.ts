@@ -3,9 +3,9 @@ import { hostname } from "node:os";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
-import { Plan9Controller } from "@uvm-shim/controller-plan9";
+import { Plan9Controller, showFolder } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
-import { linuxProcesses, ProcessController } from "@uvm-shim/controller-process";
+import { linuxProcesses, ProcessController, vmPrograms } from "@uvm-shim/controller-process";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
@@ -17,6 +17,7 @@ import {
   controlGroupOf,
   createHostFiles,
   createSandboxLogs,
+  describeDevices,
   guestConnectionOptions,
   HostConnection,
   hostPathGrammar,
@@ -37,6 +38,7 @@ import {
 } from "@uvm-shim/sandbox-lcow";
 import {
   type ContainerRequest,
+  type DeviceDescriptions,
   decodeRuntimeOptions,
   type Platform,
   type PlatformContext,
@@ -53,6 +55,7 @@ export function createLcowPlatform(context: PlatformContext): Platform {
     os: "linux",
     createSandbox: async (request, signal) => await createSandbox(request, await connection.connect(), context, signal),
     cleanUp: (request) => cleanUp(request, context),
+    describeHost: () => connection.describe(),
     close: () => connection.close(),
   };
 }
@@ -147,8 +150,13 @@ async function createSandbox(
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
   const files = withBoundedLookups(createHostFiles({ grantVmAccess }), clock);
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
-  type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
-  const sandbox: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
+  type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits, DeviceDescriptions>;
+  const sandbox: Pod = new PodController<
+    ContainerRequest,
+    LinuxContainerController,
+    ContainerLimits,
+    DeviceDescriptions
+  >({
     id: request.id,
     vm,
     pingGuest: (abort) => vm.guest.ping(abort),
@@ -161,6 +169,15 @@ async function createSandbox(
       teardown: (abort) => network.teardown(abort),
     },
     ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
+    diagnosis: {
+      newProgram: (execId) =>
+        new ProcessController({
+          ...{ containerId: vmId, execId, upstream, clock, flavour: vmPrograms(linuxProcesses) },
+          guest: { execute: (command, abort) => vm.execute(command, abort) },
+        }),
+      shareSteps: (share) => showFolder(share, { shares: () => vm.plan9, paths }),
+      describeDevices: () => describeDevices({ ...vm.madeDevices, network }),
+    },
     newContainer: ({ id, bundle }) =>
       new LinuxContainerController({
         id,

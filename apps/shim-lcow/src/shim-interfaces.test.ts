@@ -14,12 +14,20 @@ import type { VmController, VmHost } from "@uvm-shim/controller-vm";
 import type { VpciController } from "@uvm-shim/controller-vpci";
 import type { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import type { Container, ContainerRequest, Process, Sandbox, UpstreamStdio as ShimUpstreamStdio } from "@uvm-shim/shim";
+import type {
+  Container,
+  ContainerRequest,
+  DeviceDescriptions,
+  Process,
+  Sandbox,
+  UpstreamStdio as ShimUpstreamStdio,
+} from "@uvm-shim/shim";
 import { describe, expectTypeOf, it } from "vitest";
 
 describe("interfaces of the shim to the controllers", () => {
   it("are satisfied", () => {
-    expectTypeOf<PodController<ContainerRequest, LinuxContainerController>>().toExtend<Sandbox>();
+    type Pod = PodController<ContainerRequest, LinuxContainerController, unknown, DeviceDescriptions>;
+    expectTypeOf<Pod>().toExtend<Sandbox>();
     expectTypeOf<LinuxContainerController>().toExtend<Container>();
     expectTypeOf<ProcessController>().toExtend<Process>();
     expectTypeOf<ShimUpstreamStdio>().toExtend<UpstreamStdio>();

@@ -5,7 +5,7 @@ import process from "node:process";
 import { BlockCimController, WindowsContainerController } from "@uvm-shim/controller-container-wcow";
 import { NetworkController, PodNetwork, windowsNetworking } from "@uvm-shim/controller-network";
 import { PodController } from "@uvm-shim/controller-pod";
-import { ProcessController, windowsProcesses } from "@uvm-shim/controller-process";
+import { ProcessController, vmPrograms, windowsProcesses } from "@uvm-shim/controller-process";
 import {
   ScsiController,
   type WindowsDiskMount,
@@ -14,7 +14,7 @@ import {
 } from "@uvm-shim/controller-scsi";
 import { VmController } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
-import { PipeController, VsmbController } from "@uvm-shim/controller-vsmb";
+import { PipeController, showFolder, VsmbController } from "@uvm-shim/controller-vsmb";
 import { WindowsGuest } from "@uvm-shim/guest-wcow";
 import type { ComputeHost, WindowsGuestServices } from "@uvm-shim/hcs-bindings";
 import { utcTimeZone } from "@uvm-shim/hcs-schema";
@@ -23,6 +23,7 @@ import {
   applyLogLevel,
   controlGroupOf,
   createSandboxLogs,
+  describeDevices,
   guestConnectionOptions,
   HostConnection,
   hostBuild,
@@ -37,6 +38,7 @@ import {
 import { annotationsOf, buildWindowsSandbox, type ContainerLimits, sandboxRole } from "@uvm-shim/sandbox-wcow";
 import {
   type ContainerRequest,
+  type DeviceDescriptions,
   decodeRuntimeOptions,
   type Platform,
   type PlatformContext,
@@ -57,6 +59,7 @@ export function createWcowPlatform(context: PlatformContext): Platform {
     os: "windows",
     createSandbox: async (request, signal) => await createSandbox(request, await connection.connect(), context, signal),
     cleanUp: (request) => cleanUp(request, context),
+    describeHost: () => connection.describe(),
     close: () => connection.close(),
   };
 }
@@ -149,7 +152,7 @@ async function createSandbox(
   const namespaces = ownNamespaces(host.networks, network);
   const build = hostBuild();
   const { processors, processDumpLocation, noWritableFileShares, disablesHostProcess } = settings;
-  return new PodController<ContainerRequest, WindowsContainerController, ContainerLimits>({
+  return new PodController<ContainerRequest, WindowsContainerController, ContainerLimits, DeviceDescriptions>({
     id: request.id,
     vm: podVm,
     pingGuest: (abort) => vm.guest.ping(abort),
@@ -161,6 +164,18 @@ async function createSandbox(
       open: (abort) => network.prepare(named, abort),
       prepare: ({ spec }, abort) => network.prepare(windowsNetworkOf(spec), abort),
       teardown: (abort) => network.teardown(abort),
+    },
+    diagnosis: {
+      newProgram: (execId) =>
+        new ProcessController({
+          ...{ containerId: vmId, execId, upstream, clock, flavour: vmPrograms(windowsProcesses) },
+          guest: { execute: (command, abort) => vm.execute(command, abort) },
+        }),
+      shareSteps: (share) => showFolder(share, { shares: () => vm.vsmb.shares, guest: () => vm.guest }),
+      describeDevices: () => {
+        const { vsmb: sharing, ...devices } = vm.madeDevices;
+        return describeDevices({ ...devices, vsmb: sharing?.shares, pipes: sharing?.pipes, network });
+      },
     },
     newContainer: ({ id, bundle: own }) => {
       const { guest, vsmb } = vm;

@@ -20,14 +20,22 @@ import type { PipeController, VsmbController } from "@uvm-shim/controller-vsmb";
 import type { WindowsGuest } from "@uvm-shim/guest-wcow";
 import type { ComputeHost, WindowsGuestServices } from "@uvm-shim/hcs-bindings";
 import type { WindowsProcessParameters } from "@uvm-shim/hcs-schema";
-import type { Container, ContainerRequest, Process, Sandbox, UpstreamStdio as ShimUpstreamStdio } from "@uvm-shim/shim";
+import type {
+  Container,
+  ContainerRequest,
+  DeviceDescriptions,
+  Process,
+  Sandbox,
+  UpstreamStdio as ShimUpstreamStdio,
+} from "@uvm-shim/shim";
 import { describe, expectTypeOf, it } from "vitest";
 
 type WindowsProcessController = ProcessController<WindowsProcessDescription, WindowsProcessParameters, number | string>;
 
 describe("interfaces of the shim to the controllers", () => {
   it("are satisfied", () => {
-    expectTypeOf<PodController<ContainerRequest, WindowsContainerController>>().toExtend<Sandbox>();
+    type Pod = PodController<ContainerRequest, WindowsContainerController, unknown, DeviceDescriptions>;
+    expectTypeOf<Pod>().toExtend<Sandbox>();
     expectTypeOf<WindowsContainerController>().toExtend<Container>();
     expectTypeOf<WindowsProcessController>().toExtend<Process>();
     expectTypeOf<ShimUpstreamStdio>().toExtend<UpstreamStdio>();

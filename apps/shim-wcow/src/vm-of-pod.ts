@@ -43,5 +43,8 @@ export function vmOfPod(vm: PodVm, { bundle, preserved, warn }: VmFiles): PodVm 
     get isLost() {
       return vm.isLost;
     },
+    dumpStacks: (signal) => vm.dumpStacks(signal),
+    properties: (signal) => vm.properties(signal),
+    describe: () => vm.describe(),
   };
 }

@@ -100,7 +100,7 @@ describe("the man page", () => {
     const sections = [...page.matchAll(/^\.SH "(.*)"$/gm)].map((match) => match[1]);
     const expected = ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES"];
     expect(sections).toEqual([...expected, "EXAMPLES", "SEE ALSO"]);
-    expect(page.split("\n")[0]).toBe('.TH "POD\\-TOOL" "8" "2026\\-11\\-29" "uvm\\-shim 1.2.3" "uvm\\-shim"');
+    expect(page.split("\n")[0]).toBe('.TH "POD\\-TOOL" "8" "2026-11-29" "uvm\\-shim 1.2.3" "uvm\\-shim"');
   });
 
   it("has no line that roff would take for a request of its own", () => {

@@ -4,11 +4,10 @@ import type { CommandManual, OptionManual, ProgramManual } from "./manual.ts";
 /** A page in the man macros of roff. */
 export function manPage(manual: ProgramManual, of: { readonly version: string; readonly date: string }): string {
   const { name, dash } = manual;
-  const title = [name.toUpperCase(), `${manual.section ?? 8}`, of.date, `uvm-shim ${of.version}`, "uvm-shim"]
-    .map(quoted)
-    .join(" ");
+  const [page, section, source] = [name.toUpperCase(), `${manual.section ?? 8}`, `uvm-shim ${of.version}`].map(quoted);
   return `${[
-    `.TH ${title}`,
+    // A date is no text: readers parse it.
+    `.TH ${page} ${section} "${of.date}" ${source} "uvm\\-shim"`,
     ...heading("NAME"),
     text(`${name} - ${manual.summary}`),
     ...heading("SYNOPSIS"),
@@ -53,8 +52,8 @@ function exampleLines(manual: ProgramManual): string[] {
   if (examples.length === 0) return [];
   return [
     ...heading("EXAMPLES"),
-    ...examples.flatMap(({ command, meaning }) => [
-      ".PP",
+    ...examples.flatMap(({ command, meaning }, index) => [
+      ...(index > 0 ? [".PP"] : []),
       text(meaning),
       ".PP",
       ".RS 4",

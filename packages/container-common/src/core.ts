@@ -62,6 +62,11 @@ export class ContainerCore<Description> {
     return this.#vmGone.signal;
   }
 
+  /** Names of what it holds, in the order of acquisition. */
+  get held(): readonly string[] {
+    return this.#held.names;
+  }
+
   refusing(operation: string): Refuse {
     return refusing(operation, this.id);
   }

@@ -42,6 +42,11 @@ export class LinuxContainerController {
     return this.#life.state.kind;
   }
 
+  /** For diagnostics. */
+  describe(): { readonly id: string; readonly state: ContainerStateKind; readonly held: readonly string[] } {
+    return { id: this.id, state: this.state, held: this.#core.held };
+  }
+
   /** The init process. FailedPrecondition before it has been created. */
   get init(): ContainerProcess {
     return this.#core.processes.init;

@@ -1,6 +1,7 @@
 import { checkGuid, SchemaError } from "@uvm-shim/hcs-schema";
 import { abortable, ControllerError, OperationQueue } from "@uvm-shim/lifecycle";
-import type { NetworkController } from "./controller.ts";
+import type { NetworkController, NicView } from "./controller.ts";
+import type { NetworkStateKind } from "./lifecycle.ts";
 
 /** The network that a caller names for a sandbox or a container. */
 export type NamedNetwork =
@@ -16,6 +17,12 @@ export interface PodNetworkOptions {
   /** The path of the sandbox's network namespace, where the caller named a Linux namespace of the host. */
   readonly hostPath?: string | undefined;
   readonly newController: (namespaceId: string) => NetworkController;
+}
+
+export interface NetworkView {
+  readonly namespaceId: string;
+  readonly state: NetworkStateKind;
+  readonly nics: readonly NicView[];
 }
 
 /** The network that a pod's containers share: set up for the first of them that names one, until the pod ends. */
@@ -80,6 +87,14 @@ export class PodNetwork {
   /** The namespace that all containers share; undefined until one is named. */
   get namespaceId(): string | undefined {
     return this.#namespaceId;
+  }
+
+  /** For diagnostics; undefined while there is none. */
+  describe(): NetworkView | undefined {
+    const controller = this.#controller;
+    const namespaceId = this.#namespaceId;
+    if (controller === undefined || namespaceId === undefined) return undefined;
+    return { namespaceId, state: controller.state.kind, nics: controller.nics };
   }
 
   /** Whether the VM has a NIC of this network. */

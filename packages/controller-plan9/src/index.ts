@@ -9,4 +9,5 @@ export {
   type ShareStateKind,
   shareTable,
 } from "./lifecycle.ts";
+export { type ShownFolder, showFolder } from "./shown-folder.ts";
 export type { Plan9Guest, Plan9Host, ShareConfig } from "./types.ts";

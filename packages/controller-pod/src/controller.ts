@@ -12,10 +12,11 @@ import {
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { Capacity } from "./capacity.ts";
+import { Diagnosis, type DiagnosisParts, type PodProgramRequest, type PodShare } from "./diagnosis.ts";
 import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
 import type { PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
 
-export interface PodOptions<Request, Container, Limits> {
+export interface PodOptions<Request, Container, Limits, Devices = object> {
   readonly id: string;
   /** A VM that was created and not started. The pod owns it from now on. */
   readonly vm: PodVm;
@@ -34,6 +35,10 @@ export interface PodOptions<Request, Container, Limits> {
   readonly size: PodSize<Request, Limits>;
   /** Logs a warning about a request that is not fully met. */
   readonly warn: (sentence: string) => void;
+  readonly diagnosis: DiagnosisParts & {
+    /** The devices of the VM, of which the pod knows nothing. */
+    readonly describeDevices: () => Devices;
+  };
 }
 
 const publicStates = {
@@ -51,10 +56,11 @@ export class PodController<
   Request extends { readonly id: string },
   Container extends PodContainer<Request>,
   Limits = unknown,
+  Devices extends object = object,
 > {
   readonly id: string;
   readonly createdAt: Date;
-  readonly #options: PodOptions<Request, Container, Limits>;
+  readonly #options: PodOptions<Request, Container, Limits, Devices>;
   readonly #life: Lifecycle<PodState, PodStateKind, PodOperation>;
   readonly #starts = new OperationQueue();
   readonly #stops = new OperationQueue();
@@ -64,6 +70,7 @@ export class PodController<
   readonly #ended = Promise.withResolvers<Exit>();
   readonly #containers = new Map<string, Container>();
   readonly #capacity: Capacity<Request, Limits>;
+  readonly #diagnosis: Diagnosis;
   /** Containers whose creation is under way. */
   readonly #creating = new Map<string, Container>();
   /** Containers whose creation failed and whose resources are not all released yet. */
@@ -73,11 +80,12 @@ export class PodController<
   #pid: number | undefined;
   #isVmTerminated = false;
 
-  constructor(options: PodOptions<Request, Container, Limits>) {
+  constructor(options: PodOptions<Request, Container, Limits, Devices>) {
     this.id = options.id;
     this.createdAt = options.clock.now();
     this.#options = options;
     this.#capacity = new Capacity(options);
+    this.#diagnosis = new Diagnosis(options.id, options.diagnosis);
     this.#life = new Lifecycle(podTable, options.id, { kind: "Created" });
     this.#exited = options.vm.wait().then((exit) => {
       this.#vmExited(exit);
@@ -153,7 +161,7 @@ export class PodController<
   }
 
   async #stop(timeoutMs: number): Promise<void> {
-    const containers = [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers];
+    const containers = this.#all();
     const own = this.#sandboxContainer === undefined ? [] : [this.#sandboxContainer];
     if (this.#life.state.kind !== "Stopped") {
       await this.#terminateContainers(containers, timeoutMs / 2);
@@ -166,6 +174,7 @@ export class PodController<
     const outcomes = await Promise.allSettled([
       ...[...containers, ...own].map((container) => this.#giveBack(container)),
       this.#options.network?.teardown(),
+      this.#diagnosis.release(),
     ]);
     const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);
     if (failures.length === 0) return;
@@ -257,6 +266,44 @@ export class PodController<
   async pingHost(signal?: AbortSignal): Promise<void> {
     const { pingHost } = this.#options;
     if (pingHost !== undefined) await this.#withVm("ping host of pod", (_, until) => pingHost(until), signal);
+  }
+
+  /** Runs a program of the VM itself up to its end, or until the signal aborts. */
+  executeInVm(program: PodProgramRequest, signal?: AbortSignal): Promise<Exit> {
+    return this.#withVm("execute in VM of pod", (_, until) => this.#diagnosis.execute(program, until), signal);
+  }
+
+  /** Stacks of the guest's own programs; undefined where the guest cannot dump them. */
+  dumpStacks(signal?: AbortSignal): Promise<string | undefined> {
+    return this.#withVm("dump stacks of pod", (vm, until) => vm.dumpStacks(until), signal);
+  }
+
+  /** Shows a folder of the host in the VM until the pod ends. Idempotent. */
+  share(share: PodShare, signal?: AbortSignal): Promise<void> {
+    const { hostPath } = share;
+    return this.#withVm(`share ${hostPath} with pod`, (_, until) => this.#diagnosis.share(share, until), signal);
+  }
+
+  /** The host's properties of the VM, as the host writes them. */
+  vmProperties(signal?: AbortSignal): Promise<object> {
+    return this.#withVm("ask for the VM of pod", (vm, until) => vm.properties(until), signal);
+  }
+
+  /** Everything at this moment, without asking anybody. */
+  describe() {
+    const { vm, diagnosis } = this.#options;
+    const own = this.#sandboxContainer === undefined ? [] : [this.#sandboxContainer];
+    return {
+      vm: vm.describe(),
+      containers: [...own, ...this.#all()].map((container) => container.describe()),
+      ...diagnosis.describeDevices(),
+      ownShares: this.#diagnosis.shares,
+      programs: this.#diagnosis.programs,
+    };
+  }
+
+  #all(): readonly Container[] {
+    return [...new Set([...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers])];
   }
 
   async #withVm<T>(
@@ -370,10 +417,9 @@ export class PodController<
 
   #vmExited(exit: VmExit): void {
     this.#life.happen("vmExited", { kind: "Stopped", exit });
-    for (const container of [...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers]) {
-      container.vmExited(exit);
-    }
+    for (const container of this.#all()) container.vmExited(exit);
     this.#sandboxContainer?.vmExited(exit);
+    this.#diagnosis.vmExited(exit);
     this.#ended.resolve(exit);
   }
 

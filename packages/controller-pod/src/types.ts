@@ -1,7 +1,7 @@
 /**
  * What the pod controller needs of its VM and of its containers; satisfied by controller-vm and controller-container.
  */
-import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { VmExit, VmStatistics, VmUpdate, VmView } from "@uvm-shim/controller-vm";
 import type { Exit } from "@uvm-shim/lifecycle";
 
 export interface PodVm {
@@ -16,6 +16,11 @@ export interface PodVm {
   readonly startedAt: Date | undefined;
   /** Whether its guest is gone, which may be known before the VM's exit is reported. */
   readonly isLost: boolean;
+  /** Stacks of the guest's own programs; undefined where the guest cannot dump them. */
+  dumpStacks(signal?: AbortSignal): Promise<string | undefined>;
+  /** The host's properties of it, as the host writes them. */
+  properties(signal?: AbortSignal): Promise<object>;
+  describe(): VmView;
 }
 
 export interface PodContainer<Request> {
@@ -32,6 +37,15 @@ export interface PodContainer<Request> {
   delete(signal?: AbortSignal): Promise<Exit>;
   /** Called when the VM has exited: gives every process an exit and forgets what the VM held. */
   vmExited(exit: VmExit): void;
+  describe(): ContainerView;
+}
+
+/** A container at one moment, for diagnostics. */
+export interface ContainerView {
+  readonly id: string;
+  readonly state: string;
+  /** Names of what it holds, in the order of acquisition. */
+  readonly held: readonly string[];
 }
 
 export interface PodProcess {

@@ -12,4 +12,5 @@ export type {
   StdioPaths,
   UpstreamStdio,
 } from "./types.ts";
+export { type VmProgramCommand, type VmProgramDescription, vmPrograms } from "./vm-programs.ts";
 export { type WindowsProcessDescription, type WindowsSignalName, windowsProcesses } from "./wcow.ts";

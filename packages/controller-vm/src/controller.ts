@@ -38,6 +38,7 @@ import type {
   VmStatistics,
   VmUpdate,
 } from "./types.ts";
+import type { VmView } from "./view.ts";
 
 /** How long the log's connections may stay open after the VM has ended, in milliseconds. */
 const logDrainMs = 500;
@@ -179,6 +180,11 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#vsmb;
   }
 
+  /** The device controllers that have been made so far. */
+  get madeDevices() {
+    return { scsi: this.#machine?.scsi, plan9: this.#plan9, vpci: this.#vpci, vsmb: this.#vsmb };
+  }
+
   /** For the network controller of a pod. FailedPrecondition before the VM is created. */
   get networkWiring(): DeviceWiring<Guest> {
     this.#require("networks");
@@ -293,6 +299,25 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
         guest.canDumpStacks ? await guest.dumpStacks(abort) : undefined,
       ),
     );
+  }
+
+  /** The host's properties of a running VM, as it writes them. */
+  properties(signal?: AbortSignal): Promise<object> {
+    return this.#interruptions.run("ask for the properties of VM", signal, (abort) =>
+      this.#whileRunning("statistics", abort, (_, { system }) => system.properties(["Statistics", "Memory"], abort)),
+    );
+  }
+
+  describe(): VmView {
+    const { exit, isLost, state } = this;
+    const { id } = this.#options;
+    const machine = this.#machine;
+    return {
+      ...{ id, state: state.kind, isLost, held: this.#held.names },
+      ...(machine && { runtimeId: machine.system.runtimeId, memoryInMb: machine.memoryInMb }),
+      ...(this.#startedAt && { startedAt: this.#startedAt }),
+      ...(exit && { exit }),
+    };
   }
 
   /** Resolves when the VM has ended, for whatever reason, also before it was started or created. */

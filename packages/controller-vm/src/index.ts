@@ -21,4 +21,5 @@ export type {
   VmUpdate,
   VsmbWiring,
 } from "./types.ts";
+export type { VmView } from "./view.ts";
 export { type WindowsVmGuest, windowsVm } from "./wcow.ts";

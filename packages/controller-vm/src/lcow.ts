@@ -8,14 +8,20 @@ import {
   SchemaError,
   type SecurityPolicy,
 } from "@uvm-shim/hcs-schema";
+import { KillableProcess } from "./killable-process.ts";
 import { limitOf, memoryInMb, weightOf } from "./resources.ts";
-import type { VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
+import type { VmCommand, VmFlavour, VmGuest, VmProcess, VmResources } from "./types.ts";
 
 /** Concurrent log connections of a guest: it needs one, and a second while it reconnects. */
 const logConnections = 8;
 const defaultPeriod = 100_000;
 /** cpu.shares that correspond to the default weight of a VM. */
 const defaultShares = 1024;
+
+/** Where processes of the VM itself begin, and where they look for programs, unless their caller says otherwise. */
+const vmDirectory = "/";
+const vmPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const vmTerminal = "xterm";
 
 /** What the VM controller needs of a Linux guest only. */
 export interface LinuxVmGuest extends VmGuest {
@@ -41,20 +47,35 @@ export function linuxVm(
       connected: (guest, _system, signal) => guest.setSecurityPolicy(securityPolicy, signal),
     }),
     memoryResized: (guest, signal) => guest.updateMemoryLimits(signal),
-    execute: (guest, { args, workingDirectory, environment, terminal, stdin, stdout, stderr }, signal) =>
-      guest.execute(
-        {
-          CommandArgs: args,
-          ...(workingDirectory !== undefined && { WorkingDirectory: workingDirectory }),
-          ...(environment !== undefined && { Environment: environment }),
-          EmulateConsole: terminal ?? false,
-          CreateStdInPipe: stdin ?? false,
-          CreateStdOutPipe: stdout ?? false,
-          CreateStdErrPipe: stderr ?? false,
-        },
-        signal,
-      ),
+    execute: async (guest, command, signal) => {
+      const process = await guest.execute(parametersOf(command), signal);
+      return new KillableProcess(process, (pid, number, abort) => {
+        const args = ["/bin/sh", "-c", `kill -${number} ${pid}`];
+        return guest.execute(parametersOf({ args }), abort);
+      });
+    },
     readResources: linuxResources,
+  };
+}
+
+function parametersOf({
+  args,
+  workingDirectory = "",
+  environment,
+  terminal = false,
+  stdin = false,
+  stdout = false,
+  stderr = false,
+}: VmCommand): LinuxProcessParameters {
+  return {
+    CommandArgs: args,
+    // Callers write an empty text for none.
+    WorkingDirectory: workingDirectory === "" ? vmDirectory : workingDirectory,
+    Environment: environment ?? { PATH: vmPath, ...(terminal && { TERM: vmTerminal }) },
+    EmulateConsole: terminal,
+    CreateStdInPipe: stdin,
+    CreateStdOutPipe: stdout,
+    CreateStdErrPipe: stderr,
   };
 }
 

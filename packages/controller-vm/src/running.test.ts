@@ -203,7 +203,7 @@ describe("processes of the VM", () => {
       environment: { A: "b" },
       stdout: true,
     });
-    expect(process).toBe(host.guest.processes[0]);
+    expect(process.pid).toBe(host.guest.processes[0]?.pid);
     expect(host.guest.executed).toEqual([
       {
         CommandArgs: ["ls", "-l"],
@@ -218,22 +218,50 @@ describe("processes of the VM", () => {
     await vm.terminate();
   });
 
-  it("end when they are closed, since nothing else can end them", async () => {
-    const { vm } = await running();
+  it("begin at / with the usual path, unless their caller says otherwise", async () => {
+    const { host, vm } = await running();
+    await vm.execute({ args: ["ls"], workingDirectory: "" });
+    await vm.execute({ args: ["sh"], terminal: true });
+    const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    expect(host.guest.executed).toMatchObject([
+      { WorkingDirectory: "/", Environment: { PATH } },
+      { WorkingDirectory: "/", Environment: { PATH, TERM: "xterm" } },
+    ]);
+    await vm.terminate();
+  });
+
+  it("are signalled by a program of the guest, which signals none for its host", async () => {
+    const { host, vm } = await running();
     const process = await vm.execute({ args: ["cat"], stdin: true });
+    await process.signal(15);
+    expect(await process.wait()).toBe(143);
+    expect(host.guest.executed[1]).toMatchObject({ CommandArgs: ["/bin/sh", "-c", `kill -15 ${process.pid}`] });
+    expect(host.guest.processes[1]?.isOpen).toBe(false);
+    await process.signal(9);
+    expect(host.guest.executed).toHaveLength(2);
+    await vm.terminate();
+  });
+
+  it("end when they are closed where the guest cannot do that", async () => {
+    const { host, vm } = await running();
+    host.guest.canRunSenders = false;
+    const process = await vm.execute({ args: ["cat"], stdin: true });
+    await expect(process.signal(15)).rejects.toMatchObject({ code: "Unimplemented" });
+    expect(host.guest.processes[0]?.isOpen).toBe(true);
     await expect(process.signal(9)).rejects.toMatchObject({ code: "Unimplemented" });
     await expect(process.resize(24, 80)).rejects.toMatchObject({ code: "Unimplemented" });
-    await process.close();
     expect(await process.wait()).toBe(255);
     await vm.terminate();
   });
 
   it("are reported, closed and waited for when they start after their caller has left", async () => {
     const { host, lines, vm } = await running();
+    host.guest.canRunSenders = false;
     const late = Promise.withResolvers<never>();
     const { execute } = host.guest;
     host.guest.execute = async (parameters) => {
       const made = await execute.call(host.guest, parameters);
+      if (made.pid === 100) made.needsNoStdio = true;
       await late.promise.catch(() => {});
       return made;
     };
@@ -244,8 +272,8 @@ describe("processes of the VM", () => {
     await expect(executing).rejects.toMatchObject({ code: "Cancelled", operation: "execute in VM" });
     late.reject(new Error("go on"));
     await settle();
-    expect(await host.guest.processes[0]?.wait()).toBe(255);
     expect(host.guest.processes[0]?.isOpen).toBe(false);
+    host.guest.processes[0]?.end(255);
     await settle();
     expect(lines).toEqual([
       {

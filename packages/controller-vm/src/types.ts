@@ -109,6 +109,8 @@ export interface VmProcess {
   readonly stderr?: Duplex;
   /** Resolves with the exit code; rejects when guest or bridge is lost. */
   wait(): Promise<number>;
+  /** Whether the guest still lists it. Linux guests list only processes of containers, and refuse to tell. */
+  exists(abort?: AbortSignal): Promise<boolean>;
   /** Unimplemented by Linux guests, which signal and resize only processes of containers. */
   signal(signal: number, abort?: AbortSignal): Promise<void>;
   resize(height: number, width: number, abort?: AbortSignal): Promise<void>;

@@ -1,3 +1,4 @@
+export { answerByHand } from "./boot/by-hand.ts";
 export { type Crash, runUntilFailure } from "./boot/failure.ts";
 export { agentFolders } from "./boot/guest-folders.ts";
 export { enterGuestRoot } from "./boot/guest-root.ts";

@@ -1,7 +1,7 @@
 import path from "node:path";
 import { type ComputeHost, connectEmulatedHost, resolveHost } from "@uvm-shim/hcs-bindings";
 import { hostVariables } from "@uvm-shim/host-protocol";
-import type { PlatformContext } from "@uvm-shim/shim";
+import type { HostDescription, PlatformContext } from "@uvm-shim/shim";
 
 type HostContext = Pick<PlatformContext, "env" | "executableDirectory">;
 
@@ -18,6 +18,13 @@ export async function connectEmulated({ env, executableDirectory }: HostContext)
 export async function connectRunningEmulated({ env }: HostContext): Promise<ComputeHost | undefined> {
   if (env.UVM_SHIM_HOST === "none") return undefined;
   return await connectEmulatedHost({ socketPath: resolveHost(env).socketPath, startOnDemand: false });
+}
+
+/** Without its connection. */
+export function describeEmulated({ env }: Pick<HostContext, "env">): Omit<HostDescription, "connected"> {
+  return env.UVM_SHIM_HOST === "none"
+    ? { kind: "emulated" }
+    : { kind: "emulated", address: resolveHost(env).socketPath };
 }
 
 /** The emulated host serves every shim of the machine, so it must not inherit the environment of one. */

@@ -1,6 +1,7 @@
 export { cleanUpInTurn, endVm, type HostContext, withRunningHost } from "./clean-up.ts";
 export { HostConnection } from "./connection.ts";
 export { controlGroupOf, joinControlGroup } from "./control-group.ts";
+export { describeDevices } from "./device-descriptions.ts";
 export { type GuestConnectionParts, guestConnectionOptions } from "./guest-connection.ts";
 export { createHostFiles, hostPathGrammar, hostPaths } from "./host.ts";
 export { hostBuild, withHostFacts } from "./host-facts.ts";

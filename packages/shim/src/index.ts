@@ -1,3 +1,4 @@
+export type { DeviceDescriptions, HostDescription, SandboxDescription, VmShare } from "./description.ts";
 export { ShimError, translateError } from "./errors.ts";
 export type {
   Container,
@@ -13,6 +14,7 @@ export type {
   SandboxRequest,
   StdioPaths,
   UpstreamStdio,
+  VmProgram,
 } from "./platform.ts";
 export { ownFolder } from "./program/executable.ts";
 export { runShim } from "./program/run-shim.ts";

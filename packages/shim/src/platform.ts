@@ -5,6 +5,7 @@
  */
 import type { Readable, Writable } from "node:stream";
 import type { Exit } from "@uvm-shim/lifecycle";
+import type { HostDescription, SandboxDescription, VmShare } from "./description.ts";
 
 export type { Exit } from "@uvm-shim/lifecycle";
 
@@ -15,6 +16,7 @@ export interface Platform {
   createSandbox(request: SandboxRequest, signal?: AbortSignal): Promise<Sandbox>;
   /** Removes everything that a crashed shim may have left of this sandbox, within 5 s. Idempotent. */
   cleanUp(request: { readonly namespace: string; readonly id: string; readonly bundle: string }): Promise<void>;
+  describeHost(): HostDescription;
   /** Disconnects from the host. */
   close(): Promise<void>;
 }
@@ -82,6 +84,26 @@ export interface Sandbox {
   statistics(signal?: AbortSignal): Promise<VmStatistics>;
   /** Releases everything that the container holds and forgets it. */
   deleteContainer(id: string, signal?: AbortSignal): Promise<Exit>;
+  /**
+   * Runs a program of the VM itself, outside of all containers. Resolves when it has ended and its output is drained;
+   * ends it when the signal aborts.
+   */
+  executeInVm(program: VmProgram, signal?: AbortSignal): Promise<Exit>;
+  /** Stacks of the guest's own programs; undefined where the guest cannot dump them. */
+  dumpStacks(signal?: AbortSignal): Promise<string | undefined>;
+  /** Shows a folder of the host in the VM until the pod ends. Idempotent. */
+  share(share: VmShare, signal?: AbortSignal): Promise<void>;
+  /** The host's properties of the VM, as it writes them. */
+  vmProperties(signal?: AbortSignal): Promise<object>;
+  describe(): SandboxDescription;
+}
+
+/** Built by the shim's services; read by packages/controller-pod. */
+export interface VmProgram {
+  readonly args: readonly string[];
+  /** Empty for the guest's usual one. */
+  readonly workingDirectory: string;
+  readonly stdio: StdioPaths;
 }
 
 /** Built by the shim's services; read by packages/controller-pod. */

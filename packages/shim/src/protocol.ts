@@ -1,2 +1,2 @@
 /** The messages and services of containerd's shim API, for clients of a shim. */
-export { containerd, google, io, runtimeoptions } from "./generated/messages.js";
+export { containerd, google, io, runtimeoptions, uvmshim } from "./generated/messages.js";

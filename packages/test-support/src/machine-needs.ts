@@ -12,6 +12,10 @@ const packages = {
   "mkfs.ext4": "e2fsprogs",
   python3: "python3",
   ip: "iproute2",
+  bash: "bash",
+  zsh: "zsh",
+  fish: "fish",
+  mandoc: "mandoc",
   "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
 } as const;
 

@@ -15,7 +15,7 @@ const guestRequests: { readonly [controller: string]: RegExp } = {
     /^(combine|uncombine|run|mountBlockCims|unmountBlockCims|mountScratchDisk|createContainer|systemGuid|start|execute|processes|statistics|modify|shutdown|terminate|deleteState|mountDisk|unmountDisk) /,
   "controller-process": /^(execute|resize|signal) /,
   "the whole stack":
-    /^(modifySettings|create|start c1|executeProcess|signalProcess|getProperties|shutdownGraceful|shutdownForced|deleteContainerState) /,
+    /^(modifySettings|create|start c1|executeProcess|signalProcess|dumpStacks|getProperties|shutdownGraceful|shutdownForced|deleteContainerState) /,
 };
 
 export function isGuestRequest(controller: string, call: string): boolean {

@@ -44,7 +44,7 @@ describe("an executable", () => {
 
   it("names an unknown flag, and the known ones", async () => {
     const { status, stderr } = await runCommand(executable("lcow"), ["-nonsense"]);
-    expect(status).toBe(1);
+    expect(status).toBe(2);
     expect(stderr).toMatch(/^containerd-shim-lcow-v2: unknown flag -nonsense: expected one of -namespace, /);
   });
 });

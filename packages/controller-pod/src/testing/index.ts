@@ -1,8 +1,9 @@
-import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
+import type { VmExit, VmStatistics, VmUpdate, VmView } from "@uvm-shim/controller-vm";
 import type { Clock, Exit } from "@uvm-shim/lifecycle";
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
 import type {
+  ContainerView,
   PodContainer,
   PodNetwork,
   PodProcess,
@@ -11,6 +12,7 @@ import type {
   PodSizeVerdict,
   PodVm,
 } from "../types.ts";
+import { FakeProgram, shareSteps } from "./diagnosis.ts";
 
 /** A clock that the test advances. */
 export class ManualClock implements Clock {
@@ -95,6 +97,18 @@ export class FakeVm implements PodVm {
 
   statistics(signal?: AbortSignal): Promise<VmStatistics> {
     return this.#script.run("measure VM", "", signal, () => measured);
+  }
+
+  dumpStacks(signal?: AbortSignal): Promise<string | undefined> {
+    return this.#script.run("dump stacks", "", signal, () => "main: waits");
+  }
+
+  properties(signal?: AbortSignal): Promise<object> {
+    return this.#script.run("ask for the VM", "", signal, () => ({ State: "Running" }));
+  }
+
+  describe(): VmView {
+    return { id: "vm", state: this.startedAt === undefined ? "Created" : "Running", isLost: this.isLost, held: [] };
   }
 
   exit(reason: string): void {
@@ -211,6 +225,10 @@ export class FakeContainer implements PodContainer<FakeRequest> {
     });
   }
 
+  describe(): ContainerView {
+    return { id: this.id, state: this.#isCreated ? "Created" : "NotCreated", held: this.isHeld ? ["root"] : [] };
+  }
+
   vmExited(exit: VmExit): void {
     this.exits.push(exit);
     this.#init.exit(exit.status);
@@ -259,6 +277,9 @@ export class PodBench {
   readonly vm: FakeVm;
   readonly size = new FakeSize();
   readonly warnings: string[] = [];
+  readonly programs: FakeProgram[] = [];
+  /** Guest paths at which folders are shown. */
+  readonly shown = new Set<string>();
   readonly pod: PodController<FakeRequest, FakeContainer, number>;
 
   /** `sandboxContainer`: the pod creates one itself. */
@@ -270,6 +291,15 @@ export class PodBench {
       clock: this.clock,
       size: this.size,
       warn: (sentence) => void this.warnings.push(sentence),
+      diagnosis: {
+        newProgram: (name) => {
+          const program = new FakeProgram(name, script);
+          this.programs.push(program);
+          return program;
+        },
+        shareSteps: (share) => shareSteps(share, script, this.shown),
+        describeDevices: () => ({ disks: [] }),
+      },
       ...(network === undefined ? {} : { network }),
       ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
       pingGuest: (signal) => script.run("ping guest", "", signal, () => {}),

@@ -19,6 +19,8 @@ const lostStatus = 255;
 export class FakeProcess implements VmProcess {
   readonly pid: number;
   isOpen = true;
+  /** Whether it goes on when its stdio is closed. */
+  needsNoStdio = false;
   readonly #canSignal: boolean;
   readonly #exit = Promise.withResolvers<number>();
 
@@ -31,6 +33,10 @@ export class FakeProcess implements VmProcess {
     return this.#exit.promise;
   }
 
+  async exists(): Promise<boolean> {
+    return this.isOpen;
+  }
+
   async signal(signal: number): Promise<void> {
     this.#requireSignals();
     this.#exit.resolve(128 + signal);
@@ -40,9 +46,13 @@ export class FakeProcess implements VmProcess {
     this.#requireSignals();
   }
 
+  end(status: number): void {
+    this.#exit.resolve(status);
+  }
+
   async close(): Promise<void> {
     this.isOpen = false;
-    this.#exit.resolve(lostStatus);
+    if (!this.needsNoStdio) this.#exit.resolve(lostStatus);
   }
 
   #requireSignals(): void {
@@ -62,6 +72,8 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
   readonly #closed = Promise.withResolvers<Error | undefined>();
   isOpen = true;
   canDumpStacks = true;
+  /** Whether it has the program that sends signals. */
+  canRunSenders = true;
 
   constructor(script: ScriptedCalls, stream: Duplex) {
     this.#script = script;
@@ -107,6 +119,7 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
         this.executed.push(isWindows ? parameters : checkLinuxProcessParameters(parameters));
         made = new FakeProcess(100 + this.processes.length, isWindows);
         this.processes.push(made);
+        if (!isWindows) this.#signalBy(parameters, made);
         return made;
       });
     } catch (error) {
@@ -114,6 +127,15 @@ export class FakeGuest implements Omit<LinuxVmGuest, "execute">, Omit<WindowsVmG
       await made?.close();
       throw error;
     }
+  }
+
+  /** Lets a program that sends a signal have its effect. */
+  #signalBy({ CommandArgs = [] }: LinuxProcessParameters, sender: FakeProcess): void {
+    const [, signal, pid] = /^kill -(\d+) (\d+)$/.exec(CommandArgs.at(-1) ?? "") ?? [];
+    if (pid === undefined) return;
+    const target = this.processes.find((process) => process.pid === Number(pid));
+    if (this.canRunSenders) target?.end(128 + Number(signal));
+    sender.end(this.canRunSenders ? 0 : 127);
   }
 
   lose(cause: Error | undefined): void {

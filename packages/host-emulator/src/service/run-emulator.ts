@@ -1,13 +1,14 @@
 import { mkdirSync } from "node:fs";
 import { constants, getPriority, setPriority } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
-import { parseArgs } from "node:util";
-import { defaultHostSocket, hostSocketOption, hostVariables } from "@uvm-shim/host-protocol";
+import { defaultHostSocket, type HostSettings, hostSocketOption, readHostSettings } from "@uvm-shim/host-protocol";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "../emulated-host.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
-import { type CpuGroups, readCpuGroups } from "../system/topology.ts";
+import type { CpuGroups } from "../system/topology.ts";
+import { defaultIdleMs, exitCodes } from "./constants.ts";
+import { isHelp, parseFlags, UsageError } from "./flags.ts";
 import { requestHost } from "./host-request.ts";
 import { HostServer } from "./server.ts";
 import { dumpState } from "./state-dump.ts";
@@ -26,63 +27,42 @@ export interface EmulatorSettings {
   readonly fault?: { readonly system: string; readonly isFrozen: boolean };
 }
 
-const defaultIdleMs = 5_000;
 const bootTimeoutMs = 30_000;
-const usage =
-  "usage: hcs-emulator [--socket /path/of/socket] [--state /path/of/directory] [--devices /path/of/file]\n" +
-  "       hcs-emulator --freeze <system> | --thaw <system> [--socket /path/of/socket]";
-
-class UsageError extends Error {}
 
 /** Reads the settings from the command line and the environment ({@link hostVariables}). */
 export function readSettings(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
 ): EmulatorSettings {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: {
-      [hostSocketOption]: { type: "string" },
-      state: { type: "string" },
-      devices: { type: "string" },
-      freeze: { type: "string" },
-      thaw: { type: "string" },
-    },
-    strict: true,
-  });
+  const values = parseFlags(argv);
   const socketPath = values[hostSocketOption] ?? defaultHostSocket;
   const stateDirectory = values.state ?? dirname(socketPath);
-  const devicesFile = values.devices ?? (env[hostVariables.devices] || undefined);
-  const wine = env[hostVariables.wine] || undefined;
+  const { idleMs = defaultIdleMs, cpuGroups, wine, devicesFile: declared } = readVariables(env);
+  const devicesFile = values.devices ?? declared;
   for (const [name, path] of [
     [`--${hostSocketOption}`, socketPath],
     ["--state", stateDirectory],
-    [values.devices === undefined ? hostVariables.devices : "--devices", devicesFile],
-    [hostVariables.wine, wine],
+    ["--devices", devicesFile],
   ] as const) {
     if (path !== undefined && !isAbsolute(path))
       throw new UsageError(`${name}: expected an absolute path, got ${JSON.stringify(path)}`);
   }
-  const idle = env[hostVariables.idleMs] ?? "";
-  if (!/^\d{0,9}$/.test(idle)) {
-    throw new UsageError(`${hostVariables.idleMs}: expected milliseconds, got ${JSON.stringify(idle)}`);
-  }
   return {
     socketPath,
     stateDirectory,
-    idleMs: idle === "" ? defaultIdleMs : Number(idle),
-    cpuGroups: cpuGroupsOf(env[hostVariables.cpuGroups] ?? ""),
+    idleMs,
+    cpuGroups,
     ...(devicesFile === undefined ? {} : { devicesFile }),
     ...(wine === undefined ? {} : { wine }),
     ...faultOf(values),
   };
 }
 
-function cpuGroupsOf(text: string): CpuGroups {
+function readVariables(env: { readonly [name: string]: string | undefined }): HostSettings {
   try {
-    return readCpuGroups(text);
+    return readHostSettings(env);
   } catch (error) {
-    throw new UsageError(`${hostVariables.cpuGroups}: ${(error as Error).message}`);
+    throw new UsageError(messageOf(error), { cause: error });
   }
 }
 
@@ -106,29 +86,37 @@ function faultOf({
 export async function runEmulator(
   argv: readonly string[],
   env: { readonly [name: string]: string | undefined },
-  stderr: { write(text: string): unknown } = process.stderr,
+  {
+    stderr = process.stderr,
+    stdout = process.stdout,
+  }: { readonly stderr?: { write(text: string): unknown }; readonly stdout?: { write(text: string): unknown } } = {},
 ): Promise<number> {
+  if (isHelp(argv)) {
+    const { emulatorHelp } = await import("./manual.ts");
+    stdout.write(emulatorHelp());
+    return exitCodes.done;
+  }
   const report = (message: string): void => void stderr.write(`hcs-emulator: ${message}\n`);
   let settings: EmulatorSettings;
   try {
     settings = readSettings(argv, env);
   } catch (error) {
-    report(`${messageOf(error)}\n${usage}`);
-    return 2;
+    report(`${messageOf(error)}; --help tells more`);
+    return exitCodes.refused;
   }
   if (process.getuid?.() !== 0) {
-    report("must run as root: it creates namespaces, mounts and loop devices");
-    return 1;
+    report(`runs as user ${process.getuid?.()}, expected root: it makes namespaces, mounts and loop devices`);
+    return exitCodes.failed;
   }
   try {
     if (settings.fault !== undefined) {
       await requestHost(settings.socketPath, "freeze", settings.fault);
-      return 0;
+      return exitCodes.done;
     }
     return await serve(settings, report);
   } catch (error) {
     report(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    return 1;
+    return exitCodes.failed;
   }
 }
 
@@ -150,7 +138,7 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
   const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups, wine } = settings;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const lock = lockFile(join(stateDirectory, "lock"));
-  if (lock === undefined) return 0;
+  if (lock === undefined) return exitCodes.done;
   const host = new EmulatedHost({
     stateDirectory,
     ...(devicesFile === undefined ? {} : { devicesFile }),
@@ -183,5 +171,5 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
     process.off("SIGTERM", onSignal).off("SIGINT", onSignal);
     lock.release();
   }
-  return 0;
+  return exitCodes.done;
 }

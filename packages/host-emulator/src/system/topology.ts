@@ -56,21 +56,6 @@ export function processorsOf(groups: CpuGroups, id: string, field: string): stri
   throw new HcsFailure("ERROR_NOT_FOUND", `${field}: unknown CPU group ${id}: expected ${known}`);
 }
 
-/** Reads the CPU groups of {@link hostVariables}: entries `<GUID>=<processors>`, separated by `;`. Throws an Error. */
-export function readCpuGroups(text: string): CpuGroups {
-  const groups = new Map<string, string>();
-  for (const entry of text.split(";").filter((part) => part.trim() !== "")) {
-    const [, id, processors] = /^\s*([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})=([\d,-]+)\s*$/i.exec(entry) ?? [];
-    if (id === undefined || processors === undefined) {
-      throw new Error(
-        `invalid entry ${JSON.stringify(entry)}: expected <GUID>=<processors>, for example …=0-3,7, separated by ;`,
-      );
-    }
-    groups.set(id.toLowerCase(), processors);
-  }
-  return groups;
-}
-
 const nanosecondsPerTick = 100;
 
 export function statisticsOf(usage: MachineUsage, startedAt: Date, now: Date): SystemStatistics {

@@ -89,7 +89,15 @@ export class CanaryBench {
       ...{ env: { UVM_SHIM_HOST: `unix:${this.#socketPath}` }, executableDirectory: this.folder, namespace: "canary" },
     });
     const services = createServices({
-      ...{ shimId: id, namespace: "canary", bundle: this.folder, pid: process.pid, version: "1", runtimeOptions },
+      ...{
+        name: "containerd-shim-canary-v2",
+        shimId: id,
+        namespace: "canary",
+        bundle: this.folder,
+        pid: process.pid,
+        version: "1",
+        runtimeOptions,
+      },
       ...{ ttrpcAddress: `unix://${join(this.folder, "events")}`, platform: async () => platform, log },
       ...{ clock: systemClock, lingerMilliseconds: 10_000, isDispensable: async () => true },
       ...{ newActivityId: randomUUID, end: () => {}, handOver: () => {} },

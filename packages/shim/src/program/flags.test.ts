@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseCommand } from "./flags.ts";
+import { Refusal } from "./refusal.ts";
 
 const required = ["-namespace", "default", "-id", "c1"];
 
@@ -46,17 +47,36 @@ describe("parseCommand", () => {
     expect(parseCommand(["-info", "-namespace", "x"])).toEqual({ kind: "info" });
   });
 
+  it.each(["-h", "--help", "-help"])("has help by %s, whatever else is said", (flag) => {
+    expect(parseCommand([flag])).toEqual({ kind: "help" });
+    expect(parseCommand(["-v", "start", flag])).toEqual({ kind: "help" });
+  });
+
+  it("does not serve when nothing is said", () => {
+    expect(parseCommand([])).toEqual({ kind: "nothing" });
+  });
+
   it.each([
-    [["-nonsense", "start"], /unknown flag -nonsense: expected one of -namespace/],
+    [["-nonsense", "start"], /unknown flag -nonsense/],
     [["-namespace"], /flag -namespace needs a value/],
     [["-debug=perhaps", ...required], /invalid value "perhaps" for flag -debug: expected true or false/],
     [["-id", "c1", "start"], /flag -namespace is missing/],
     [["-namespace", "ns", "start"], /flag -id is missing/],
     [["-namespace", "../etc", "-id", "c1", "start"], /flag -namespace is "..\/etc", expected up to/],
     [["-namespace", "ns", "-id", "a/b", "start"], /flag -id is "a\/b"/],
-    [[...required, "stop"], /unknown action "stop": expected start or delete/],
-    [[...required, "start", "delete"], /action "start delete"/],
+    [[...required, "stop"], /unknown action stop/],
+    [[...required, "start", "delete"], /actions start delete: expected one of start, delete/],
   ])("refuses %j with a one-line message", (argumentList, message) => {
     expect(() => parseCommand(argumentList)).toThrow(message);
+    expect(() => parseCommand(argumentList)).toThrow(Refusal);
+  });
+
+  it("remembers what it does not know, and what it does", () => {
+    expect(() => parseCommand([...required, "--sokcet=/s"])).toThrow(
+      expect.objectContaining({ kind: "flag", given: "-sokcet", accepted: expect.arrayContaining(["-socket", "-h"]) }),
+    );
+    expect(() => parseCommand([...required, "strat"])).toThrow(
+      expect.objectContaining({ kind: "action", given: "strat", accepted: ["start", "delete"] }),
+    );
   });
 });

@@ -1,5 +1,6 @@
-import { ShimError } from "../errors.ts";
+import { messageOf } from "@uvm-shim/lifecycle";
 import { checkIdentifier } from "./identifiers.ts";
+import { Refusal, UnknownWord } from "./refusal.ts";
 
 /** The flags that containerd passes to a shim, and `-socket`, which `start` passes to the serving process. */
 export interface ShimFlags {
@@ -16,24 +17,31 @@ export interface ShimFlags {
 
 export type ShimCommand =
   | { readonly kind: "version" }
+  | { readonly kind: "help" }
+  /** Nothing at all was said: containerd always says something. */
+  | { readonly kind: "nothing" }
   | { readonly kind: "info" }
   | { readonly kind: "start" | "delete" | "serve"; readonly flags: ShimFlags };
 
-const textFlags = ["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const;
-const switchFlags = ["debug", "v", "version", "info"] as const;
+export const textFlags = ["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const;
+export const switchFlags = ["debug", "v", "version", "info", "h", "help"] as const;
+export const actions = ["start", "delete"] as const;
+export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
 type SwitchFlag = (typeof switchFlags)[number];
+type Action = (typeof actions)[number];
 
 /** Parses Go-style flags: one or two dashes, the value after `=` or as the next argument, before or after the action. */
 export function parseCommand(argumentList: readonly string[]): ShimCommand {
+  if (argumentList.length === 0) return { kind: "nothing" };
   const texts = new Map<TextFlag, string>();
   const switches = new Set<SwitchFlag>();
-  const actions: string[] = [];
+  const words: string[] = [];
   for (let index = 0; index < argumentList.length; index++) {
     const argument = argumentList[index] ?? "";
     const match = /^--?([^-=][^=]*)(?:=(.*))?$/s.exec(argument);
     if (match === null) {
-      actions.push(argument);
+      words.push(argument);
       continue;
     }
     const name = match[1] ?? "";
@@ -41,23 +49,24 @@ export function parseCommand(argumentList: readonly string[]): ShimCommand {
     const toggle = switchFlags.find((flag) => flag === name);
     if (text !== undefined) {
       const value = match[2] ?? argumentList[++index];
-      if (value === undefined) throw new ShimError("InvalidArgument", `flag -${name} needs a value`);
+      if (value === undefined) throw new Refusal(`flag -${name} needs a value`);
       texts.set(text, value);
     } else if (toggle !== undefined) {
       if (parseSwitch(name, match[2])) switches.add(toggle);
       else switches.delete(toggle);
     } else {
-      const accepted = [...textFlags, ...switchFlags].map((flag) => `-${flag}`).join(", ");
-      throw new ShimError("InvalidArgument", `unknown flag ${argument}: expected one of ${accepted}`);
+      const accepted = [...textFlags, ...switchFlags].map((flag) => `-${flag}`);
+      throw new UnknownWord("flag", `-${name}`, accepted);
     }
   }
+  if (switches.has("h") || switches.has("help")) return { kind: "help" };
   if (switches.has("v") || switches.has("version")) return { kind: "version" };
   if (switches.has("info")) return { kind: "info" };
   return {
-    kind: parseAction(actions),
+    kind: parseAction(words),
     flags: {
-      namespace: checkIdentifier("flag -namespace", texts.get("namespace") ?? ""),
-      id: checkIdentifier("flag -id", texts.get("id") ?? ""),
+      namespace: identifier("namespace", texts),
+      id: identifier("id", texts),
       address: texts.get("address") ?? "",
       publishBinary: texts.get("publish-binary") ?? "",
       bundle: texts.get("bundle") ?? "",
@@ -67,23 +76,28 @@ export function parseCommand(argumentList: readonly string[]): ShimCommand {
   };
 }
 
+function identifier(name: "namespace" | "id", texts: ReadonlyMap<TextFlag, string>): string {
+  try {
+    return checkIdentifier(`flag -${name}`, texts.get(name) ?? "");
+  } catch (error) {
+    throw new Refusal(messageOf(error), { cause: error });
+  }
+}
+
 function parseSwitch(name: string, value: string | undefined): boolean {
   if (value === undefined || value === "true" || value === "1") return true;
   if (value === "false" || value === "0") return false;
-  throw new ShimError(
-    "InvalidArgument",
-    `invalid value ${JSON.stringify(value)} for flag -${name}: expected true or false`,
-  );
+  throw new Refusal(`invalid value ${JSON.stringify(value)} for flag -${name}: expected true or false`);
 }
 
-function parseAction(actions: readonly string[]): "start" | "delete" | "serve" {
-  const [action, ...rest] = actions;
-  if (rest.length === 0) {
-    if (action === undefined) return "serve";
-    if (action === "start" || action === "delete") return action;
+/** `serve` is what is done without an action. */
+function parseAction(words: readonly string[]): Action | "serve" {
+  const [word, ...rest] = words;
+  if (word === undefined) return "serve";
+  const action = actions.find((known) => known === word);
+  if (action === undefined) throw new UnknownWord("action", word, actions);
+  if (rest.length > 0) {
+    throw new Refusal(`actions ${words.join(" ")}: expected one of ${actions.join(", ")}, and nothing after it`);
   }
-  throw new ShimError(
-    "InvalidArgument",
-    `unknown action ${JSON.stringify(actions.join(" "))}: expected start or delete`,
-  );
+  return action;
 }

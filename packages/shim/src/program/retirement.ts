@@ -6,14 +6,20 @@ import type { SandboxSlot } from "../services/sandbox/sandbox-slot.ts";
 const defaultLingerMilliseconds = 30_000;
 /** Each round may query containerd's version, so rounds must not be too frequent. */
 const shortestLinger = 100;
+export const expectedLinger = `a whole number of milliseconds from ${shortestLinger} to 999999999`;
 
-/** The value of UVM_SHIM_LINGER_MS. An invalid value must not keep the shim from serving. */
-export function lingerFrom(text: string | undefined, log: Log): number {
-  if (text === undefined) return defaultLingerMilliseconds;
+/** The value of UVM_SHIM_LINGER_MS, in milliseconds; undefined if it is none. */
+export function readLinger(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return defaultLingerMilliseconds;
   const milliseconds = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (milliseconds >= shortestLinger) return milliseconds;
-  const expected = `a whole number of milliseconds from ${shortestLinger} to 999999999`;
-  log.log("warn", `UVM_SHIM_LINGER_MS is ${text}, expected ${expected}; using ${defaultLingerMilliseconds}`);
+  return milliseconds >= shortestLinger ? milliseconds : undefined;
+}
+
+/** `start` refuses an invalid value. One that comes another way must not keep the shim from serving. */
+export function lingerFrom(text: string | undefined, log: Log): number {
+  const milliseconds = readLinger(text);
+  if (milliseconds !== undefined) return milliseconds;
+  log.log("warn", `UVM_SHIM_LINGER_MS is ${text}, expected ${expectedLinger}; using ${defaultLingerMilliseconds}`);
   return defaultLingerMilliseconds;
 }
 

@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { printableMessage } from "../errors.ts";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
+import { exitCodes, Refusal, UnknownWord } from "./refusal.ts";
 import type { ShimOptions } from "./shim-options.ts";
 import { versionText } from "./version.ts";
 
@@ -15,6 +16,15 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
     // Node's own warnings would become part of the reply on standard error.
     if (command.kind !== "serve") nodeProcess.removeAllListeners("warning");
     switch (command.kind) {
+      case "nothing":
+        throw new Refusal(
+          `containerd starts this program, once for each pod, with flags and an action; ${options.name} -h tells which`,
+        );
+      case "help": {
+        const { shimHelp } = await import("./manual.ts");
+        reply(Buffer.from(shimHelp(options)));
+        break;
+      }
       case "version":
         reply(Buffer.from(versionText(options, nodeProcess.version)));
         break;
@@ -38,17 +48,27 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
       }
     }
   } catch (error) {
-    writeSync(2, `${options.name}: ${printableMessage(error)}${hintFor(error)}\n`);
-    nodeProcess.exit(1);
+    const sentence = error instanceof UnknownWord ? await describeWord(error) : printableMessage(error);
+    writeSync(2, `${options.name}: ${sentence}${hintFor(error)}\n`);
+    nodeProcess.exit(error instanceof Refusal ? exitCodes.refused : exitCodes.failed);
     return;
   }
-  nodeProcess.exit(0);
+  nodeProcess.exit(exitCodes.done);
 }
 
-/** A hint for errors about open files: the reply of `start` shows nothing else. */
+async function describeWord({ kind, given, accepted }: UnknownWord): Promise<string> {
+  const { unknownWord } = await import("./manual.ts");
+  return unknownWord(kind, given, accepted);
+}
+
+/** A hint for errors that say little by themselves: the reply of `start` shows nothing else. */
 function hintFor(error: unknown): string {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;
+    const user = process.geteuid?.() ?? 0;
+    if ((code === "EACCES" || code === "EPERM") && user !== 0) {
+      return `; this process runs as user ${user}, and containerd starts shims as root`;
+    }
     if (code === "EMFILE") return "; the open file limit (ulimit -n) is too low for this shim";
     if (code === "ENFILE") return "; the machine has reached its open file limit (fs.file-max)";
   }

@@ -121,6 +121,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     const { createServices } = await import("../services/services.ts");
     const { randomUUID } = await import("node:crypto");
     loaded = createServices({
+      name: options.name,
       shimId: id,
       namespace,
       bundle,

@@ -28,6 +28,8 @@ export interface ShimOptions {
   readonly revision: string;
   /** What containers may use, as `Features` of the OCI runtime specification; without it, clients assume little. */
   readonly features?: object;
+  /** Throws if the environment names a host in a way that `loadPlatform` does not understand. */
+  readonly checkHost?: (env: NodeJS.ProcessEnv) => Promise<void>;
   readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
   /** How `start` runs the serving process; default: the command that runs this process. */
   readonly command?: { readonly file: string; readonly arguments: readonly string[] };

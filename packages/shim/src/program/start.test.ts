@@ -213,15 +213,6 @@ describe("start", () => {
       message: expect.stringMatching(/config\.json is not JSON/),
     });
   });
-
-  it.each([
-    [["-nonsense", "start"], "unknown flag -nonsense: expected"],
-    [["restart"], 'unknown action "restart": expected start or delete'],
-  ])("refuses %j with a one-line message", async (argumentList, message) => {
-    const outcome = await shim.run("c1", argumentList);
-    expect(outcome.code).toBe(1);
-    expect(outcome.combined.trim().split("\n")).toEqual([expect.stringContaining(message)]);
-  });
 });
 
 describe("-v and -info", () => {

@@ -16,6 +16,7 @@ import type { ShimFlags } from "./flags.ts";
 import { prepareOptionsPipe } from "./options-pipe.ts";
 import { readyDescriptorVariable } from "./readiness.ts";
 import type { ShimOptions } from "./shim-options.ts";
+import { checkBundle, checkCaller } from "./start-checks.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
 import { lastStderr, stderrFile } from "./stderr-file.ts";
 
@@ -23,8 +24,12 @@ const killMilliseconds = 1000;
 
 /** The action `start`: returns the reply for standard output once the socket accepts connections. */
 export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess: NodeJS.Process): Promise<Buffer> {
+  await checkCaller(flags, options, nodeProcess.env);
   const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
-  const input = parseStartInput(await readInput(nodeProcess, options.inputMilliseconds ?? 5000), flags);
+  const given = await readInput(nodeProcess, options.inputMilliseconds ?? 5000);
+  const { hasConfiguration, sandboxId } = await namedSandbox(bundle);
+  checkBundle(bundle, flags, { hasConfiguration, hasInput: given.length > 0 });
+  const input = parseStartInput(given, flags);
   const grpcAddress = grpcAddressOf(input, flags, nodeProcess);
   const dialect: Promise<ReplyDialect> =
     input.dialect === "bootstrap"
@@ -37,7 +42,6 @@ export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const { address: containerdAddress, namespace } = flags;
   const socketOf = (id: string): string =>
     system.socketPath({ address: containerdAddress, namespace, id, ...(directory && { directory }) });
-  const sandboxId = await namedSandbox(bundle);
   let socket: string;
   if (sandboxId !== undefined && sandboxId !== flags.id) {
     // containerd keeps the bundles of one namespace in one directory.
@@ -65,11 +69,15 @@ function grpcAddressOf(input: StartInput, flags: ShimFlags, nodeProcess: NodeJS.
 }
 
 /** An invalid config.json is left for Create to report: only there an error has a code. */
-async function namedSandbox(bundle: string): Promise<string | undefined> {
+async function namedSandbox(
+  bundle: string,
+): Promise<{ readonly hasConfiguration: boolean; readonly sandboxId?: string | undefined }> {
   try {
-    return sandboxIdOf((await readConfiguration(bundle))?.annotations ?? {});
+    const configuration = await readConfiguration(bundle);
+    if (configuration === undefined) return { hasConfiguration: false };
+    return { hasConfiguration: true, sandboxId: sandboxIdOf(configuration.annotations) };
   } catch {
-    return undefined;
+    return { hasConfiguration: true };
   }
 }
 

@@ -4,16 +4,22 @@ export interface RecordReader {
    * Lines without line end, oldest first, with a sequence number above `after`; at most `most`. `lost` is about how many of
    * them were not kept.
    */
-  read(
-    after: number,
-    most: number,
-  ): { readonly lines: readonly string[]; readonly last: number; readonly lost: number };
+  read(after: number, most: number): RecordedLines;
   /** Resolves once there is a line above `after`; rejects with the signal's reason. */
   next(after: number, signal: AbortSignal): Promise<void>;
 }
 
+export interface RecordedLines {
+  readonly lines: readonly string[];
+  /** Sequence number of the last line; `after` if there are none. */
+  readonly last: number;
+  readonly lost: number;
+}
+
 export interface Records {
+  /** What was observed. */
   readonly events: RecordReader;
+  /** Log lines of shim and guest. */
   readonly log: RecordReader;
 }
 

@@ -11,6 +11,7 @@ afterEach(() => void vi.useRealTimers());
 it("services leave a caller half a second to read the last answer, unless it hangs up first", async () => {
   vi.useFakeTimers();
   const services = createServices({
+    name: "containerd-shim-fake-v2",
     ...{ shimId: "c1", namespace: "ns", bundle: "/bundle", pid: 77, version: "1.2.3", ttrpcAddress: "" },
     runtimeOptions: { typeUrl: "options", value: Uint8Array.of() },
     platform: async () => new FakePlatform(),

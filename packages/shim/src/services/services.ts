@@ -1,12 +1,14 @@
 import type { Duplex } from "node:stream";
-import { type Attributes, abortable, type Clock, type ObservedWork, observe } from "@uvm-shim/lifecycle";
+import { type Attributes, abortable, addObserver, type Clock, type ObservedWork, observe } from "@uvm-shim/lifecycle";
 import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
 import { ShimError, translateError } from "../errors.ts";
-import { containerd } from "../generated/messages.js";
+import { containerd, uvmshim } from "../generated/messages.js";
 import type { Log, Platform } from "../platform.ts";
 import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { Retirement } from "../program/retirement.ts";
 import type { Records } from "../record/ring.ts";
+import { inspectHandlers, loadingDiagnostics, shimDiagHandlers } from "./diagnostics/handlers.ts";
+import { Watch } from "./diagnostics/watch.ts";
 import { EventForwarder } from "./events/events.ts";
 import { connectEvents } from "./events/events-ttrpc.ts";
 import { SandboxService } from "./sandbox/sandbox-service.ts";
@@ -17,6 +19,8 @@ import { TaskService } from "./task/task-service.ts";
 import { activityOf, traceParentOf } from "./trace-context.ts";
 
 export interface ServicesOptions {
+  /** Name of the executable. */
+  readonly name: string;
   readonly shimId: string;
   readonly namespace: string;
   readonly bundle: string;
@@ -58,7 +62,14 @@ const hangUpMilliseconds = 500;
 const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "DeadlineExceeded", "ResourceExhausted"]);
 
 export function createServices(options: ServicesOptions): Services {
-  const { log, clock, ttrpcAddress, namespace, platform } = options;
+  const { log, clock, ttrpcAddress, namespace, records } = options;
+  const watch = new Watch(clock);
+  const stopWatching = addObserver(watch);
+  let loaded: Platform | undefined;
+  const platform = async (): Promise<Platform> => {
+    loaded = await options.platform();
+    return loaded;
+  };
   const forwarder = new EventForwarder({ connect: () => connectEvents(ttrpcAddress, namespace), clock, log });
   const events = new TaskEvents(ttrpcAddress === "" ? { publish: async () => {} } : forwarder, { clock, log });
   const slot = new SandboxSlot({ platform, log, clock });
@@ -71,11 +82,24 @@ export function createServices(options: ServicesOptions): Services {
     onPodCreated: () => retirement.begin(),
   });
   const calls = new PendingCalls();
+  const describe = (): readonly StateLine[] => [
+    describeSandbox(slot),
+    ...describeTasks(task.tasks),
+    ...calls.describe(clock.now().getTime()),
+  ];
+  const { name, version, shimId: id, bundle, pid } = options;
+  const diagnostics = loadingDiagnostics({
+    shim: { name, version, id, namespace, bundle, pid },
+    ...{ slot, tasks: task.tasks, calls, events: forwarder, watch, platform: () => loaded, describe, log, clock },
+    ...(records && { records }),
+  });
   const server = new TtrpcServer({
     services: [
       implement(containerd.task.v2.Task, taskHandlers(task)),
       implement(containerd.task.v3.Task, taskHandlers(task)),
       implement(containerd.runtime.sandbox.v1.Sandbox, sandboxHandlers(sandbox)),
+      implement(containerd.runhcs.v1.diag.ShimDiag, shimDiagHandlers(diagnostics)),
+      implement(uvmshim.diagnostics.v1.Inspect, inspectHandlers(diagnostics)),
     ],
     interceptor: (context, next, request) => observed({ context, next, request }, options, calls),
     onError: (error, context) => {
@@ -101,9 +125,13 @@ export function createServices(options: ServicesOptions): Services {
       await server.close(stop.signal);
       stop.abort(new ShimError("Unavailable", "the shim has ended"));
       await expiry;
+      stopWatching();
     },
-    describe: () => [describeSandbox(slot), ...describeTasks(task.tasks), ...calls.describe(clock.now().getTime())],
-    destroy: () => server.destroy(),
+    describe,
+    destroy: () => {
+      stopWatching();
+      server.destroy();
+    },
   };
 }
 

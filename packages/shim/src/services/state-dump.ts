@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { report } from "node:process";
+import { currentObservation } from "@uvm-shim/lifecycle";
 import type { Log } from "../platform.ts";
 import type { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 import { Creation } from "./task/creation.ts";
@@ -12,12 +13,20 @@ export interface StateLine {
   readonly fields: { readonly [key: string]: unknown };
 }
 
+interface PendingCall {
+  readonly method: string;
+  /** In milliseconds of the clock. */
+  readonly began: number;
+  readonly activityId?: string;
+}
+
 /** Calls that the shim has not answered yet. */
 export class PendingCalls {
-  readonly #calls = new Set<{ readonly method: string; readonly began: number }>();
+  readonly #calls = new Set<PendingCall>();
 
   async during<T>(method: string, began: number, call: () => Promise<T>): Promise<T> {
-    const entry = { method, began };
+    const activityId = currentObservation()?.activityId;
+    const entry = { method, began, ...(activityId !== undefined && { activityId }) };
     this.#calls.add(entry);
     try {
       return await call();
@@ -26,10 +35,14 @@ export class PendingCalls {
     }
   }
 
+  pending(now: number): readonly (PendingCall & { readonly milliseconds: number })[] {
+    return [...this.#calls].map((call) => ({ ...call, milliseconds: now - call.began }));
+  }
+
   describe(now: number): readonly StateLine[] {
-    return [...this.#calls].map(({ method, began }) => ({
+    return this.pending(now).map(({ method, milliseconds }) => ({
       message: "dump: pending call",
-      fields: { method, milliseconds: now - began },
+      fields: { method, milliseconds },
     }));
   }
 }
@@ -87,13 +100,14 @@ export function describeRuntime(): readonly StateLine[] {
   ];
 }
 
-function countBy(kinds: readonly string[]): { readonly [kind: string]: number } {
+export function countBy(kinds: readonly string[]): { readonly [kind: string]: number } {
   const counts: { [kind: string]: number } = {};
   for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;
   return counts;
 }
 
-function openDescriptors(): number | undefined {
+/** Those of this process; undefined where the system does not list them. */
+export function openDescriptors(): number | undefined {
   try {
     return readdirSync("/proc/self/fd").length;
   } catch {
@@ -101,9 +115,11 @@ function openDescriptors(): number | undefined {
   }
 }
 
-/** Logs the state of a shim that seems to hang. */
-export function dumpState(log: Log, lines: readonly StateLine[]): void {
+/** Logs the state of a shim that seems to hang. Returns the lines. */
+export function dumpState(log: Log, lines: readonly StateLine[]): readonly StateLine[] {
+  const all = [...lines, ...describeRuntime()];
   log.log("warn", "=== BEGIN state dump ===", { pid: process.pid });
-  for (const { message, fields } of [...lines, ...describeRuntime()]) log.log("warn", message, fields);
+  for (const { message, fields } of all) log.log("warn", message, fields);
   log.log("warn", "=== END state dump ===");
+  return all;
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { lstatSync, unlinkSync } from "node:fs";
+import { accessSync, constants, lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "../errors.ts";
@@ -32,7 +32,10 @@ export function configuredSocketDirectory(
 }
 
 export async function makeSocketDirectory(socket: string): Promise<void> {
-  await makeDirectories(path.dirname(socket), 0o711);
+  const directory = path.dirname(socket);
+  await makeDirectories(directory, 0o711);
+  // The serving process would find it out when the bundle has files already.
+  accessSync(directory, constants.W_OK | constants.X_OK);
 }
 
 /** The errors of a Unix socket or pipe that is served but has a full backlog. */

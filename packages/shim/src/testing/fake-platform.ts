@@ -1,4 +1,5 @@
 /** A platform without a machine: tests decide when processes start, exit and fail. */
+import type { HostDescription, SandboxDescription, VmShare } from "../description.ts";
 import type {
   Container,
   ContainerRequest,
@@ -10,6 +11,7 @@ import type {
   Sandbox,
   SandboxRequest,
   StdioPaths,
+  VmProgram,
   VmStatistics,
 } from "../platform.ts";
 
@@ -210,6 +212,15 @@ export class FakeSandbox implements Sandbox {
   onDeleteContainer: () => Promise<void> = async () => {};
   onPing: () => Promise<void> = async () => {};
   onPingHost: () => Promise<void> = async () => {};
+  /** What runs in the VM itself; by default a program that ends at once. */
+  onExecute: (program: VmProgram, signal?: AbortSignal) => Promise<Exit> = async () => ({
+    status: 0,
+    exitedAt: new Date(0),
+  });
+  onDumpStacks: (signal?: AbortSignal) => Promise<string | undefined> = async () => "guest stacks";
+  onShare: (share: VmShare) => Promise<void> = async () => {};
+  onVmProperties: () => Promise<object> = async () => ({ State: "Running" });
+  readonly shared: VmShare[] = [];
   deletions = 0;
   readonly #ended = Promise.withResolvers<Exit>();
 
@@ -294,6 +305,36 @@ export class FakeSandbox implements Sandbox {
     return [...this.held.values()];
   }
 
+  executeInVm(program: VmProgram, signal?: AbortSignal): Promise<Exit> {
+    return this.onExecute(program, signal);
+  }
+
+  dumpStacks(signal?: AbortSignal): Promise<string | undefined> {
+    return this.onDumpStacks(signal);
+  }
+
+  async share(share: VmShare): Promise<void> {
+    await this.onShare(share);
+    this.shared.push(share);
+  }
+
+  vmProperties(): Promise<object> {
+    return this.onVmProperties();
+  }
+
+  describe(): SandboxDescription {
+    return {
+      vm: {
+        id: `${this.id}@vm`,
+        state: this.state === "running" ? "Running" : "Created",
+        isLost: false,
+        held: ["bridge"],
+      },
+      containers: this.containers().map(({ id }) => ({ id, state: "Running", held: ["root", "init process"] })),
+      ...{ disks: [], shares: [], networks: [], devices: [], ownShares: this.shared, programs: [] },
+    };
+  }
+
   async deleteContainer(id: string): Promise<Exit> {
     const container = this.held.get(id);
     if (container === undefined) throw new FakeError("NotFound", `container ${id} does not exist`);
@@ -321,6 +362,10 @@ export class FakePlatform implements Platform {
 
   async cleanUp(request: { namespace: string; id: string; bundle: string }): Promise<void> {
     this.cleaned.push(request);
+  }
+
+  describeHost(): HostDescription {
+    return { kind: "emulated", address: "/run/host.sock", connected: true };
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,7 @@ import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { expect } from "vitest";
 import { containerd } from "../generated/messages.js";
+import type { Records } from "../record/ring.ts";
 import { createServices, type Services } from "../services/services.ts";
 import { EventServer } from "./event-server.ts";
 import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platform.ts";
@@ -33,6 +34,7 @@ export class Harness {
   isDispensable = true;
   /** Set before `open`. */
   clock: Clock = systemClock;
+  records: Records | undefined;
   loadPlatform: () => Promise<FakePlatform> = async () => this.platform;
   client!: TtrpcClient;
   #services!: Services;
@@ -43,6 +45,7 @@ export class Harness {
     const eventSocket = path.join(this.directory, "events");
     await this.events.listen(eventSocket);
     this.#services = createServices({
+      name: "containerd-shim-fake-v2",
       shimId,
       namespace: "ns",
       bundle: this.bundle("shim", undefined),
@@ -51,6 +54,7 @@ export class Harness {
       runtimeOptions: { typeUrl: "options", value: Uint8Array.of(1) },
       ttrpcAddress: `unix://${eventSocket}`,
       platform: () => this.loadPlatform(),
+      ...(this.records && { records: this.records }),
       log: { log: () => {} },
       clock: this.clock,
       newActivityId: randomUUID,

@@ -28,6 +28,9 @@ if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
       inputMilliseconds: 300,
       orphanMilliseconds: Number(process.env.FAKE_ORPHAN_MILLISECONDS ?? 60_000),
       cleanUpMilliseconds: 500,
+      checkHost: async ({ UVM_SHIM_HOST: host }) => {
+        if (host !== undefined) throw new Error(`fake host ${JSON.stringify(host)} is unknown`);
+      },
       loadPlatform: async ({ namespace }) => {
         record(`load ${namespace}`);
         if (process.env.FAKE_PLATFORM_FAILS !== undefined) throw new FakeError("Unavailable", "no host here");

@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly keepStdinOpen?: boolean;
   /** The limit of open descriptors. */
   readonly descriptors?: number;
+  /** Run as this user. */
+  readonly user?: number;
 }
 
 export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
@@ -90,10 +92,21 @@ export class ShimProcesses {
   run(id: string, argumentList: readonly string[], options: RunOptions = {}): Promise<Outcome> {
     const flags = ["-namespace", "ns", "-address", path.join(this.directory, "containerd.sock")];
     flags.push("-publish-binary", "/usr/bin/containerd", "-id", id);
+    const directory = existsSync(this.bundle(id)) ? this.bundle(id) : this.directory;
+    return this.#run([...flags, ...argumentList], options, directory);
+  }
+
+  /** With these arguments and no others, outside of any bundle. */
+  runAlone(argumentList: readonly string[]): Promise<Outcome> {
+    return this.#run(argumentList, {}, this.directory);
+  }
+
+  #run(argumentList: readonly string[], options: RunOptions, directory: string): Promise<Outcome> {
     const limit = options.descriptors === undefined ? "" : `ulimit -n ${options.descriptors}; `;
-    const command = ["-c", `${limit}exec "$0" "$@"`, process.execPath, this.#main, ...flags, ...argumentList];
+    const command = ["-c", `${limit}exec "$0" "$@"`, process.execPath, this.#main, ...argumentList];
     const child = spawn("/bin/sh", command, {
-      cwd: existsSync(this.bundle(id)) ? this.bundle(id) : this.directory,
+      cwd: directory,
+      ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
       env: {
         PATH: process.env.PATH,
         TTRPC_ADDRESS: path.join(this.directory, "events"),

@@ -38,6 +38,8 @@ export class WindowsStackGuest {
   readonly #script: ScriptedCalls;
   readonly #system: FakeSystem;
   readonly #server: GcsBridgeServer | undefined;
+  /** Programs of the VM itself. */
+  readonly #machine: Container = { processes: new Map(), state: "running" };
   #nextPid = 100;
 
   /** Dials what guests dial when they boot. */
@@ -119,6 +121,7 @@ export class WindowsStackGuest {
           this.#end(containerId, "ForcedExit", terminated);
           return done;
         }),
+      dumpStacks: () => scripted("dumpStacks", "", () => ({ GuestStacks: "main: waits" })),
       deleteContainerState: (_, { containerId }) =>
         scripted("deleteContainerState", containerId, () => {
           if (this.#get(containerId).state !== "stopped") throw new GuestFault("HCS_E_INVALID_STATE", "not stopped");
@@ -174,7 +177,7 @@ export class WindowsStackGuest {
   }
 
   #get(id: string): Container {
-    const container = this.containers.get(id);
+    const container = id === uvmContainerId ? this.#machine : this.containers.get(id);
     if (container === undefined) throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", `container ${id} does not exist`);
     return container;
   }

@@ -1,5 +1,5 @@
 import { duplexPair } from "node:stream";
-import { GcsBridgeServer, GuestFault, type GuestHandlers, type Procedure } from "@uvm-shim/gcs-bridge";
+import { GcsBridgeServer, GuestFault, type GuestHandlers, type Procedure, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { capabilities } from "@uvm-shim/gcs-bridge/testing";
 import type { FakeSystem } from "@uvm-shim/hcs-bindings/testing";
 import {
@@ -33,6 +33,8 @@ export class StackGuest {
   readonly mounted = new Set<string>();
   readonly #script: ScriptedCalls;
   readonly #system: FakeSystem;
+  /** Programs of the VM itself. */
+  readonly #machine: Container = { processes: new Map(), isRunning: true };
   #nextPid = 100;
 
   /** Dials what guests dial when they boot. */
@@ -79,7 +81,7 @@ export class StackGuest {
         }),
       executeProcess: ({ Settings }, { containerId }) =>
         scripted("executeProcess", containerId, () => {
-          checkLinuxProcessParameters(JSON.parse(Settings.ProcessParameters));
+          const { CommandArgs = [] } = checkLinuxProcessParameters(JSON.parse(Settings.ProcessParameters));
           const { processes } = this.#running(containerId);
           const pid = this.#nextPid++;
           const exit = Promise.withResolvers<number>();
@@ -95,6 +97,7 @@ export class StackGuest {
             void closed.then(() => exit.resolve(code));
           };
           processes.set(pid, { exit: exit.promise, end });
+          if (containerId === uvmContainerId) this.#runInVm(CommandArgs, pid);
           return { ProcessId: pid };
         }),
       waitForProcess: async ({ ProcessId }, { containerId }) => {
@@ -103,6 +106,8 @@ export class StackGuest {
       },
       signalProcess: ({ ProcessId }, { containerId }) =>
         scripted("signalProcess", containerId, () => {
+          // As a real guest, which finds no container for them.
+          if (containerId === uvmContainerId) throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", "no such container");
           this.#process(containerId, ProcessId).end(137);
           return done;
         }),
@@ -113,6 +118,7 @@ export class StackGuest {
           for (const process of container.processes.values()) process.end(137);
           return done;
         }),
+      dumpStacks: () => scripted("dumpStacks", "", () => ({ GuestStacks: "main: waits" })),
       deleteContainerState: (_, { containerId }) =>
         scripted("deleteContainerState", containerId, () => {
           this.#get(containerId);
@@ -127,6 +133,13 @@ export class StackGuest {
         });
       },
     };
+  }
+
+  /** Programs that sleep go on; one that sends a signal, and any other, ends. */
+  #runInVm(command: readonly string[], pid: number): void {
+    const killed = /^kill -9 (\d+)$/.exec(command.at(-1) ?? "")?.[1];
+    if (killed !== undefined) this.#machine.processes.get(Number(killed))?.end(137);
+    if (command[0] !== "sleep") setImmediate(() => this.#process(uvmContainerId, pid).end(0));
   }
 
   #modify(request: LinuxGuestRequest): void {
@@ -144,7 +157,7 @@ export class StackGuest {
   }
 
   #get(id: string): Container {
-    const container = this.containers.get(id);
+    const container = id === uvmContainerId ? this.#machine : this.containers.get(id);
     if (container === undefined) throw new GuestFault("HCS_E_SYSTEM_NOT_FOUND", `container ${id} does not exist`);
     return container;
   }

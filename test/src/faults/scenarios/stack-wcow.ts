@@ -8,7 +8,13 @@ import {
   specification,
 } from "@uvm-shim/controller-container-wcow/testing";
 import { PodController } from "@uvm-shim/controller-pod";
-import { ProcessController, type StdioPaths, type UpstreamStdio, windowsProcesses } from "@uvm-shim/controller-process";
+import {
+  ProcessController,
+  type StdioPaths,
+  type UpstreamStdio,
+  vmPrograms,
+  windowsProcesses,
+} from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import {
   ScsiController,
@@ -18,7 +24,7 @@ import {
 } from "@uvm-shim/controller-scsi";
 import { VmController, windowsVm } from "@uvm-shim/controller-vm";
 import { VpciController } from "@uvm-shim/controller-vpci";
-import { PipeController, VsmbController } from "@uvm-shim/controller-vsmb";
+import { PipeController, showFolder, VsmbController } from "@uvm-shim/controller-vsmb";
 import { WindowsGuest } from "@uvm-shim/guest-wcow";
 import { FakeComputeService } from "@uvm-shim/hcs-bindings/testing";
 import { type ComputeSystemDocument, scsiControllerGuids, utcTimeZone } from "@uvm-shim/hcs-schema";
@@ -130,6 +136,15 @@ function podOn({ script, clock }: CaseContext) {
       vm,
       clock,
       pingGuest: (signal) => vm.guest.ping(signal),
+      diagnosis: {
+        newProgram: (execId) =>
+          new ProcessController({
+            ...{ containerId: vmId, execId, flavour: vmPrograms(windowsProcesses), upstream: opener, clock },
+            guest: { execute: (command, signal) => vm.execute(command, signal) },
+          }),
+        shareSteps: (share) => showFolder(share, { shares: () => vm.vsmb.shares, guest: () => vm.guest }),
+        describeDevices: () => ({}),
+      },
       newContainer: ({ id }) =>
         new WindowsContainerController({
           ...{ id, bundle: "C:\\bundle", guest: vm.guest, services, clock, warn: () => {} },
@@ -217,6 +232,42 @@ function podLife(context: CaseContext, end: End): Play {
   };
 }
 
+/** A pod that is diagnosed: a folder is shared, and a program of the VM itself is cancelled, another runs on. */
+function diagnosedPod(context: CaseContext): Play {
+  const { callers } = context;
+  const { vm, newPod, leftovers, close } = podOn(context);
+  let pod: ReturnType<typeof newPod> | undefined;
+  return {
+    async act() {
+      await callers.attempt(async (signal) => {
+        await vm.create({ document }, signal);
+        pod = newPod();
+        await pod.start(signal);
+        const share = { hostPath: "C:\\data", kind: "directory", guestPath: "C:\\shown", readOnly: true } as const;
+        await pod.share(share, signal);
+        await pod.dumpStacks(signal);
+      });
+      if (pod === undefined) return;
+      const hold = new AbortController();
+      const program = { args: ["cmd"], workingDirectory: "", stdio: pipes };
+      pod.executeInVm(program, hold.signal).catch(() => {});
+      pod.executeInVm(program).catch(() => {});
+      await new Promise((resolve) => setImmediate(resolve));
+      hold.abort();
+    },
+    async cleanUp() {
+      if (pod === undefined) await vm.terminate();
+      else await pod.stop(stopMs);
+      await close();
+    },
+    leftovers: () => [
+      ...leftovers(),
+      ...(pod?.describe().ownShares ?? []).map(({ guestPath }) => `share at ${guestPath}`),
+      ...(pod?.describe().programs ?? []).map(({ id }) => id),
+    ],
+  };
+}
+
 const controller = "the whole stack";
 const life = "VM, pod, create-container, exec";
 
@@ -238,5 +289,11 @@ export const windowsStackScenarios: readonly Scenario[] = [
     name: `${life}, and stop with all that runs (WCOW)`,
     hasBounds: true,
     begin: (context) => podLife(context, "with the pod"),
+  },
+  {
+    controller,
+    name: "VM, pod, a share for diagnosis, programs of the VM, stop (WCOW)",
+    hasBounds: true,
+    begin: (context) => diagnosedPod(context),
   },
 ];

@@ -1,9 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { LinuxContainerController, type RootfsMount, sandboxSpecification } from "@uvm-shim/controller-container";
 import { FakeFiles, layersMount, noStdio, specification } from "@uvm-shim/controller-container/testing";
-import { Plan9Controller } from "@uvm-shim/controller-plan9";
+import { Plan9Controller, showFolder } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
-import { linuxProcesses, ProcessController, type StdioPaths, type UpstreamStdio } from "@uvm-shim/controller-process";
+import {
+  linuxProcesses,
+  ProcessController,
+  type StdioPaths,
+  type UpstreamStdio,
+  vmPrograms,
+} from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
@@ -104,6 +110,15 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
       vm,
       clock,
       pingGuest: (signal) => vm.guest.ping(signal),
+      diagnosis: {
+        newProgram: (execId) =>
+          new ProcessController({
+            ...{ containerId: "vm-1", execId, flavour: vmPrograms(linuxProcesses), upstream: opener, clock },
+            guest: { execute: (command, signal) => vm.execute(command, signal) },
+          }),
+        shareSteps: (share) => showFolder(share, { shares: () => vm.plan9, paths: posixPaths }),
+        describeDevices: () => ({}),
+      },
       newContainer: ({ id }) =>
         new LinuxContainerController({
           ...(id === "p1" ? { sharesRootReadOnly: true } : { anchor: () => pod.sandboxContainer?.anchor }),
@@ -177,6 +192,45 @@ function podLife(context: CaseContext, endsContainer: boolean, makesContainer = 
   };
 }
 
+/** A pod that is diagnosed: a folder is shared, and programs of the VM itself end, or are still there when it stops. */
+function diagnosedPod(context: CaseContext, endsPrograms: boolean): Play {
+  const { callers } = context;
+  const { vm, newPod, leftovers } = podOn(context, false);
+  let pod: ReturnType<typeof newPod> | undefined;
+  return {
+    async act() {
+      await callers.attempt(async (signal) => {
+        await vm.create({ document }, signal);
+        pod = newPod();
+        await pod.start(signal);
+        const share = { hostPath: "/data", kind: "directory", guestPath: "/mnt/data", readOnly: true } as const;
+        await pod.share(share, signal);
+        await pod.share(share, signal);
+        await pod.share({ hostPath: "/data/file", kind: "file", guestPath: "/mnt/file", readOnly: false }, signal);
+        await pod.dumpStacks(signal);
+        const program = { args: ["true"], workingDirectory: "", stdio: pipes };
+        if (endsPrograms) await pod.executeInVm(program, signal);
+      });
+      if (pod === undefined || endsPrograms) return;
+      const hold = new AbortController();
+      const cancelled = pod.executeInVm({ args: ["sleep"], workingDirectory: "", stdio: pipes }, hold.signal);
+      cancelled.catch(() => {});
+      void pod.executeInVm({ args: ["sleep"], workingDirectory: "", stdio: pipes }).catch(() => {});
+      await new Promise((resolve) => setImmediate(resolve));
+      hold.abort();
+    },
+    async cleanUp() {
+      if (pod === undefined) await vm.terminate();
+      else await pod.stop(stopMs);
+    },
+    leftovers: () => [
+      ...leftovers(),
+      ...(pod?.describe().ownShares ?? []).map(({ guestPath }) => `share at ${guestPath}`),
+      ...(pod?.describe().programs ?? []).map(({ id }) => id),
+    ],
+  };
+}
+
 const controller = "the whole stack";
 
 export const stackScenarios: readonly Scenario[] = [
@@ -196,5 +250,17 @@ export const stackScenarios: readonly Scenario[] = [
     controller,
     name: "VM, pod with a sandbox container of its own, create-container, exec, and stop with all that runs",
     begin: (context) => podLife(context, false, true),
+  },
+  {
+    controller,
+    name: "VM, pod, two shares for diagnosis, a program of the VM, stop",
+    hasBounds: true,
+    begin: (context) => diagnosedPod(context, true),
+  },
+  {
+    controller,
+    name: "VM, pod, two shares for diagnosis, a cancelled program of the VM and one that runs, stop",
+    hasBounds: true,
+    begin: (context) => diagnosedPod(context, false),
   },
 ];

@@ -58,6 +58,8 @@ export class EventForwarder {
   readonly #stop = new AbortController();
   #running: Promise<void> | undefined;
   #sink: EventSink | undefined;
+  #dropped = 0;
+  #lastError: { readonly message: string; readonly at: string } | undefined;
 
   constructor(options: EventForwarderOptions) {
     this.#options = options;
@@ -83,7 +85,17 @@ export class EventForwarder {
     const [dropped] = this.#queue.splice(index, 1);
     dropped?.left();
     reportOccurrence("event dropped", { topic: dropped?.topic ?? "" });
+    this.#dropped += 1;
     this.#options.log.log("error", "event dropped: the queue for containerd is full", { topic: dropped?.topic });
+  }
+
+  describe(): {
+    readonly queued: number;
+    readonly dropped: number;
+    readonly lastError?: { readonly message: string; readonly at: string };
+  } {
+    const lastError = this.#lastError;
+    return { queued: this.#queue.length, dropped: this.#dropped, ...(lastError && { lastError }) };
   }
 
   /** Waits until the queue is empty or the time is over, then disconnects. */
@@ -104,6 +116,7 @@ export class EventForwarder {
         if (backoff > firstBackoffMilliseconds) reportOccurrence("events delivered again");
         backoff = firstBackoffMilliseconds;
       } catch (error) {
+        this.#lastError = { message: describeError(error), at: this.#options.clock.now().toISOString() };
         if (finalCodes.has((error as { code?: unknown } | null)?.code)) {
           this.#queue.shift()?.left();
           reportOccurrence("event refused", { topic: envelope.topic, error: describeError(error) });

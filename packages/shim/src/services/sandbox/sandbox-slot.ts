@@ -59,6 +59,11 @@ export class SandboxSlot {
     return this.#stopping !== undefined;
   }
 
+  /** The id of the sandbox that is being created. */
+  get creatingId(): string | undefined {
+    return this.#state.kind === "creating" ? this.#state.id : undefined;
+  }
+
   get present(): PresentSandbox | undefined {
     return this.#state.kind === "present" ? this.#state : undefined;
   }

@@ -1,0 +1,34 @@
+import { parseArgs } from "node:util";
+import { unknownWord } from "@uvm-shim/command-line";
+import { hostSocketOption } from "@uvm-shim/host-protocol";
+import { messageOf } from "@uvm-shim/lifecycle";
+
+export class UsageError extends Error {}
+
+export const flagNames = [hostSocketOption, "state", "devices", "freeze", "thaw"] as const;
+type FlagName = (typeof flagNames)[number];
+
+export function isHelp(argv: readonly string[]): boolean {
+  return argv.includes("-h") || argv.includes("--help");
+}
+
+/** Throws a UsageError. */
+export function parseFlags(argv: readonly string[]): { readonly [Name in FlagName]?: string } {
+  const options = Object.fromEntries(flagNames.map((name) => [name, { type: "string" as const }]));
+  try {
+    return parseArgs({ args: [...argv], options, strict: true }).values as { readonly [Name in FlagName]?: string };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const word = argv.find((argument) => argument.startsWith("-") && !isKnown(argument));
+    if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && word !== undefined) {
+      const [name = ""] = word.split("=");
+      const accepted = [...flagNames, "help"].map((known) => `--${known}`);
+      throw new UsageError(unknownWord("flag", name, accepted), { cause: error });
+    }
+    throw new UsageError(messageOf(error), { cause: error });
+  }
+}
+
+function isKnown(argument: string): boolean {
+  return flagNames.some((name) => argument === `--${name}` || argument.startsWith(`--${name}=`));
+}

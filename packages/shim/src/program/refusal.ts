@@ -1,0 +1,25 @@
+import { ShimError } from "../errors.ts";
+
+/** How the executable ends. */
+export const exitCodes = { done: 0, failed: 1, refused: 2 } as const;
+
+/** What `start` or the command line refuses before anything was done: no file was written, no process started. */
+export class Refusal extends ShimError {
+  constructor(message: string, options?: { readonly cause?: unknown }) {
+    super("InvalidArgument", message, options);
+  }
+}
+
+/** A word of the command line that nobody knows. */
+export class UnknownWord extends Refusal {
+  readonly kind: "flag" | "action";
+  readonly given: string;
+  readonly accepted: readonly string[];
+
+  constructor(kind: "flag" | "action", given: string, accepted: readonly string[]) {
+    super(`unknown ${kind} ${given}`);
+    this.kind = kind;
+    this.given = given;
+    this.accepted = accepted;
+  }
+}

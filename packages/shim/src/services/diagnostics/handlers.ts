@@ -1,0 +1,34 @@
+import type { implement } from "@uvm-shim/ttrpc";
+import type { containerd, uvmshim } from "../../generated/messages.js";
+import type { Diagnostics } from "./diagnostics.ts";
+import type { DiagnosticParts } from "./parts.ts";
+
+/** Most shims are never diagnosed: the code that does it is loaded with the first call. */
+export function loadingDiagnostics(parts: DiagnosticParts): () => Promise<Diagnostics> {
+  let loading: Promise<Diagnostics> | undefined;
+  return () => {
+    loading ??= import("./diagnostics.ts").then(({ Diagnostics }) => new Diagnostics(parts));
+    return loading;
+  };
+}
+
+export function shimDiagHandlers(load: () => Promise<Diagnostics>) {
+  return {
+    DiagExecInHost: async (request, { signal }) => (await load()).shimDiag.execInHost(request, signal),
+    DiagStacks: async (_, { signal }) => (await load()).shimDiag.stacks(signal),
+    DiagTasks: async (request) => (await load()).shimDiag.tasks(request),
+    DiagShare: async (request, { signal }) => (await load()).shimDiag.share(request, signal),
+    DiagPid: async () => (await load()).shimDiag.pid(),
+  } satisfies Parameters<typeof implement<typeof containerd.runhcs.v1.diag.ShimDiag>>[1];
+}
+
+export function inspectHandlers(load: () => Promise<Diagnostics>) {
+  return {
+    Metadata: async () => (await load()).inspect.metadata(),
+    State: async () => (await load()).inspect.state(),
+    Events: async (request, { signal }) => (await load()).inspect.records("events", request, signal),
+    Log: async (request, { signal }) => (await load()).inspect.records("log", request, signal),
+    Dump: async () => (await load()).inspect.dump(),
+    DumpVm: async (_, { signal }) => (await load()).inspect.dumpVm(signal),
+  } satisfies Parameters<typeof implement<typeof uvmshim.diagnostics.v1.Inspect>>[1];
+}
