@@ -117,6 +117,10 @@ async function perform(): Promise<number> {
     case "soak":
     case "attack":
       return (await buildLinux()) || (await runMain("test", "src", task));
+    case "release:version":
+      return await run("changeset", ["version"]);
+    case "release:notes":
+      return await run(process.execPath, [join("tools", "release", "notes.ts")]);
     case "release:archives":
       return await runMain("tools", "release");
     case "release:check":

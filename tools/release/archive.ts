@@ -1,9 +1,9 @@
 /** Archives whose bytes depend on nothing but the files in them: not on their times, owners or order, nor on the machine. */
-import { createWriteStream, readdirSync, statSync, writeFileSync } from "node:fs";
+import { createWriteStream, readdirSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { finished } from "node:stream/promises";
 import { gzipSync } from "node:zlib";
-import { create } from "tar";
+import { create, type WriteEntry } from "tar";
 import { ZipFile } from "yazl";
 
 /** Packs a folder, whose name is the first part of each path in the archive, with one time for everything. */
@@ -11,7 +11,12 @@ export async function packTar(folder: string, archive: string, date: Date): Prom
   const chunks: Buffer[] = [];
   const name = folder.slice(dirname(folder).length + 1);
   const entries = ["", ...entriesBelow(folder)].map((path) => join(name, path));
-  const options = { cwd: dirname(folder), portable: true, noDirRecurse: true, noPax: true, mtime: date, strict: true };
+  const options = {
+    ...{ cwd: dirname(folder), portable: true, noDirRecurse: true, noPax: true, mtime: date, strict: true },
+    onWriteEntry: ({ stat }: WriteEntry) => {
+      if (stat !== undefined) stat.mode = modeOf(stat);
+    },
+  };
   for await (const chunk of create(options, entries)) chunks.push(chunk);
   writeFileSync(archive, gzipSync(Buffer.concat(chunks), { level: 9 }));
 }
@@ -26,11 +31,15 @@ export async function packZip(folder: string, archive: string, date: Date): Prom
     const file = join(folder, path);
     const stat = statSync(file);
     if (stat.isDirectory()) continue;
-    const mode = (stat.mode & 0o111) === 0 ? 0o100644 : 0o100755;
-    zip.addFile(file, `${name}/${path}`, { mtime, mode, forceDosTimestamp: true });
+    zip.addFile(file, `${name}/${path}`, { mtime, mode: modeOf(stat), forceDosTimestamp: true });
   }
   zip.end();
   await finished(output);
+}
+
+/** Whoever packs may have made the files for himself alone. */
+function modeOf(stat: Stats): number {
+  return (stat.mode & 0o170000) | (stat.isDirectory() || (stat.mode & 0o100) !== 0 ? 0o755 : 0o644);
 }
 
 /** The paths of everything in a folder, with slashes, in an order that no locale changes; folders come before their files. */

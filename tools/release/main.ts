@@ -74,7 +74,9 @@ export async function makeArchive(target: ReleaseTarget, sources: Sources, outpu
 
 /** The digests of all files of a folder, as sha256sum writes and checks them. */
 export function checksums(folder: string): string {
-  const files = readdirSync(folder).filter((file) => file !== "SHA256SUMS");
+  const files = readdirSync(folder, { withFileTypes: true }).flatMap((each) =>
+    each.isFile() && each.name !== "SHA256SUMS" ? [each.name] : [],
+  );
   const lines = files.sort().map((file) => {
     const digest = createHash("sha256")
       .update(readFileSync(join(folder, file)))

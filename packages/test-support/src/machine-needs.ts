@@ -16,6 +16,7 @@ const packages = {
   zsh: "zsh",
   fish: "fish",
   mandoc: "mandoc",
+  shellcheck: "shellcheck",
   "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
 } as const;
 
