@@ -117,6 +117,8 @@ async function perform(): Promise<number> {
     case "soak":
     case "attack":
       return (await buildLinux()) || (await runMain("test", "src", task));
+    case "docs":
+      return await run(process.execPath, [join("tools", "api-docs", "main.ts"), ...rest]);
     case "release:version":
       return await run("changeset", ["version"]);
     case "release:notes":
