@@ -119,6 +119,7 @@ const commands = {
   test: { ...plain, optional: [...containers.filter((need) => need !== atomic), python, git, shellcheck, tmux] },
   build: { ...plain, runtimes: ["win32-x64"] },
   "release:archives": { ...plain, runtimes: ["linux-x64", "linux-arm64", "win32-x64"] },
+  "release:check": containerd,
   e2e: containerd,
   bench: containerd,
   causes: containerd,
