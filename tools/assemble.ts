@@ -18,13 +18,14 @@ import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
-import { host, type LinuxTarget, runtimeOf } from "./targets.ts";
+import { host, type LinuxTarget, marksOf, runtimeOf } from "./targets.ts";
 import { root } from "./workspace.ts";
 
 const launchers: Readonly<Record<string, string>> = {
   "containerd-shim-lcow-v2": "shim-lcow",
   "containerd-shim-wcow-v2": "shim-wcow",
   "hcs-emulator": "hcs-emulator",
+  "uvm-diag": "uvm-diag",
 };
 
 /** The program that a guest boots; it is among the boot files, not in lib. */
@@ -38,6 +39,7 @@ const warmings: Readonly<Record<string, readonly string[]>> = {
   "shim-lcow": ["-info"],
   "shim-wcow": ["-info"],
   "hcs-emulator": ["--help"],
+  "uvm-diag": ["--help"],
   [guestProgram]: [],
   [telemetry]: [],
 };
@@ -162,12 +164,19 @@ export interface Assembly {
   readonly target: LinuxTarget;
   /** Those of linuxPrograms that were bundled; the others stay as they are. */
   readonly programs?: readonly string[];
+  /** Whether to write the manual pages; by default, with all programs. */
+  readonly manuals?: boolean;
   /** Whether to fill the cache of compiled code. It can only be filled on the target's own architecture. */
   readonly warm?: boolean;
 }
 
 /** Makes dist/<target>, and answers with its path. */
-export async function assembleLinux({ target, programs = linuxPrograms, warm = true }: Assembly): Promise<string> {
+export async function assembleLinux({
+  target,
+  programs = linuxPrograms,
+  manuals = programs === linuxPrograms,
+  warm = true,
+}: Assembly): Promise<string> {
   const folder = join(root, "dist", target);
   const lib = join(folder, "lib");
   const boot = join(folder, "LinuxBootFiles");
@@ -189,11 +198,11 @@ export async function assembleLinux({ target, programs = linuxPrograms, warm = t
   for (const [name, program] of Object.entries(launchers)) {
     if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
   }
-  if (programs === linuxPrograms) {
+  if (manuals) {
     const { writeManuals } = await import("./manual/write-manuals.ts");
     writeManuals(folder, packageJson.version);
   }
-  const marks = join(root, "dist", "warmed", target);
+  const marks = marksOf(target);
   if (warm && target === host) {
     await Promise.all(programs.map((program) => warmUp(folder, program, marks)));
   } else {

@@ -140,6 +140,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     types: ["hcs-bindings"],
     tests: ["guest-agent-windows", "host-protocol", "hcs-bindings"],
   },
+  "apps/uvm-diag": { uses: ["child-processes", "command-line", "shim", "ttrpc"] },
 };
 
 /** Libraries that tests of any package may import. */

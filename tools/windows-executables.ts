@@ -1,7 +1,19 @@
-/** Makes dist/win32-x64: each shim as one file, out of Node for Windows, its bundle and koffi's addon. */
+/**
+ * Makes dist/win32-x64: each shim as one file, out of Node for Windows, its bundle and koffi's addon; and the tool for
+ * diagnosis as a script for the Node that the machine has, since another such file would have 100 MiB.
+ */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { koffiAddonFolder } from "./bundle.ts";
 import { bundleName, findProgram, programVersion } from "./programs.ts";
@@ -40,7 +52,24 @@ export async function assembleWindows(): Promise<readonly string[]> {
     writeFileSync(stamp, parts);
     made.push(target);
   }
+  placeTool();
   return made;
+}
+
+const toolLauncher = `@echo off
+rem Any Node from 22 on: the first one in PATH, or the one that UVM_DIAG_NODE names.
+setlocal
+if not defined UVM_DIAG_NODE set UVM_DIAG_NODE=node.exe
+"%UVM_DIAG_NODE%" "%~dp0uvm-diag.cjs" %*
+`;
+
+function placeTool(): void {
+  const name = bundleName(findProgram("uvm-diag"), "win32");
+  copyFileSync(
+    join(root, "apps", "uvm-diag", "dist", "program", `${name}.cjs`),
+    join(windowsDistribution, "uvm-diag.cjs"),
+  );
+  writeFileSync(join(windowsDistribution, "uvm-diag.cmd"), toolLauncher.replaceAll("\n", "\r\n"));
 }
 
 function pack(parts: {

@@ -121,6 +121,7 @@ const commands = {
   "release:archives": { ...plain, runtimes: ["linux-x64", "linux-arm64", "win32-x64"] },
   e2e: containerd,
   bench: containerd,
+  causes: containerd,
   soak: containerd,
   attack: { ...containerd, required: [...containerd.required, python] },
   "e2e:windows": windows,

@@ -19,6 +19,11 @@ export const shimVariables: readonly ShimVariable[] = [
   { name: "UVM_SHIM_SOCKET_DIRECTORY", expected: "an absolute path", accepts: isFolder },
   { name: "UVM_SHIM_TELEMETRY_FILE", expected: "an absolute path", accepts: isFolder },
   {
+    name: "UVM_SHIM_RECORDS",
+    expected: "an absolute path or none",
+    accepts: (value) => value === "none" || isFolder(value),
+  },
+  {
     name: "UVM_SHIM_LINGER_MS",
     expected: expectedLinger,
     accepts: (value) => readLinger(value) !== undefined,
