@@ -25,7 +25,9 @@ function ownName(entry: string): string {
 async function main(): Promise<number> {
   mkdirSync(join(root, "dist"), { recursive: true });
   const modules = entries();
-  const include = [...new Set([...modules.values()].map((entry) => join(root, entry.split("/src/", 1)[0] ?? "", "src")))];
+  const include = [
+    ...new Set([...modules.values()].map((entry) => join(root, entry.split("/src/", 1)[0] ?? "", "src"))),
+  ];
   writeFileSync(configuration, JSON.stringify({ extends: join(root, "tsconfig.json"), include }));
   const app = await Application.bootstrap({
     name: "uvm-shim",
