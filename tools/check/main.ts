@@ -6,10 +6,12 @@ import { manifests, root, workspaceFiles } from "../workspace.ts";
 import { bannedIn } from "./banned-words.ts";
 import { boundaryProblems } from "./boundaries.ts";
 import { appsOfPackages, changesetProblems, releasedPackages } from "./changesets.ts";
+import { documentedPackages, undocumented } from "./doc-comments.ts";
 import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
 import { looseReadings } from "./outside-texts.ts";
+import { manifestProblems } from "./package-manifests.ts";
 import { describeProblem, type Problem } from "./problem.ts";
 
 export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
@@ -19,6 +21,9 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
   const changesets = files.filter((file) => /^\.changeset\/(?!README\b).*\.md$/.test(file));
   const documents = files.filter((file) => file.endsWith(".md") && !changesets.includes(file));
   const sources = files.filter((file) => /^(packages|apps)\/[^/]+\/src\/.*\.ts$/.test(file));
+  const published = sources.filter(
+    (file) => documentedPackages.some((name) => file.startsWith(`packages/${name}/`)) && !file.endsWith(".test.ts"),
+  );
   const texts = files.filter(
     (file) => /\.(ts|mjs|cjs|md|sh)$/.test(file) && !file.startsWith("tools/check/banned-words"),
   );
@@ -31,9 +36,16 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
       "texts from outside",
       sources.flatMap((file) => looseReadings(file, read(file)).map(({ line, why }) => ({ file, line, what: why }))),
     ],
+    [
+      "manifests of packages",
+      [...packages].flatMap(([folder, manifest]) =>
+        folder.startsWith("packages/") ? manifestProblems(folder, { ...manifest }, read(`${folder}/README.md`)) : [],
+      ),
+    ],
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
     ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), released, apps))],
     ["examples", exampleProblems(new Map(documents.map((file) => [file, read(file)])))],
+    ["doc comments", published.flatMap((file) => undocumented(file, read(file)))],
     ["matchers", tests.flatMap((file) => emptyMatches(file, read(file)))],
     ["banned words", texts.flatMap((file) => bannedIn(file, read(file)))],
   ]);

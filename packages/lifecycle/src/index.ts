@@ -13,6 +13,7 @@ export {
   type Attributes,
   addObserver,
   currentObservation,
+  currentTraceContext,
   type Observation,
   type ObservationKind,
   type ObservedWork,
@@ -21,6 +22,7 @@ export {
   observe,
   reportOccurrence,
   type StateChange,
+  type TraceContext,
 } from "./observation/observation.ts";
 export { type HostPaths, posixPaths, windowsPaths } from "./paths.ts";
 export { OperationQueue } from "./queue.ts";
@@ -30,3 +32,6 @@ export { abortable, acquireOrRelease } from "./waiting/abortable.ts";
 export { type Clock, type ClockParts, createClock, delay, systemClock } from "./waiting/clock.ts";
 export { type Deadline, settlesWithin, withDeadline } from "./waiting/deadline.ts";
 export { Interruptions } from "./waiting/interruptions.ts";
+
+// Every package that runs has this one. Without the sentence the first call on an older Node fails as if its peer were at fault.
+if (typeof Promise.withResolvers !== "function") throw new Error("The packages of @uvm-shim need Node 22 or later.");
