@@ -140,6 +140,8 @@ async function perform(): Promise<number> {
       return await runMain("tools", "release");
     case "release:check":
       return await runMain("test", "src", "release");
+    case "packages":
+      return (await build()) || (await runMain("test", "src", task));
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":

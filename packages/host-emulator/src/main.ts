@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { runEmulator } from "./service/run-emulator.ts";
 
 // The host outlives the terminal or shim that started it.
