@@ -2,6 +2,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { importsOf } from "../../../tools/check/import-scan.ts";
 import { manifests, root } from "../../../tools/workspace.ts";
 import { execute, toolPaths } from "./tools.ts";
 
@@ -64,9 +65,6 @@ export async function lint({ file }: Tarball): Promise<readonly string[]> {
   ];
 }
 
-const imported =
-  /(?:^|[;\s])(?:import|export)\b[^;"']*?["']([^"'\n]+)["']|import\(["']([^"']+)["']\)|reference types="([^"]+)"/g;
-
 /** What an installed package lacks: files that it names, its licence, and packages that it imports without declaring them. */
 export function lacksOf(folder: string, manifest: PackedManifest): readonly string[] {
   const lacks: string[] = [];
@@ -77,11 +75,10 @@ export function lacksOf(folder: string, manifest: PackedManifest): readonly stri
   const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
   const undeclared = new Set<string>();
   for (const file of globSync("dist/**/*.{js,d.ts}", { cwd: folder })) {
-    const text = readFileSync(join(folder, file), "utf8").replaceAll(/^\s*(?:\*|\/\/(?!\/)).*$/gm, "");
-    for (const [, from, dynamic, types] of text.matchAll(imported)) {
-      const name = types === undefined ? packageOf(from ?? dynamic ?? ".") : `@types/${types}`;
-      if (name !== undefined && declared[name] === undefined) undeclared.add(name);
-    }
+    const text = readFileSync(join(folder, file), "utf8");
+    const names = importsOf(file, text).map(({ specifier }) => packageOf(specifier));
+    if (text.startsWith('/// <reference types="node" />')) names.push("@types/node");
+    for (const name of names) if (name !== undefined && declared[name] === undefined) undeclared.add(name);
     if (file.endsWith(".js") && text.includes("sourceMappingURL")) {
       const map = JSON.parse(readFileSync(join(folder, `${file}.map`), "utf8")) as { sourcesContent?: unknown[] };
       if (map.sourcesContent?.length !== 1) lacks.push(`${file}.map has no source`);
