@@ -79,6 +79,7 @@ async function check(): Promise<number> {
     ["biome", ["ci", "--colors=off", "."]],
     ["tsc", ["-p", "tsconfig.json"]],
     ["node", ["tools/check/main.ts"]],
+    ["node", ["tools/reference/main.ts", "--check"]],
   ] as const;
   const failed = await all(steps);
   process.stdout.write(`${steps.length - failed} passed, ${failed} failed\n`);
@@ -105,7 +106,9 @@ async function perform(): Promise<number> {
     case "check":
       return await check();
     case "format":
-      return await run("biome", ["check", "--write", "."]);
+      return (await run("biome", ["check", "--write", "."])) || (await runMain("tools", "reference"));
+    case "reference":
+      return await runMain("tools", task);
     case "test":
       return (await buildLinux()) || (await test());
     case "vitest":
@@ -122,9 +125,21 @@ async function perform(): Promise<number> {
       );
     case "e2e":
     case "bench":
+    case "causes":
     case "soak":
     case "attack":
+    case "telemetry":
       return (await buildLinux()) || (await runMain("test", "src", task));
+    case "docs":
+      return await run(process.execPath, [join("tools", "api-docs", "main.ts"), ...rest]);
+    case "release:version":
+      return await run("changeset", ["version"]);
+    case "release:notes":
+      return await run(process.execPath, [join("tools", "release", "notes.ts")]);
+    case "release:archives":
+      return await runMain("tools", "release");
+    case "release:check":
+      return await runMain("test", "src", "release");
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":

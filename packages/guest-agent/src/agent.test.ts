@@ -67,6 +67,18 @@ describeWith(
     });
   });
 
+  it("runs programs of its own in a terminal, which they control", async () => {
+    const script = 'tty; trap "echo interrupted; exit 7" INT; echo ready; read line';
+    const { stdin, stdout, exit } = await machine.execute(uvmContainerId, {
+      CommandArgs: ["sh", "-c", script],
+      EmulateConsole: true,
+    });
+    expect(await stdout.until("ready")).toMatch(/^\/dev\/pts\/\d+\r\n/);
+    stdin.write("\u0003");
+    expect(await exit).toBe(7);
+    await stdout.until("interrupted");
+  });
+
   it("limits the memory of all containers together to the machine's, minus its own share", async () => {
     const update = (RequestType: "Update" | "Add") =>
       machine.client.request("modifySettings", uvmContainerId, {

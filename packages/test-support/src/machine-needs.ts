@@ -17,6 +17,8 @@ const packages = {
   zsh: "zsh",
   fish: "fish",
   mandoc: "mandoc",
+  "systemd-analyze": "systemd",
+  shellcheck: "shellcheck",
   "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
 } as const;
 

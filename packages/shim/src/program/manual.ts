@@ -49,6 +49,12 @@ const variables: readonly VariableManual[] = [
     standard: "the one that containerd names, else /run/containerd/s",
   },
   {
+    name: "UVM_SHIM_RECORDS",
+    value: "FOLDER or none",
+    meaning: "where shims record what happens to their pods; none keeps no file",
+    standard: "/run/uvm-shim/pods; Windows: %ProgramData%\\uvm-shim\\pods",
+  },
+  {
     name: "UVM_SHIM_LINGER_MS",
     value: "MILLISECONDS",
     meaning: "how long the shim of a pod that has ended waits for a client that removes it; at least 100",
@@ -75,6 +81,10 @@ const files: NonNullable<ProgramManual["files"]> = [
   { path: "<bundle>/log", meaning: "the log, a FIFO that containerd reads (on Windows: a pipe)" },
   { path: "<bundle>/panic.log", meaning: "standard error of the serving process; empty unless it crashed" },
   { path: "/run/containerd/s/uvm-<digest>", meaning: "the socket" },
+  {
+    path: "/run/uvm-shim/pods/<namespace>/<id>.jsonl",
+    meaning: "what happened to the pod, for uvm-diag; removed when it ended in order, else the newest 64 are kept",
+  },
 ];
 
 export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
