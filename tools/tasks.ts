@@ -130,6 +130,16 @@ async function perform(): Promise<number> {
     case "attack":
     case "telemetry":
       return (await buildLinux()) || (await runMain("test", "src", task));
+    case "docs":
+      return await run(process.execPath, [join("tools", "api-docs", "main.ts"), ...rest]);
+    case "release:version":
+      return await run("changeset", ["version"]);
+    case "release:notes":
+      return await run(process.execPath, [join("tools", "release", "notes.ts")]);
+    case "release:archives":
+      return await runMain("tools", "release");
+    case "release:check":
+      return await runMain("test", "src", "release");
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":

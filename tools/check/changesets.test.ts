@@ -32,6 +32,12 @@ describe("changesets", () => {
 });
 
 describe("executables", () => {
+  it("of all apps have one version", () => {
+    const { fixed } = JSON.parse(readFileSync(join(root, ".changeset/config.json"), "utf8"));
+    const apps = [...manifests()].filter(([folder]) => folder.startsWith("apps/")).map(([, { name }]) => name);
+    expect(fixed).toEqual([apps]);
+  });
+
   const manifest = (name: string, ...dependencies: readonly string[]) =>
     [
       name,

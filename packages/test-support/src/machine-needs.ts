@@ -18,6 +18,7 @@ const packages = {
   fish: "fish",
   mandoc: "mandoc",
   "systemd-analyze": "systemd",
+  shellcheck: "shellcheck",
   "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
 } as const;
 

@@ -15,7 +15,7 @@ export interface Ends {
   readonly stderr: Readable | undefined;
   /** Lets the outputs end after what has been written to them: the program has. */
   finish(): void;
-  /** Removes what is on disk. */
+  /** Gives up what has not ended, and removes what is on disk. */
   close(): void;
 }
 
@@ -49,7 +49,11 @@ export async function makeFifos({ input, terminal }: WantedStreams): Promise<End
         for (const output of outputs) output?.keeper.destroy();
         if (stdin !== undefined) letOpen(names.stdin, stdin);
       },
-      close,
+      close: () => {
+        // A shim whose program has not ended yet still holds the other ends.
+        for (const output of outputs) output?.reader.destroy();
+        close();
+      },
     };
   } catch (error) {
     close();

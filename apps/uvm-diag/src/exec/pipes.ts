@@ -19,7 +19,13 @@ export async function makePipes({ input, terminal }: WantedStreams): Promise<End
       for (const server of servers) server.giveUp();
     },
     close: () => {
-      for (const { server } of servers) server.close();
+      for (const { server, connected } of servers) {
+        server.close();
+        connected.then(
+          (socket) => socket.destroy(),
+          () => {},
+        );
+      }
     },
   };
 }
