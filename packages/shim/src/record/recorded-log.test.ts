@@ -8,6 +8,7 @@ import { Recorder } from "./recorder.ts";
 it("names the activity of a line in the log and in the record, a guest's by what the guest says", async () => {
   const written: unknown[] = [];
   const own = {
+    queuedBytes: 0,
     isLogged: (level: LogLevel) => level !== "debug",
     log: (level: LogLevel, message: string, fields?: object) => void written.push([level, message, fields]),
     setLevel: () => {},
