@@ -52,10 +52,11 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     types: ["controller-process"],
   },
   "packages/controller-process": { uses: controller },
-  "packages/ttrpc": { uses: ["lifecycle"], libraries: ["protobufjs"] },
+  "packages/protobuf": { uses: [], libraries: ["protobufjs"], noNode: true },
+  "packages/ttrpc": { uses: ["lifecycle", "protobuf"] },
   "packages/shim": {
-    uses: ["child-processes", "command-line", "lifecycle", "ttrpc"],
-    libraries: ["protobufjs", "smol-toml"],
+    uses: ["child-processes", "command-line", "lifecycle", "protobuf", "ttrpc"],
+    libraries: ["smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
   "packages/telemetry": {

@@ -1,6 +1,6 @@
 /** Compiles the package in the current folder to dist/, as it is published: JavaScript and declarations. */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, rmSync } from "node:fs";
+import { cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 rmSync("dist", { recursive: true, force: true });
@@ -8,3 +8,10 @@ const compiled = spawnSync("tsc", ["-p", "tsconfig.build.json"], { stdio: "inher
 if (compiled.status !== 0) process.exit(compiled.status ?? 1);
 const generated = join("src", "generated");
 if (existsSync(generated)) cpSync(generated, join("dist", "generated"), { recursive: true });
+
+/** What @types/node declares. The compiler takes these types only into programs that refer to it. */
+const nodeTypes = /"node:|\b(?:Buffer|NodeJS\.|AbortSignal|AbortController)\b/;
+for (const file of globSync("dist/**/*.d.ts")) {
+  const declarations = readFileSync(file, "utf8");
+  if (nodeTypes.test(declarations)) writeFileSync(file, `/// <reference types="node" />\n${declarations}`);
+}

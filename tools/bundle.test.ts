@@ -99,9 +99,10 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     );
   });
 
-  it("parse no .proto file at startup", async () => {
+  it("contain no reader of .proto files, and messages as lines of fields", async () => {
     const inputs = await inputsOf("shim-lcow", system);
     expect(inputs.filter((path) => /protobufjs\/src\/(parse|tokenize|root|type)\.js$/.test(path))).toEqual([]);
+    expect(inputs).toContain("packages/protobuf/src/message.ts");
   });
 
   it("fail to build, with a clear message, when a shim has no flavour", async () => {

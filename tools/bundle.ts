@@ -13,6 +13,8 @@ export interface Bundle {
 }
 
 const fromLinuxCalls = createRequire(join(root, "packages/linux-calls/package.json"));
+/** protobufjs takes it where it is there. Messages have numbers instead, and it compiles WebAssembly when it is loaded. */
+const alias = { long: join(root, "tools/no-long.cjs") };
 const flavourFlag = "UVM_SHIM_FLAVOUR";
 
 /**
@@ -48,12 +50,12 @@ export async function bundleProgram(program: Program, system: System): Promise<B
     },
     ...(system === "win32"
       ? {
-          alias: { koffi: join(root, "packages/hcs-bindings/src/windows/native/packed-koffi.ts") },
+          alias: { ...alias, koffi: join(root, "packages/hcs-bindings/src/windows/native/packed-koffi.ts") },
           banner: { js: '"use strict";' },
         }
       : {
           // koffi's own variant for bundles looks for its addon below process.resourcesPath.
-          alias: { koffi: fromLinuxCalls.resolve("koffi/indirect") },
+          alias: { ...alias, koffi: fromLinuxCalls.resolve("koffi/indirect") },
           banner: { js: '"use strict";process.resourcesPath??=__dirname;' },
         }),
   });

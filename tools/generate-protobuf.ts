@@ -2,9 +2,9 @@
  * Compiles packages/<name>/proto/*.proto to packages/<name>/src/generated/messages.js and messages.d.ts, and those of
  * test/ likewise.
  *
- * The code is pbjs's static code on the minimal runtime, so that nothing is parsed at start-up. Service blocks become
- * plain data, `{ name, methods }`, at their full name. The declarations come from pbjs's JSON descriptor because pbts
- * takes seconds and types every decoded field as absent or null.
+ * Code and declarations come from pbjs's JSON descriptor. A message is one line, a text of its fields for
+ * @uvm-shim/protobuf, which reads it when the message is first used: pbjs's own code is twenty times as long, and a shim
+ * that starts loads all of it. Service blocks become plain data, `{ name, methods }`, at their full name.
  *
  * 64-bit integers are numbers, exact up to 2^53: every one in these protocols is a duration, an amount of memory or a
  * time, and Long objects would force a conversion on each reader.
@@ -16,6 +16,7 @@ import { fileURLToPath } from "node:url";
 import pbjs from "protobufjs-cli/pbjs.js";
 
 interface Field {
+  readonly id: number;
   readonly type: string;
   readonly rule?: "repeated";
   readonly keyType?: string;
@@ -102,30 +103,51 @@ function fieldType(field: Field, scope: readonly string[], known: Map<string, De
   return !input && (isMessage || field.options?.proto3_optional === true) ? `${single} | null` : single;
 }
 
+/** A namespace beside a constant of the same name may have types alone: what is nested in a message is in the constant's type. */
 function messageDeclaration({ path, descriptor }: Declared, known: Map<string, Descriptor>): string[] {
+  const name = path.at(-1) ?? "";
+  return [...messageTypes({ path, descriptor }, known), `const ${name}: ${messageValue({ path, descriptor })};`];
+}
+
+function messageTypes({ path, descriptor }: Declared, known: Map<string, Descriptor>): string[] {
   const name = path.at(-1) ?? "";
   const fields = Object.entries(descriptor.fields ?? {});
   const members = fields.map(([field, of]) => `  ${field}: ${fieldType(of, path, known, false)};`);
   const inputs = fields.map(([field, of]) => `  ${field}?: ${fieldType(of, path, known, true)} | null | undefined;`);
+  const nested = Object.entries(descriptor.nested ?? {}).flatMap(([inner, of]) =>
+    of.values === undefined
+      ? messageTypes({ path: [...path, inner], descriptor: of }, known)
+      : [enumType(inner, of.values)],
+  );
   return [
     `interface ${name} {`,
     ...members,
     "}",
-    `const ${name}: $Message<${name}, ${name}.Input>;`,
     `namespace ${name} {`,
-    ...indent(["interface Input {", ...inputs, "}"]),
-    ...indent(declarations(descriptor, path, known)),
+    ...indent(["interface Input {", ...inputs, "}", ...nested]),
     "}",
   ];
 }
 
-function enumDeclaration(name: string, values: { readonly [name: string]: number }): string[] {
-  return [
-    `type ${name} = ${[...new Set(Object.values(values))].join(" | ")};`,
-    `const ${name}: {`,
-    ...Object.entries(values).map(([value, number]) => `  readonly ${value}: ${number};`),
-    "};",
-  ];
+function messageValue({ path, descriptor }: Declared): string {
+  const name = path.join(".");
+  const nested = Object.entries(descriptor.nested ?? {}).map(([inner, of]) => {
+    const value =
+      of.values === undefined ? messageValue({ path: [...path, inner], descriptor: of }) : enumValue(of.values);
+    return `readonly ${inner}: ${value}`;
+  });
+  const own = `$Message<${name}, ${name}.Input>`;
+  return nested.length === 0 ? own : `${own} & { ${nested.join("; ")} }`;
+}
+
+function enumType(name: string, values: { readonly [name: string]: number }): string {
+  return `type ${name} = ${[...new Set(Object.values(values))].join(" | ")};`;
+}
+
+function enumValue(values: { readonly [name: string]: number }): string {
+  return `{ ${Object.entries(values)
+    .map(([value, number]) => `readonly ${value}: ${number}`)
+    .join("; ")} }`;
 }
 
 function methodKind(method: Method): string {
@@ -149,7 +171,8 @@ function declarations(descriptor: Descriptor, path: readonly string[], known: Ma
   return Object.entries(descriptor.nested ?? {}).flatMap(([name, nested]) => {
     const here = { path: [...path, name], descriptor: nested };
     if (nested.fields !== undefined) return messageDeclaration(here, known);
-    if (nested.values !== undefined) return enumDeclaration(name, nested.values);
+    if (nested.values !== undefined)
+      return [enumType(name, nested.values), `const ${name}: ${enumValue(nested.values)};`];
     if (nested.methods !== undefined) return [`const ${name}: {`, ...serviceText(here, known, true), "};"];
     const keyword = path.length === 0 ? "export namespace" : "namespace";
     return [`${keyword} ${name} {`, ...indent(declarations(nested, here.path, known)), "}"];
@@ -165,36 +188,63 @@ const declarationPrelude = [
   "}",
 ];
 
-/** pbjs reads 64-bit integers as Long objects where that library is installed; here they are numbers everywhere. */
-function withNumbers(code: string): string {
-  const result = code
-    .replaceAll(/\$util\.Long \? \$util\.Long\.fromBits\(0,\s*0,\s*(?:true|false)\) : 0/g, "0")
-    .replaceAll(/reader\.(u?int64|sint64|s?fixed64)\(\)/g, "Number(reader.$1())")
-    .replaceAll(
-      /reader\.((?:u?int|sint|s?fixed)64s)\((message\.\w+)\)/g,
-      "reader.$1().forEach((value) => $2.push(Number(value)))",
-    );
-  if (/Long|reader\.\w+64s\((?!\))/.test(result)) {
-    throw new Error("Defaulted 64-bit integers are not handled by this script.");
+/** A field as @uvm-shim/protobuf reads it. */
+function fieldText(name: string, field: Field, scope: readonly string[], known: Map<string, Descriptor>): string {
+  const type = scalars[field.type] === undefined ? fullName(field.type, scope, known) : field.type;
+  const isEnum = known.get(type)?.values !== undefined;
+  return `${field.id}${labelOf(field)} ${name} ${isEnum ? "enum" : type}`;
+}
+
+function labelOf({ keyType, rule, options }: Field): string {
+  if (keyType !== undefined) {
+    if (keyType !== "string" && !/32$/.test(keyType)) throw new Error(`Keys of type ${keyType} are not supported.`);
+    return `${keyType}:`;
   }
-  return result;
+  if (rule === "repeated") return "*";
+  return options?.proto3_optional === true ? "?" : "";
+}
+
+function code(descriptor: Descriptor, path: readonly string[], known: Map<string, Descriptor>): string[] {
+  return Object.entries(descriptor.nested ?? {}).flatMap(([name, nested]) => {
+    const here = [...path, name];
+    if (nested.values !== undefined) return [`${name}: ${JSON.stringify(nested.values)},`];
+    // It refers to messages of other namespaces.
+    if (nested.methods !== undefined) return [];
+    const inner = code(nested, here, known);
+    if (nested.fields === undefined) return [`${name}: {`, ...indent(inner), "},"];
+    const fields = Object.entries(nested.fields).toSorted(([, a], [, b]) => a.id - b.id);
+    const text = JSON.stringify(fields.map(([field, of]) => fieldText(field, of, here, known)).join());
+    return inner.length === 0
+      ? [`${name}: message(${text}),`]
+      : [`${name}: message(${text}, {`, ...indent(inner), "}),"];
+  });
+}
+
+function moduleText(descriptor: Descriptor, known: Map<string, Descriptor>): string[] {
+  const roots = Object.keys(descriptor.nested ?? {});
+  return [
+    'import { messages } from "@uvm-shim/protobuf";',
+    `const message = messages(() => ({ ${roots.join(", ")} }));`,
+    ...roots.flatMap((root) => [
+      `export const ${root} = {`,
+      ...indent(code(descriptor.nested?.[root] ?? {}, [root], known)),
+      "};",
+    ]),
+  ];
 }
 
 async function generate(folder: string, protos: readonly string[]): Promise<void> {
   const name = basename(folder);
   const output = join(root, folder, "src", "generated");
-  const code = join(output, "messages.js");
+  const file = join(output, "messages.js");
   const hash = createHash("sha256").update(readFileSync(fileURLToPath(import.meta.url)));
   for (const proto of protos) hash.update("\0").update(proto).update("\0").update(readFileSync(proto));
   const header = `// Generated by tools/generate-protobuf.ts from the .proto files of ${name}; sources ${hash.digest("hex")}\n`;
-  if (existsSync(code) && readFileSync(code, "utf8").startsWith(header)) return;
+  if (existsSync(file) && readFileSync(file, "utf8").startsWith(header)) return;
 
   const descriptor = JSON.parse(await runPbjs(["-t", "json", ...protos])) as Descriptor;
   const declared = declaredBelow(descriptor, []);
   const known = new Map(declared.map(({ path, descriptor }) => [path.join("."), descriptor]));
-  const leftOut = ["create", "verify", "convert", "delimited", "typeurl", "service", "comments"];
-  const options = ["--root", name, "--dependency", "protobufjs/minimal.js", ...leftOut.map((part) => `--no-${part}`)];
-  const messages = await runPbjs(["-t", "static-module", "-w", "esm", ...options, ...protos]);
   const services = declared
     .filter(({ descriptor }) => descriptor.methods !== undefined)
     .flatMap((service) => [`${service.path.join(".")} = {`, ...serviceText(service, known, false), "};"]);
@@ -202,7 +252,7 @@ async function generate(folder: string, protos: readonly string[]): Promise<void
   mkdirSync(output, { recursive: true });
   const types = [...declarationPrelude, ...declarations(descriptor, [], known)];
   writeFileSync(join(output, "messages.d.ts"), `${header}${types.join("\n")}\n`);
-  writeFileSync(code, `${header}${withNumbers(messages)}\n${services.join("\n")}\n`);
+  writeFileSync(file, `${header}${[...moduleText(descriptor, known), ...services].join("\n")}\n`);
 }
 
 const packages = readdirSync(join(root, "packages")).map((name) => join("packages", name));

@@ -48,10 +48,11 @@ export function violation(folder: string, rules: PackageRules, file: string, fou
   return `may use the libraries ${rules.libraries?.join(", ") || "(none)"}`;
 }
 
-/** Grants that no import of the package needs. Code that is generated uses protobufjs, and is not scanned. */
+/** Grants that no import of the package needs. Code that is generated uses protobuf, and is not scanned. */
 export function unusedGrants(folder: string, rules: PackageRules, imports: ImportsByFile): readonly string[] {
-  const needed = { uses: new Set<string>(), types: new Set<string>(), tests: new Set<string>() };
-  const libraries = new Set(existsSync(join(root, folder, "proto")) ? ["protobufjs"] : []);
+  const generated = existsSync(join(root, folder, "proto")) ? ["protobuf"] : [];
+  const needed = { uses: new Set<string>(generated), types: new Set<string>(), tests: new Set<string>() };
+  const libraries = new Set<string>();
   for (const [file, found] of imports) {
     for (const { specifier, typesOnly } of found) {
       if (specifier.startsWith(".") || isBuiltin(specifier)) continue;

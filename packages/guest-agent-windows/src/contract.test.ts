@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { describeWindowsGuestContract } from "@uvm-shim/guest-wcow/testing";
+import { describeWindowsGuestContract } from "@uvm-shim/guest-wcow/testing/contract";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { baseLayer, makeTemplate } from "./base-layer/base-layer.ts";
 import { TestMachine, vsmbPath } from "./testing/machine.ts";

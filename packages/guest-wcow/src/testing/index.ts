@@ -1,3 +1,2 @@
-export { describeWindowsGuestContract, type GuestUnderContract } from "./contract.ts";
 export { FakeWindowsGuest, windowsCapabilities } from "./fake-guest.ts";
 export { SimulatedWindowsGuest } from "./simulated-guest.ts";

@@ -12,8 +12,6 @@ export interface EncodedStatistics {
 }
 
 const pageBytes = 4096;
-/** 2^64 - 1, which a JavaScript number cannot represent. */
-const maxUint64 = { low: 0xffffffff, high: 0xffffffff, unsigned: true } as unknown as number;
 
 /** `vm` are the measurements of a VM that the container has to itself; cgroup metrics have no place for them. */
 export function encodeContainerStatistics(statistics: ContainerStatistics, vm?: VmStatistics): EncodedStatistics {
@@ -60,15 +58,15 @@ function windowsFields({ Timestamp, ContainerStartTime, Uptime100ns, Processor, 
       runtimeKernelNs: nanoseconds(Processor?.RuntimeKernel100ns),
     },
     memory: {
-      memoryUsageCommitBytes: counter(Memory?.MemoryUsageCommitBytes),
-      memoryUsageCommitPeakBytes: counter(Memory?.MemoryUsageCommitPeakBytes),
-      memoryUsagePrivateWorkingSetBytes: counter(Memory?.MemoryUsagePrivateWorkingSetBytes),
+      memoryUsageCommitBytes: Memory?.MemoryUsageCommitBytes,
+      memoryUsageCommitPeakBytes: Memory?.MemoryUsageCommitPeakBytes,
+      memoryUsagePrivateWorkingSetBytes: Memory?.MemoryUsagePrivateWorkingSetBytes,
     },
     storage: {
-      readCountNormalized: counter(Storage?.ReadCountNormalized),
-      readSizeBytes: counter(Storage?.ReadSizeBytes),
-      writeCountNormalized: counter(Storage?.WriteCountNormalized),
-      writeSizeBytes: counter(Storage?.WriteSizeBytes),
+      readCountNormalized: Storage?.ReadCountNormalized,
+      readSizeBytes: Storage?.ReadSizeBytes,
+      writeCountNormalized: Storage?.WriteCountNormalized,
+      writeSizeBytes: Storage?.WriteSizeBytes,
     },
   };
 }
@@ -81,15 +79,10 @@ function timeField<Name extends string>(name: Name, text: string | undefined): {
 const nanosecondsPerTick = 100;
 
 function nanoseconds(ticks: number | undefined): number {
-  return counter((ticks ?? 0) * nanosecondsPerTick);
+  return (ticks ?? 0) * nanosecondsPerTick;
 }
 
-/** A number above the greatest of the field would become a small one. */
-export function counter(value: number | undefined): number {
-  return value === undefined ? 0 : value < 2 ** 64 ? value : maxUint64;
-}
-
-/** Field names of containerd's messages. Others, such as `$unknowns`, would make generated code write raw bytes. */
+/** Field names of containerd's messages. A name in another spelling could replace the field that it is spelled like. */
 const fieldName = /^[a-z][a-z0-9_]*$/;
 
 /** Metrics use containerd's snake case; generated code uses camel case. */
@@ -99,7 +92,7 @@ function messageFields(metrics: object): { readonly [field: string]: object | nu
 }
 
 function fieldOf(value: unknown): object | number {
-  if (typeof value === "number") return counter(value);
+  if (typeof value === "number") return value;
   if (Array.isArray(value)) return value.map(fieldOf);
   return typeof value === "object" && value !== null ? messageFields(value) : 0;
 }

@@ -5,7 +5,6 @@ import type { ListedProcess, WindowsProcessFigures } from "../../platform.ts";
 import { encodeFields } from "../../program/protobuf-wire.ts";
 import { jsonErrorPosition } from "../../redaction.ts";
 import { exitFields, timestampOfText } from "../messages.ts";
-import { counter } from "../statistics.ts";
 import type { DeleteAnswer } from "./process-record.ts";
 
 type Requests = typeof containerd.task.v2;
@@ -40,12 +39,12 @@ function windowsDetails(processId: number, execId: string, details: WindowsProce
   const message = {
     imageName: details.ImageName ?? "",
     ...(createdAt && { createdAt }),
-    kernelTime_100Ns: counter(details.KernelTime100ns),
-    memoryCommitBytes: counter(details.MemoryCommitBytes),
-    memoryWorkingSetPrivateBytes: counter(details.MemoryWorkingSetPrivateBytes),
-    memoryWorkingSetSharedBytes: counter(details.MemoryWorkingSetSharedBytes),
+    kernelTime_100Ns: details.KernelTime100ns,
+    memoryCommitBytes: details.MemoryCommitBytes,
+    memoryWorkingSetPrivateBytes: details.MemoryWorkingSetPrivateBytes,
+    memoryWorkingSetSharedBytes: details.MemoryWorkingSetSharedBytes,
     processId,
-    userTime_100Ns: counter(details.UserTime100ns),
+    userTime_100Ns: details.UserTime100ns,
     execId,
   };
   const { ProcessDetails } = containerd.runhcs.v1;

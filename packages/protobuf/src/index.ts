@@ -1,0 +1,1 @@
+export { type Message, messages } from "./message.ts";
