@@ -30,6 +30,19 @@ describe("the host's end", () => {
     await client.close();
   });
 
+  it("sends the activity that is observed, if somebody observes", async () => {
+    const { client, guest } = setUp();
+    const remove = addObserver({});
+    const activity = { kind: "request", name: "Create", activityId: "of the caller" } as const;
+    const answer = observe(activity, () => client.request("waitForProcess", "c1", wait));
+    const request = await guest.nextJson();
+    remove();
+    expect(request.json).toMatchObject({ ActivityId: "of the caller" });
+    guest.send(response(6), request.id, { Result: 0, ExitCode: 0 });
+    await answer;
+    await client.close();
+  });
+
   it("sends the trace of what is observed, if somebody keeps it", async () => {
     const { client, guest } = setUp();
     const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
