@@ -8,13 +8,17 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 export interface Manifest {
   readonly name: string;
+  readonly private?: boolean;
   readonly exports?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
 
 /** The root's own manifest. */
-export function manifest(): { readonly scripts: Readonly<Record<string, string>> } {
+export function manifest(): {
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+} {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 }
 
