@@ -13,29 +13,35 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
-import { host, type LinuxTarget, runtimeOf } from "./targets.ts";
+import { host, type LinuxTarget, marksOf, runtimeOf } from "./targets.ts";
 import { root } from "./workspace.ts";
 
 const launchers: Readonly<Record<string, string>> = {
   "containerd-shim-lcow-v2": "shim-lcow",
   "containerd-shim-wcow-v2": "shim-wcow",
   "hcs-emulator": "hcs-emulator",
+  "uvm-diag": "uvm-diag",
 };
 
 /** The program that a guest boots; it is among the boot files, not in lib. */
 const guestProgram = "guest-agent";
+
+/** What shims load only if they are asked to: no program of its own. */
+const telemetry = "telemetry";
 
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
   "shim-lcow": ["-info"],
   "shim-wcow": ["-info"],
   "hcs-emulator": ["--help"],
+  "uvm-diag": ["--help"],
   [guestProgram]: [],
+  [telemetry]: [],
 };
 
 /** All that a distribution for Linux has. */
@@ -158,12 +164,19 @@ export interface Assembly {
   readonly target: LinuxTarget;
   /** Those of linuxPrograms that were bundled; the others stay as they are. */
   readonly programs?: readonly string[];
+  /** Whether to write the manual pages; by default, with all programs. */
+  readonly manuals?: boolean;
   /** Whether to fill the cache of compiled code. It can only be filled on the target's own architecture. */
   readonly warm?: boolean;
 }
 
 /** Makes dist/<target>, and answers with its path. */
-export async function assembleLinux({ target, programs = linuxPrograms, warm = true }: Assembly): Promise<string> {
+export async function assembleLinux({
+  target,
+  programs = linuxPrograms,
+  manuals = programs === linuxPrograms,
+  warm = true,
+}: Assembly): Promise<string> {
   const folder = join(root, "dist", target);
   const lib = join(folder, "lib");
   const boot = join(folder, "LinuxBootFiles");
@@ -180,16 +193,16 @@ export async function assembleLinux({ target, programs = linuxPrograms, warm = t
     const bundle = join(root, programFolder(findProgram(name)), "dist", "program", `${name}.cjs`);
     const { code, start } = filesOf(folder, name);
     put(bundle, code, 0o644);
-    write(start, entry(`${name}.program.cjs`), 0o644);
+    if (start !== undefined) write(start, entry(`${name}.program.cjs`), 0o644);
   }
   for (const [name, program] of Object.entries(launchers)) {
     if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
   }
-  if (programs === linuxPrograms) {
+  if (manuals) {
     const { writeManuals } = await import("./manual/write-manuals.ts");
     writeManuals(folder, packageJson.version);
   }
-  const marks = join(root, "dist", "warmed", target);
+  const marks = marksOf(target);
   if (warm && target === host) {
     await Promise.all(programs.map((program) => warmUp(folder, program, marks)));
   } else {
@@ -199,7 +212,8 @@ export async function assembleLinux({ target, programs = linuxPrograms, warm = t
   return folder;
 }
 
-function filesOf(folder: string, program: string): { readonly code: string; readonly start: string } {
+function filesOf(folder: string, program: string): { readonly code: string; readonly start?: string } {
+  if (program === telemetry) return { code: join(folder, "lib", `${program}.cjs`) };
   const isGuest = program === guestProgram;
   const at = join(folder, isGuest ? "LinuxBootFiles" : "lib");
   return { code: join(at, `${program}.program.cjs`), start: join(at, isGuest ? "initrd.img" : `${program}.cjs`) };
@@ -226,7 +240,8 @@ async function warmUp(folder: string, program: string, marks: string): Promise<v
   const mark = join(marks, program);
   if (existsSync(mark) && readFileSync(mark, "utf8") === key) return;
   await new Promise<void>((resolve) => {
-    execFile(node, [start, ...(warmings[program] ?? [])], { timeout: 10_000 }, () => resolve());
+    const args = start === undefined ? ["-e", entry(basename(code))] : [start, ...(warmings[program] ?? [])];
+    execFile(node, args, { cwd: dirname(code), timeout: 10_000 }, () => resolve());
   });
   mkdirSync(marks, { recursive: true });
   writeFileSync(mark, key);

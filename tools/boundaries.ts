@@ -59,6 +59,22 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     libraries: ["smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
+  "packages/telemetry": {
+    uses: [],
+    types: ["lifecycle"],
+    tests: ["lifecycle"],
+    libraries: [
+      "@opentelemetry/api",
+      "@opentelemetry/core",
+      "@opentelemetry/exporter-metrics-otlp-http",
+      "@opentelemetry/exporter-metrics-otlp-proto",
+      "@opentelemetry/exporter-trace-otlp-http",
+      "@opentelemetry/exporter-trace-otlp-proto",
+      "@opentelemetry/resources",
+      "@opentelemetry/sdk-metrics",
+      "@opentelemetry/sdk-trace",
+    ],
+  },
   "packages/host-emulator": {
     uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],
@@ -125,6 +141,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     types: ["hcs-bindings"],
     tests: ["guest-agent-windows", "host-protocol", "hcs-bindings"],
   },
+  "apps/uvm-diag": { uses: ["child-processes", "command-line", "shim", "ttrpc"] },
 };
 
 /** Libraries that tests of any package may import. */

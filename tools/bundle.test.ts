@@ -77,6 +77,16 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     }
   });
 
+  it("contain nothing of OpenTelemetry, which has a bundle of its own", async () => {
+    const isOurs = (path: string): boolean => /^packages\/telemetry\/|@opentelemetry/.test(path);
+    for (const name of ["shim-lcow", "shim-wcow"]) {
+      expect((await inputsOf(name, system)).filter(isOurs), name).toEqual([]);
+    }
+    const own = await inputsOf("telemetry", system);
+    expect(own.filter((path) => path.startsWith("packages/") && !path.startsWith("packages/telemetry/"))).toEqual([]);
+    expect(own.some((path) => path.includes("@opentelemetry"))).toBe(true);
+  });
+
   it("contain only those schema references that a VM's document needs", async () => {
     const inputs = await inputsOf("shim-lcow", system);
     const tables = from(inputs, "packages/hcs-schema/src").filter((path) =>
@@ -102,6 +112,18 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
         /cannot be bundled without a flavour.*UVM_SHIM_FLAVOUR/,
       );
     }
+  });
+});
+
+describe.each(["linux", "win32"] as const)("the diagnostic tool for %s", (system) => {
+  it("has of the shim only its protocol and the forms of its files, and of the host nothing", async () => {
+    const ours = (await inputsOf("uvm-diag", system)).filter((path) => path.startsWith("packages/"));
+    const own = ours.filter((path) => !/^packages\/(child-processes|command-line|lifecycle|ttrpc)\//.test(path));
+    expect(own.toSorted()).toEqual([
+      "packages/shim/src/generated/messages.js",
+      "packages/shim/src/program/state-file.ts",
+      "packages/shim/src/record/lines.ts",
+    ]);
   });
 });
 

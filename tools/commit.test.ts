@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { describe, expect, it } from "vitest";
 import { sourceCommit } from "./commit.ts";
 
@@ -14,7 +15,7 @@ describe("the commit that programs tell", () => {
     expect(sourceCommit({}, folder)).toBe("unknown");
   });
 
-  it("is that of the repository, marked where files differ from it", () => {
+  itWith("the commit of a repository", "git")("is that of the repository, marked where files differ from it", () => {
     git("init", "--quiet");
     git("commit", "--quiet", "--allow-empty", "--message=first");
     const commit = git("rev-parse", "HEAD").trim();

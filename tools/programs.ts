@@ -20,7 +20,10 @@ const everywhere: readonly System[] = ["linux", "win32"];
 export const programs: readonly Program[] = [
   { name: "shim-lcow", entry: "apps/shim-lcow/src/main.ts", flavour: "lcow", systems: everywhere },
   { name: "shim-wcow", entry: "apps/shim-wcow/src/main.ts", flavour: "wcow", systems: everywhere },
+  { name: "uvm-diag", entry: "apps/uvm-diag/src/main.ts", systems: everywhere },
   { name: "hcs-emulator", entry: "packages/host-emulator/src/main.ts", systems: ["linux"] },
+  // No program of its own: shims load it if they are asked to.
+  { name: "telemetry", entry: "packages/telemetry/src/index.ts", systems: everywhere },
   { name: "guest-agent", entry: "packages/guest-agent/src/main.ts", systems: ["linux"] },
 ];
 

@@ -141,7 +141,10 @@ async function getDependencies(which) {
   const all = join(toolchain, "dependencies.stamp");
   if (which === "runtime" && existsSync(all) && readFileSync(all, "utf8") === key) return;
   const [stamp, args, what] =
-    which === "runtime" ? ["dependencies-runtime", ["--prod"], " that programs run with"] : ["dependencies", [], ""];
+    which === "runtime"
+      ? // Whether the lockfile keeps pnpm's policies is for those who change it: asking costs 90 MB of descriptions.
+        ["dependencies-runtime", ["--prod", "--trust-lockfile"], " that programs run with"]
+      : ["dependencies", [], ""];
   await stamped(stamp, key, () =>
     tell(`dependencies of the workspace${what}`, [join(root, "node_modules", ".pnpm")], () =>
       mustRun("pnpm install", "pnpm", ["install", ...args, "--frozen-lockfile", "--reporter=append-only"], {
@@ -181,15 +184,22 @@ async function getNeeds(name, { rootFor, required, optional }, machine) {
   return provided.tree;
 }
 
-/** Tools that are unpacked beside the system are found by PATH, and by root, whose programs have fixed paths, in /usr. */
-function withTree(tree, [command, ...args], machine) {
+/**
+ * Tools that are unpacked beside the system are laid over /usr in a mount namespace, since many paths there are fixed. Where
+ * a user may not even do that in a user namespace, what goes by PATH and LD_LIBRARY_PATH finds them.
+ */
+function withTree(tree, [command, ...args], { isRoot }) {
   if (tree === undefined) return { command, args };
   const { programs, libraries } = foldersOf(tree);
   env.PATH = [env.PATH, ...programs].join(delimiter);
   env.LD_LIBRARY_PATH = [env.LD_LIBRARY_PATH, ...libraries].filter((folder) => folder).join(delimiter);
-  if (!machine.isRoot) return { command, args };
-  const overlay = `mount -t overlay uvm-shim-tools -o lowerdir="$0/usr:/usr" /usr && unset LD_LIBRARY_PATH && exec "$@"`;
-  return { command: "unshare", args: ["--mount", "sh", "-c", overlay, tree, command, ...args] };
+  const [namespaces, yieldRights] = isRoot
+    ? [["--mount"], ""]
+    : [["--user", "--map-current-user", "--keep-caps", "--mount"], "setpriv --inh-caps=-all --ambient-caps=-all"];
+  const overlay = `mount -t overlay uvm-shim-tools -o lowerdir="$0/usr:/usr" /usr && unset LD_LIBRARY_PATH && exec ${yieldRights} "$@"`;
+  const enter = [...namespaces, "sh", "-c", overlay, tree];
+  if (spawnSync("unshare", [...enter, "true"], { env }).status !== 0) return { command, args };
+  return { command: "unshare", args: [...enter, command, ...args] };
 }
 
 const [task, ...rest] = process.argv.slice(2);
@@ -203,6 +213,8 @@ try {
     process.platform === "linux" ? getNeeds(task, command, machine) : undefined,
     getToolchain(),
   ]);
+  // Half of a second demo's time would be spent on compiling.
+  if (task === "demo") env.NODE_COMPILE_CACHE = join(toolchain, "compiled");
   const last = withTree(tree, [node, join(root, "tools", "tasks.ts"), task, ...rest], machine);
   await stamped("starts", `${host} ${digest(lock)}`, async () => checkThatNodeStarts());
   for (const target of command.runtimes) await getRuntime(target);

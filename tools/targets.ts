@@ -18,3 +18,8 @@ export function runtimeOf(target: Target): string {
     ? join(root, windowsNode)
     : join(root, ".toolchain", target, "node_modules", `node-${target}`, "bin", "node");
 }
+
+/** Where it is noted what a distribution was made of. It is not for those who get the distribution. */
+export function marksOf(target: LinuxTarget): string {
+  return join(root, "dist", "marks", target);
+}

@@ -1,9 +1,11 @@
 /** The root scripts, on the pinned Node; tools/run.mjs calls it. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, tell } from "./bootstrap/progress.mjs";
 import { findProgram, programs } from "./programs.ts";
 import { describeCounts, run, runVitest } from "./run-vitest.ts";
-import { host, type LinuxTarget } from "./targets.ts";
+import { digestSources } from "./sources.ts";
+import { host, type LinuxTarget, marksOf } from "./targets.ts";
 import { manifest, root } from "./workspace.ts";
 
 const [task = "", ...rest] = process.argv.slice(2);
@@ -44,13 +46,19 @@ function linuxHost(): LinuxTarget {
   throw new Error(`Executables are made on Linux, x64 or arm64, and this is ${host}.`);
 }
 
-/** Bundles programs straight from the sources, and puts them into this machine's distribution. */
+/** Bundles programs straight from the sources, if these have changed, and puts them into this machine's distribution. */
 async function buildLinux(wanted?: readonly string[]): Promise<number> {
-  const { assembleLinux, linuxPrograms } = await import("./assemble.ts");
-  const { writeBundles } = await import("./bundle.ts");
-  const names = wanted ?? linuxPrograms;
+  const target = linuxHost();
+  const sources = digestSources();
+  const stampOf = (name: string): string => join(marksOf(target), `${name}.sources`);
+  const names = (wanted ?? (await import("./assemble.ts")).linuxPrograms).filter(
+    (name) => !existsSync(stampOf(name)) || readFileSync(stampOf(name), "utf8") !== sources,
+  );
+  if (names.length === 0) return 0;
+  const [{ writeBundles }, { assembleLinux }] = await Promise.all([import("./bundle.ts"), import("./assemble.ts")]);
   await Promise.all(names.map((name) => writeBundles(findProgram(name), ["linux"])));
-  await assembleLinux({ target: linuxHost(), programs: names });
+  await assembleLinux({ target, programs: names, manuals: wanted === undefined });
+  for (const name of names) writeFileSync(stampOf(name), sources);
   return 0;
 }
 
@@ -71,6 +79,7 @@ async function check(): Promise<number> {
     ["biome", ["ci", "--colors=off", "."]],
     ["tsc", ["-p", "tsconfig.json"]],
     ["node", ["tools/check/main.ts"]],
+    ["node", ["tools/reference/main.ts", "--check"]],
   ] as const;
   const failed = await all(steps);
   process.stdout.write(`${steps.length - failed} passed, ${failed} failed\n`);
@@ -97,7 +106,9 @@ async function perform(): Promise<number> {
     case "check":
       return await check();
     case "format":
-      return await run("biome", ["check", "--write", "."]);
+      return (await run("biome", ["check", "--write", "."])) || (await runMain("tools", "reference"));
+    case "reference":
+      return await runMain("tools", task);
     case "test":
       return (await buildLinux()) || (await test());
     case "vitest":
@@ -115,9 +126,21 @@ async function perform(): Promise<number> {
       );
     case "e2e":
     case "bench":
+    case "causes":
     case "soak":
     case "attack":
+    case "telemetry":
       return (await buildLinux()) || (await runMain("test", "src", task));
+    case "docs":
+      return await run(process.execPath, [join("tools", "api-docs", "main.ts"), ...rest]);
+    case "release:version":
+      return await run("changeset", ["version"]);
+    case "release:notes":
+      return await run(process.execPath, [join("tools", "release", "notes.ts")]);
+    case "release:archives":
+      return await runMain("tools", "release");
+    case "release:check":
+      return await runMain("test", "src", "release");
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":

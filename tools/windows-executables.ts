@@ -1,7 +1,19 @@
-/** Makes dist/win32-x64: each shim as one file, out of Node for Windows, its bundle and koffi's addon. */
+/**
+ * Makes dist/win32-x64: each shim as one file, out of Node for Windows, its bundle and koffi's addon; and the tool for
+ * diagnosis as a script for the Node that the machine has, since another such file would have 100 MiB.
+ */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { koffiAddonFolder } from "./bundle.ts";
 import { bundleName, findProgram, programVersion } from "./programs.ts";
@@ -20,6 +32,11 @@ const executables = [
 export async function assembleWindows(): Promise<readonly string[]> {
   mkdirSync(windowsDistribution, { recursive: true });
   const node = readFileSync(runtimeOf("win32-x64"));
+  const telemetry = join(
+    root,
+    "packages/telemetry/dist/program",
+    `${bundleName(findProgram("telemetry"), "win32")}.cjs`,
+  );
   const koffi = join(koffiAddonFolder("win32-x64"), "win32_x64", "koffi.node");
   const tools = ["windows-executables.ts", "windows-resources.ts"].map((name) => join(root, "tools", name));
   const made: string[] = [];
@@ -28,31 +45,51 @@ export async function assembleWindows(): Promise<readonly string[]> {
     const bundle = join(root, "apps", program, "dist", "program", `${bundleName(findProgram(program), "win32")}.cjs`);
     const target = join(windowsDistribution, `${name}.exe`);
     const stamp = join(root, "apps", program, "dist", "program", "executable.stamp");
-    const parts = digest([node, ...[bundle, koffi, ...tools].map((file) => readFileSync(file)), Buffer.from(version)]);
+    const inputs = [bundle, koffi, telemetry, ...tools].map((file) => readFileSync(file));
+    const parts = digest([node, ...inputs, Buffer.from(version)]);
     if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, "utf8") === parts) continue;
-    pack({ bundle, koffi, target, node: editResources(node, { name, version, description }) });
+    pack({ bundle, koffi, telemetry, target, node: editResources(node, { name, version, description }) });
     writeFileSync(stamp, parts);
     made.push(target);
   }
+  placeTool();
   return made;
+}
+
+const toolLauncher = `@echo off
+rem Any Node from 22 on: the first one in PATH, or the one that UVM_DIAG_NODE names.
+setlocal
+if not defined UVM_DIAG_NODE set UVM_DIAG_NODE=node.exe
+"%UVM_DIAG_NODE%" "%~dp0uvm-diag.cjs" %*
+`;
+
+function placeTool(): void {
+  const name = bundleName(findProgram("uvm-diag"), "win32");
+  copyFileSync(
+    join(root, "apps", "uvm-diag", "dist", "program", `${name}.cjs`),
+    join(windowsDistribution, "uvm-diag.cjs"),
+  );
+  writeFileSync(join(windowsDistribution, "uvm-diag.cmd"), toolLauncher.replaceAll("\n", "\r\n"));
 }
 
 function pack(parts: {
   readonly node: Uint8Array;
   readonly bundle: string;
   readonly koffi: string;
+  readonly telemetry: string;
   readonly target: string;
 }): void {
   const work = mkdtempSync(`${parts.target}.`);
   try {
-    const [executable, output, configuration] = ["node.exe", "shim.exe", "sea.json"].map((name) => join(work, name));
-    writeFileSync(executable as string, parts.node);
+    // The executable remembers the path of its bundle, which must not tell where it was built, nor differ from place to place.
+    copyFileSync(parts.bundle, join(work, "shim.cjs"));
+    writeFileSync(join(work, "node.exe"), parts.node);
     const settings = {
-      main: parts.bundle,
+      main: "shim.cjs",
       mainFormat: "commonjs",
-      executable,
-      output,
-      assets: { "koffi.node": parts.koffi },
+      executable: "node.exe",
+      output: "shim.exe",
+      assets: { "koffi.node": parts.koffi, "telemetry.cjs": parts.telemetry },
       // containerd reads standard error of `start` as a part of its answer.
       disableExperimentalSEAWarning: true,
       useSnapshot: false,
@@ -64,12 +101,13 @@ function pack(parts: {
       // NODE_OPTIONS is meant for other programs.
       execArgvExtension: "none",
     };
-    writeFileSync(configuration as string, JSON.stringify(settings));
-    const { status, stderr } = spawnSync(process.execPath, ["--build-sea", configuration as string], {
+    writeFileSync(join(work, "sea.json"), JSON.stringify(settings));
+    const { status, stderr } = spawnSync(process.execPath, ["--build-sea", "sea.json"], {
+      cwd: work,
       encoding: "utf8",
     });
     if (status !== 0) throw new Error(`node --build-sea for ${parts.target}: exit ${status}\n${stderr}`);
-    renameSync(output as string, parts.target);
+    renameSync(join(work, "shim.exe"), parts.target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

@@ -18,3 +18,11 @@ it("allows the same word with another meaning", () => {
 it("finds to-do comments", () => {
   expect(problems("// TODO: later")).toEqual(['1: "TODO": what is to be done is filed as an issue, or done']);
 });
+
+it("finds what is cited of documents that are elsewhere", () => {
+  const reason = "a document that is not in the repository";
+  expect(problems("as FACTS.md says, with 2 facts\nFACTS, 5")).toEqual([
+    `1: "FACTS.md": ${reason}`,
+    `2: "FACTS": ${reason}`,
+  ]);
+});

@@ -11,6 +11,10 @@ export const bannedWords: readonly BannedWord[] = [
     pattern: /\brooms\b|\broom's\b|\b(any|each|every|one|this|which) room\b(?! for)/i,
     reason: "a package is called a package",
   },
+  {
+    pattern: /\b(DESIGN|FACTS|MIGRATION|ANNOTATIONS|WCOW|BRIEF)\.md\b|\bFACTS\b|\bdesign's §|§ ?\d/,
+    reason: "a document that is not in the repository",
+  },
   { pattern: /\b(FIXME|TODO|XXX)\b/, reason: "what is to be done is filed as an issue, or done" },
 ];
 

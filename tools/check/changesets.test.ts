@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseChangesetFile } from "@changesets/parse";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { manifests, root, workspaceFiles } from "../workspace.ts";
 import { appsOfPackages, changesetProblems } from "./changesets.ts";
@@ -31,6 +32,12 @@ describe("changesets", () => {
 });
 
 describe("executables", () => {
+  it("of all apps have one version", () => {
+    const { fixed } = JSON.parse(readFileSync(join(root, ".changeset/config.json"), "utf8"));
+    const apps = [...manifests()].filter(([folder]) => folder.startsWith("apps/")).map(([, { name }]) => name);
+    expect(fixed).toEqual([apps]);
+  });
+
   const manifest = (name: string, ...dependencies: readonly string[]) =>
     [
       name,
@@ -74,7 +81,7 @@ describe("executables", () => {
   });
 });
 
-describe("the pinned command line of changesets, on a copy of the workspace", () => {
+describeWith("git")("the pinned command line of changesets, on a copy of the workspace", () => {
   const copy = mkdtempSync(join(tmpdir(), "changesets-"));
   const named = new Map<string, string[]>();
 

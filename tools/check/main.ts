@@ -6,6 +6,7 @@ import { manifests, root, workspaceFiles } from "../workspace.ts";
 import { bannedIn } from "./banned-words.ts";
 import { boundaryProblems } from "./boundaries.ts";
 import { appsOfPackages, changesetProblems, releasedPackages } from "./changesets.ts";
+import { documentedPackages, undocumented } from "./doc-comments.ts";
 import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
@@ -19,6 +20,9 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
   const changesets = files.filter((file) => /^\.changeset\/(?!README\b).*\.md$/.test(file));
   const documents = files.filter((file) => file.endsWith(".md") && !changesets.includes(file));
   const sources = files.filter((file) => /^(packages|apps)\/[^/]+\/src\/.*\.ts$/.test(file));
+  const published = sources.filter(
+    (file) => documentedPackages.some((name) => file.startsWith(`packages/${name}/`)) && !file.endsWith(".test.ts"),
+  );
   const texts = files.filter(
     (file) => /\.(ts|mjs|cjs|md|sh)$/.test(file) && !file.startsWith("tools/check/banned-words"),
   );
@@ -34,6 +38,7 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
     ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), released, apps))],
     ["examples", exampleProblems(new Map(documents.map((file) => [file, read(file)])))],
+    ["doc comments", published.flatMap((file) => undocumented(file, read(file)))],
     ["matchers", tests.flatMap((file) => emptyMatches(file, read(file)))],
     ["banned words", texts.flatMap((file) => bannedIn(file, read(file)))],
   ]);

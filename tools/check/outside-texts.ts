@@ -18,6 +18,7 @@ export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/shim/src/program/bundle.ts": "config.json of the caller's bundle",
   "packages/shim/src/services/task/task-messages.ts": "the caller's process specification",
   "packages/shim/src/services/resource-update.ts": "the caller's resources",
+  "apps/uvm-diag/src/shim/state.ts": "what a shim answers, whose messages are bounded",
   "packages/shim/src/program/state-file.ts": "what the shim itself wrote",
   "packages/shim/src/record/lines.ts": "records, which it checks line by line",
 };

@@ -143,7 +143,7 @@ export const annotationGroups: readonly AnnotationGroup[] = [
         what: "Who may use an hvsocket service of the VM: a JSON object with `BindSecurityDescriptor`, `ConnectSecurityDescriptor`, `AllowWildcardBinds`, `Disabled`.",
       },
       "io.microsoft.migration.support-enabled": {
-        what: "Leaves out of the VM what cannot be migrated.",
+        what: "The VM can be migrated: it shares no folders of the host, and its guest dials the shim again.",
         standard: "false",
       },
       [`${wcow}additional-reg-keys`]: {
@@ -227,12 +227,12 @@ export const annotationGroups: readonly AnnotationGroup[] = [
         what: "The container's environment tells where its policy is.",
         standard: "true",
       },
-      [`${wcow}securitypolicy.env`]: { what: "The same for Windows containers." },
+      [`${wcow}securitypolicy.env`]: { what: "Of containers, in earlier shims." },
       [`${wcow}securitypolicy`]: { what: "Security policy in base64; needs layers of type BlockCIM." },
       [`${wcow}enforcer`]: { what: "How the guest enforces the policy.", standard: "the guest's choice" },
       [`${wcow}isolation_type`]: {
         what: "`SecureNestedPaging` (`SNP`), `VirtualizationBasedSecurity` (`VBS`) or `GuestStateOnly`.",
-        standard: "`SecureNestedPaging`",
+        standard: "`SecureNestedPaging`; `GuestStateOnly` with `no_security_hardware`",
       },
       [`${wcow}no_secure_boot`]: { what: "Switches secure boot off, for tests.", standard: "false" },
       [`${wcow}writable_efi`]: { what: "Attaches the EFI disk writable, for tests.", standard: "false" },
@@ -279,7 +279,7 @@ export const annotationGroups: readonly AnnotationGroup[] = [
     title: "What is forbidden",
     texts: {
       "io.microsoft.disable-unsafe-operations": {
-        what: "Sets the next three and `fileshares.disablewritable`; another value of one of them is a contradiction.",
+        what: "Sets the two below, `fileshares.disablewritable` and `virtualSMB.nodirectmap`. Another value of one of them is refused.",
       },
       "microsoft.com/disable-hostprocess-container": { what: "Refuses host process containers.", standard: "false" },
       [`${container}wcow.gmsa.disable`]: { what: "Refuses group managed service accounts.", standard: "false" },
@@ -299,7 +299,7 @@ export const annotationGroups: readonly AnnotationGroup[] = [
       },
       [`${lcow}hostnetwork`]: { what: "Containers of the pod use the VM's network.", standard: "false" },
       "io.microsoft.cri.skip-pod-networking": { what: "The guest accepts a pod without NICs.", standard: "false" },
-      "io.microsoft.lcow.shm.size-kb": { what: "Size of `/dev/shm` in KiB.", standard: "64 MiB" },
+      "io.microsoft.lcow.shm.size-kb": { what: "Size of `/dev/shm` in KiB.", standard: "that of the specification" },
       "io.microsoft.lcow.rlimitcore": {
         what: "Limits of core files: `<soft>;<hard>` in bytes.",
         standard: "that of the specification, else 0",
@@ -312,7 +312,7 @@ export const annotationGroups: readonly AnnotationGroup[] = [
         standard: "option `GPUVHDPath`",
       },
       [`${container}memory.sizeinmb`]: {
-        what: "Memory limit of the container in MB. On a container with a VM to itself, of which it sets the size too.",
+        what: "Memory limit of the container in MB; a VM whose size follows its containers counts it.",
         standard: "`windows.resources.memory.limit`",
       },
       [`${container}processor.count`]: {

@@ -1,6 +1,7 @@
 import path from "node:path";
 import process from "node:process";
 import { isSea } from "node:sea";
+import { loadTelemetry } from "@uvm-shim/platform-common/telemetry-part";
 import { loadWindowsCalls } from "@uvm-shim/platform-common/windows-calls";
 import { ownFolder, runShim } from "@uvm-shim/shim";
 import { features } from "./features.ts";
@@ -20,6 +21,7 @@ void runShim(
     checkHost: async (env) => (await import("@uvm-shim/platform-common/host-location")).checkHostVariables(env),
     loadPlatform,
     loadWindowsCalls,
+    loadTelemetry,
     // Without a single executable the script is in lib/, below the launcher that people call the executable.
     executableDirectory: isSea() ? ownFolder(process) : path.dirname(ownFolder(process)),
   },

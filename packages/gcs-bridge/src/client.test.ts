@@ -1,6 +1,7 @@
 import { duplexPair } from "node:stream";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { addObserver, observe } from "@uvm-shim/lifecycle";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { GcsError } from "./index.ts";
@@ -26,6 +27,38 @@ describe("the host's end", () => {
     expect(request).toEqual({ type: 0x10100601, id: 1n, json: { ContainerId: "c1", ActivityId: activityId, ...wait } });
     guest.send(response(6), request.id, { Result: 0, ExitCode: 42, Surplus: 1 });
     expect(await answer).toEqual({ ExitCode: 42 });
+    await client.close();
+  });
+
+  it("sends the activity that is observed, if somebody observes", async () => {
+    const { client, guest } = setUp();
+    const remove = addObserver({});
+    const activity = { kind: "request", name: "Create", activityId: "of the caller" } as const;
+    const answer = observe(activity, () => client.request("waitForProcess", "c1", wait));
+    const request = await guest.nextJson();
+    remove();
+    expect(request.json).toMatchObject({ ActivityId: "of the caller" });
+    guest.send(response(6), request.id, { Result: 0, ExitCode: 0 });
+    await answer;
+    await client.close();
+  });
+
+  it("sends the trace of what is observed, if somebody keeps it", async () => {
+    const { client, guest } = setUp();
+    const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const remove = addObserver({
+      traceContextOf: ({ name }) => (name === "kept" ? { traceParent } : undefined),
+    });
+    const asked = async (name: string): Promise<object> => {
+      const answer = observe({ kind: "guest-request", name }, () => client.request("waitForProcess", "c1", wait));
+      const request = await guest.nextJson();
+      guest.send(response(6), request.id, { Result: 0, ExitCode: 0 });
+      await answer;
+      return request.json as object;
+    };
+    expect(await asked("kept")).toMatchObject({ otsc: { traceparent: traceParent }, ocsc: { TraceOptions: 1 } });
+    expect(Object.keys(await asked("dropped"))).not.toEqual(expect.arrayContaining([expect.stringMatching(/sc$/)]));
+    remove();
     await client.close();
   });
 

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { describeHresult, type JsonBounds, jsonExcess } from "@uvm-shim/hcs-schema";
-import { currentObservation, messageOf } from "@uvm-shim/lifecycle";
+import { currentObservation, currentTraceContext, messageOf } from "@uvm-shim/lifecycle";
 import { answerBounds, notificationBounds } from "./bounds.ts";
 import { type BridgeOptions, FrameChannel } from "./channel.ts";
 import { GcsError, type GcsErrorRecord, givenUpError } from "./error.ts";
@@ -15,6 +15,7 @@ import {
   type RequestBody,
   type ResponseBody,
 } from "./procedures.ts";
+import { traceFields } from "./trace.ts";
 import { containerNotificationType, type Frame, kindOf, protocolVersion, uvmContainerId } from "./wire.ts";
 
 export interface GcsBridgeClientOptions extends BridgeOptions {
@@ -122,7 +123,12 @@ export class GcsBridgeClient {
       if (signal?.aborted) return reject(givenUpError(signal.reason, subject));
       if (!this.#channel.isOpen) return reject(closedError(this.#closeCause, subject));
       const activityId = currentObservation()?.activityId ?? this.#options.newActivityId();
-      const message = { ContainerId: containerId, ActivityId: activityId, ...body };
+      const message = {
+        ContainerId: containerId,
+        ActivityId: activityId,
+        ...body,
+        ...traceFields(currentTraceContext()),
+      };
       const bytes = Buffer.from(JSON.stringify(message));
       if (!this.#channel.fits(bytes.length)) {
         const problem = `request of ${bytes.length} bytes: exceeds a frame of ${this.#channel.maxMessageSize} bytes`;

@@ -28,4 +28,5 @@ export {
   type GuestHandlers,
   type RequestContext,
 } from "./server.ts";
+export type { GuestTrace } from "./trace.ts";
 export { defaultMaxMessageSize, protocolVersion, uvmContainerId } from "./wire.ts";

@@ -41,6 +41,26 @@ describe("the guest's end", () => {
     await server.close();
   });
 
+  it("tells handlers the trace that the host keeps, and refuses one of another type", async () => {
+    const seen: unknown[] = [];
+    const { server, host } = setUp({
+      start: async (_body, { trace }) => {
+        seen.push(trace);
+        return {};
+      },
+    });
+    await negotiated(host);
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    host.request(2, 1n, { ...base, otsc: { traceparent } });
+    expect((await host.nextJson()).json).toMatchObject({ Result: 0 });
+    host.request(2, 2n, base);
+    expect((await host.nextJson()).json).toMatchObject({ Result: 0 });
+    host.request(2, 3n, { ...base, otsc: traceparent });
+    expect((await host.nextJson()).json).toMatchObject({ Result: hresults.HCS_E_INVALID_JSON | 0 });
+    expect(seen).toEqual([{ traceId: traceparent.slice(3, 35), spanId: traceparent.slice(36, 52) }, undefined]);
+    await server.close();
+  });
+
   it("accepts requests with field names in any case", async () => {
     const seen: unknown[] = [];
     const { server, host } = setUp({

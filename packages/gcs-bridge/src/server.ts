@@ -15,11 +15,14 @@ import {
   type RequestBody,
   type ResponseBody,
 } from "./procedures.ts";
+import { type GuestTrace, readTrace } from "./trace.ts";
 import { containerNotificationType, type Frame, kindOf, protocolVersion, responseTypeOf } from "./wire.ts";
 
 export interface RequestContext {
   readonly containerId: string;
   readonly activityId: string;
+  /** Absent if the host keeps none of this request. */
+  readonly trace?: GuestTrace;
   /** Aborts when the bridge ends, since the answer cannot be sent. */
   readonly signal: AbortSignal;
 }
@@ -99,7 +102,9 @@ export class GcsBridgeServer {
       const fields = Fields.parse(frame.body.toString("utf8"), "message");
       activityId = readActivityId(fields);
       const containerId = fields.optionalText("ContainerId") ?? "";
-      const answer = await this.#run(frame, fields, { containerId, activityId, signal: this.#ended.signal });
+      const trace = readTrace(fields);
+      const context = { containerId, activityId, ...(trace && { trace }), signal: this.#ended.signal };
+      const answer = await this.#run(frame, fields, context);
       body = encodeAnswer({ Result: 0, ...answer }, activityId);
       if (!this.#channel.fits(body.length)) {
         const limit = this.#channel.maxMessageSize;

@@ -20,6 +20,7 @@ export {
 } from "./cgroups/cgroups.ts";
 export { detectFilesystem, readOnlyOptionsOf } from "./filesystems.ts";
 export { GuestLog, type LogFields, type LogLevel } from "./log.ts";
+export { loggedRequests } from "./logged-requests.ts";
 export { type Commands, type Interface, interfaceName, moveCommands, setUpCommands } from "./network/commands.ts";
 export { type NamespaceOwner, type RunInNetwork, runInNetwork, runIp } from "./network/ip.ts";
 export { Children, type Expectation, type ToolResult } from "./process/children.ts";

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Writable } from "node:stream";
 
 export type LogLevel = "debug" | "info" | "warning" | "error";
@@ -14,6 +15,7 @@ export class GuestLog {
   readonly #now: () => Date;
   #sink: Writable | undefined;
   #dropped = 0;
+  readonly #around = new AsyncLocalStorage<LogFields>();
 
   constructor(console: Writable, now: () => Date = () => new Date()) {
     this.#console = console;
@@ -28,6 +30,11 @@ export class GuestLog {
     };
     sink.on("close", detach);
     sink.on("error", detach);
+  }
+
+  /** Adds the fields to every line of the work. */
+  during<T>(fields: LogFields, work: () => T): T {
+    return this.#around.run(fields, work);
   }
 
   debug(msg: string, fields?: LogFields): void {
@@ -54,6 +61,7 @@ export class GuestLog {
     }
     const dropped = this.#dropped === 0 ? {} : { dropped: this.#dropped };
     this.#dropped = 0;
-    target.write(`${JSON.stringify({ time: this.#now().toISOString(), level, msg, ...fields, ...dropped })}\n`);
+    const line = { time: this.#now().toISOString(), level, msg, ...this.#around.getStore(), ...fields, ...dropped };
+    target.write(`${JSON.stringify(line)}\n`);
   }
 }

@@ -11,6 +11,7 @@ import {
   dialPersistently,
   enterGuestRoot,
   GuestLog,
+  loggedRequests,
   reportPower,
   runUntilFailure,
   StateDump,
@@ -76,7 +77,7 @@ async function serve(log: GuestLog): Promise<void> {
   log.info("guest is up", { memoryMb, processors });
   for (;;) {
     const stream = await dialPersistently(() => dial(windowsHvsocketServices.gcs, new AbortController().signal));
-    bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: windowsCapabilities });
+    bridge = new GcsBridgeServer(stream, loggedRequests(guest.handlers, log), { capabilities: windowsCapabilities });
     const cause = await bridge.closed;
     log.warning("the bridge to the host is lost", { cause: cause?.message });
   }

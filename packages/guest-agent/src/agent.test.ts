@@ -31,8 +31,10 @@ describeWith(
       .trim()
       .split("\n")
       .map((line) => line.split(" - "))
-      .filter(([, type]) => !/^(tmpfs|proc|sysfs|devpts|mqueue|cgroup2?) /.test(type ?? ""))
-      .map(([mount]) => mount?.split(" ")[4]);
+      .map(([mount, type]) => ({ path: mount?.split(" ")[4], type: type ?? "" }))
+      // The image may be in memory too, where this machine's /tmp is.
+      .filter(({ path, type }) => path === "/usr" || !/^(tmpfs|proc|sysfs|devpts|mqueue|cgroup2?) /.test(type))
+      .map(({ path }) => path);
     const attached = /^\/run\/(host\/plan9|gcs\/pods\/pod)\//;
     expect(foreign.filter((path) => !attached.test(path ?? "")).sort()).toEqual(["/usr"]);
     const { stdout: root } = await machine.inGuest(["ls", "/"]);
@@ -63,6 +65,18 @@ describeWith(
     await expect(machine.execute(uvmContainerId, { CommandArgs: ["/no/such"] })).rejects.toMatchObject({
       message: expect.stringContaining("/no/such"),
     });
+  });
+
+  it("runs programs of its own in a terminal, which they control", async () => {
+    const script = 'tty; trap "echo interrupted; exit 7" INT; echo ready; read line';
+    const { stdin, stdout, exit } = await machine.execute(uvmContainerId, {
+      CommandArgs: ["sh", "-c", script],
+      EmulateConsole: true,
+    });
+    expect(await stdout.until("ready")).toMatch(/^\/dev\/pts\/\d+\r\n/);
+    stdin.write("\u0003");
+    expect(await exit).toBe(7);
+    await stdout.until("interrupted");
   });
 
   it("limits the memory of all containers together to the machine's, minus its own share", async () => {

@@ -13,6 +13,7 @@ import {
   enterGuestRoot,
   followMachineMemory,
   GuestLog,
+  loggedRequests,
   reportPower,
   runUntilFailure,
   StateDump,
@@ -69,7 +70,10 @@ async function serve(log: GuestLog, crash: Crash): Promise<void> {
   log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors, containerMemory });
   for (;;) {
     const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs));
-    bridge = new GcsBridgeServer(stream, guest.handlers, { capabilities: guestCapabilities, writeResult });
+    bridge = new GcsBridgeServer(stream, loggedRequests(guest.handlers, log), {
+      capabilities: guestCapabilities,
+      writeResult,
+    });
     const cause = await bridge.closed;
     log.warning("the bridge to the host is lost", { cause: cause?.message });
   }

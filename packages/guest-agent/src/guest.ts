@@ -35,7 +35,7 @@ import { PodTable } from "./pods/pod-table.ts";
 import { type ContainerNetwork, prepareContainer } from "./pods/preparation.ts";
 import { PolicyGuard } from "./policy/policy-guard.ts";
 import { withSecurityContext } from "./policy/security-context.ts";
-import { requireOpenPolicy } from "./policy/security-policy.ts";
+import { type DeniedRequest, requireOpenPolicy } from "./policy/security-policy.ts";
 import type { ProcessTable } from "./process/process.ts";
 import { type DialPort, StdioRelay } from "./process/stdio-relay.ts";
 import { VmProcesses } from "./process/vm-processes.ts";
@@ -89,6 +89,7 @@ export class Guest {
   readonly #pods = new PodTable();
   readonly #namespaces: NetworkNamespaces;
   #policy: SecurityPolicy | undefined;
+  #denied: ReadonlySet<DeniedRequest> = new Set();
   /** Present once there is a policy that is not empty. */
   #guard: PolicyGuard | undefined;
 
@@ -107,6 +108,7 @@ export class Guest {
       executeProcess: async ({ Settings }, context) => {
         const parameters = readProcessParameters(Settings.ProcessParameters);
         const container = isVm(context.containerId) ? undefined : this.#get(context.containerId);
+        if (container === undefined) this.#requireAllowed("exec_external", "exec");
         const ports = Settings.VsockStdioRelaySettings ?? {};
         const relay = await StdioRelay.connect(parameters, ports, surroundings.dial, context.signal);
         try {
@@ -152,7 +154,10 @@ export class Guest {
         await this.#modify(readGuestRequest(Request), containerId, signal);
         return done;
       },
-      dumpStacks: async () => ({ GuestStacks: dumpStacks() }),
+      dumpStacks: async () => {
+        this.#requireAllowed("dump_stacks", "dump stacks");
+        return { GuestStacks: dumpStacks() };
+      },
       shutdownGraceful: async (_, { containerId }) => {
         if (isVm(containerId)) surroundings.powerOff();
         else await this.#get(containerId).shutdown(sigterm);
@@ -319,11 +324,15 @@ export class Guest {
     if (this.#policy !== undefined) {
       throw new GuestFault("E_FAIL", "Add SecurityPolicy: the guest already has a policy");
     }
-    requireOpenPolicy(Settings);
+    this.#denied = requireOpenPolicy(Settings);
     this.#policy = Settings;
     if (Settings.EncodedSecurityPolicy === "") return;
     this.#guard = new PolicyGuard();
     this.#surroundings.log.warning("the security policy allows everything: this guest enforces no other policy");
+  }
+
+  #requireAllowed(request: DeniedRequest, what: string): void {
+    if (this.#denied.has(request)) throw new GuestFault("E_FAIL", `${what} is denied due to policy`);
   }
 
   async #modifyNetwork(

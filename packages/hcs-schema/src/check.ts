@@ -29,6 +29,10 @@ declare const copies: unique symbol;
  */
 export type Copying<T> = [T] extends [Scalar] ? Check<T> : CopyingCheck<T>;
 
+/**
+ * A check whose result is a copy that holds nothing of the value but what the check names. Only the functions of this
+ * module make one: the mark keeps any other function from passing as one.
+ */
 export type CopyingCheck<T> = Check<T> & { readonly [copies]: true };
 
 /** A field that may be absent. Null counts as absent, as Go's JSON encoder writes it for empty lists and pointers. */
@@ -106,17 +110,21 @@ function joined(path: string, step: string): string {
   return path === "" ? step : `${path}.${step}`;
 }
 
+/** Marks a field of an object's table as one that may be absent or null. */
 export function optional<Given extends Check<unknown>>(check: Given): { readonly optional: Given } {
   return { optional: check };
 }
 
+/** Accepts every value as it is. Not for values of a guest: it copies nothing. */
 export const anything: Check<unknown> = (value) => value;
 
+/** A string of any length, empty or not. */
 export const text: Check<string> = (value, path = "") => {
   if (typeof value !== "string") throw mismatch(path, "a string", value);
   return value;
 };
 
+/** A JSON boolean; neither 0 and 1 nor "true" pass. */
 export const truth: Check<boolean> = (value, path = "") => {
   if (typeof value !== "boolean") throw mismatch(path, "true or false", value);
   return value;
@@ -131,13 +139,22 @@ export function refine<T>(check: Check<T>, expected: string, accepts: (value: T)
   };
 }
 
+/** A string with at least one character, for names and paths. */
 export const filledText = refine(text, "a non-empty string", (value) => value !== "");
 
+/**
+ * A GUID in its 36 characters without braces, in any case, as HCS, HCN and the guest protocol write it. Source: [MS-
+ * DTYP], section 2.3.4.3, without the braces.
+ */
 export const guidPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** A GUID without braces, in any case. */
 export const checkGuid: Check<string> = refine(text, "a GUID", (value) => guidPattern.test(value));
 
+/**
+ * An integer from `minimum` to `maximum`, both included. Without `maximum` the limit is 2^53 - 1, the largest that a
+ * JSON number holds exactly.
+ */
 export function integer(minimum: number, maximum: number = Number.MAX_SAFE_INTEGER): Check<number> {
   const range = maximum === Number.MAX_SAFE_INTEGER ? `of at least ${minimum}` : `from ${minimum} to ${maximum}`;
   const expected = minimum === 1 && maximum === Number.MAX_SAFE_INTEGER ? "a positive integer" : `an integer ${range}`;
@@ -149,6 +166,10 @@ export function integer(minimum: number, maximum: number = Number.MAX_SAFE_INTEG
   };
 }
 
+/**
+ * One of the given strings or numbers, compared exactly. Use it for enumerations of a schema, whose values are spelled
+ * in one case.
+ */
 export function oneOf<const Values extends readonly (string | number)[]>(...values: Values): Check<Values[number]> {
   const expected = values.map((value) => JSON.stringify(value)).join(" or ");
   return (value, path = "") => {
@@ -158,6 +179,7 @@ export function oneOf<const Values extends readonly (string | number)[]>(...valu
   };
 }
 
+/** A list, of which `item` checks each element. The result is a new list; it copies where `item` does. */
 export function list<T extends Scalar>(item: Check<T>): CopyingCheck<readonly T[]>;
 export function list<T>(item: CopyingCheck<T>): CopyingCheck<readonly T[]>;
 export function list<T>(item: Check<T>): Check<readonly T[]>;

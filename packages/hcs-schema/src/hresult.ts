@@ -58,6 +58,7 @@ export const hresults = {
   HCN_E_ADDR_INVALID_OR_RESERVED: 0x803b002f,
 } as const;
 
+/** The symbolic name of a result that this package knows, as the Windows headers have it. */
 export type HresultName = keyof typeof hresults;
 
 const names = new Map<number, HresultName>(

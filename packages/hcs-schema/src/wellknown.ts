@@ -8,11 +8,16 @@ export const scsiControllerGuids = [
   "305891a9-b251-5dfe-91a2-c25d9212275b",
 ] as const;
 
+/**
+ * How many disks a SCSI controller of a VM takes: LUNs go from 0 to 63. Source: Microsoft's documentation of Hyper-V's
+ * limits.
+ */
 export const lunsPerScsiController = 64;
 
 /** hvsocket service GUID of a vsock port: the port in hexadecimal followed by this tail. */
 export const vsockServiceGuidTail = "-facb-11e6-bd58-64006a7986d3";
 
+/** Ports of vsock are unsigned 32-bit numbers. Source: Linux' vm_sockets.h. */
 export const highestVsockPort = 0xffffffff;
 
 /** The hvsocket service GUID of a vsock port. Throws a RangeError for an invalid port. */
@@ -30,6 +35,7 @@ export function vsockPortOf(serviceGuid: string): number | undefined {
   return Number.parseInt(guid.slice(0, 8), 16);
 }
 
+/** The vsock ports by which a Linux guest and its host find each other. */
 export const linuxVsockPorts = {
   /** The guest reads its initial entropy here, 512 bytes, when it boots. */
   entropy: 1,

@@ -13,6 +13,7 @@ export {
   type Attributes,
   addObserver,
   currentObservation,
+  currentTraceContext,
   type Observation,
   type ObservationKind,
   type ObservedWork,
@@ -21,6 +22,7 @@ export {
   observe,
   reportOccurrence,
   type StateChange,
+  type TraceContext,
 } from "./observation/observation.ts";
 export { type HostPaths, posixPaths, windowsPaths } from "./paths.ts";
 export { OperationQueue } from "./queue.ts";

@@ -31,4 +31,4 @@ export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { unblockSignal } from "./signals.ts";
 export { SplicedOutput, type SpliceEnd } from "./splice.ts";
-export { TerminalStream } from "./terminal.ts";
+export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

@@ -1,4 +1,4 @@
-import { closeSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
 import { Duplex } from "node:stream";
 import koffi from "koffi";
 import { invoke } from "./libc.ts";
@@ -8,7 +8,34 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 const TIOCSWINSZ = 0x5414;
+const TIOCSPTLCK = 0x40045431;
+const TIOCGPTN = 0x80045430;
 const chunkSize = 64 * 1024;
+
+/** Both ends of a new pseudo terminal. */
+export interface Terminal {
+  /** The controlling end, for a `TerminalStream`. */
+  readonly controller: number;
+  /** The end of a process, which stays open until a process has inherited it. */
+  readonly process: number;
+  /** Opened by the leader of a session, it becomes the session's terminal. */
+  readonly path: string;
+}
+
+/** The caller owns both descriptors. */
+export function openTerminal(): Terminal {
+  const controller = openSync("/dev/ptmx", constants.O_RDWR | constants.O_NOCTTY);
+  try {
+    invoke("ioctl", "TIOCSPTLCK", controller, TIOCSPTLCK, Buffer.alloc(4));
+    const number = Buffer.alloc(4);
+    invoke("ioctl", "TIOCGPTN", controller, TIOCGPTN, number);
+    const path = `/dev/pts/${number.readUInt32LE()}`;
+    return { controller, process: openSync(path, constants.O_RDWR | constants.O_NOCTTY), path };
+  } catch (error) {
+    closeSync(controller);
+    throw error;
+  }
+}
 
 /** Shared by all streams: a read is synchronous and its bytes are copied out at once. */
 const received = Buffer.allocUnsafe(chunkSize);

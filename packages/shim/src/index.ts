@@ -24,3 +24,4 @@ export { callFileSystem, makeDirectories, readNamedFile } from "./system/file-ca
 export { PipeLog } from "./system/log.ts";
 export { createPosixStdio, type PosixStdioOptions } from "./system/stdio-posix.ts";
 export type { WindowsCalls } from "./system/system.ts";
+export type { TelemetryPart } from "./telemetry/part.ts";

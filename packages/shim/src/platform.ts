@@ -220,6 +220,8 @@ export interface StdioPaths {
   readonly terminal: boolean;
   /** The container's id, which a logging binary receives. */
   readonly containerId?: string;
+  /** Whether stdin ends with its first writer, for clients that cannot ask for its end and do not come back. */
+  readonly endsWithWriter?: boolean;
 }
 
 /**

@@ -11,11 +11,14 @@ const packages = {
   busybox: "busybox-static",
   "mkfs.ext4": "e2fsprogs",
   python3: "python3",
+  git: "git",
   ip: "iproute2",
   bash: "bash",
   zsh: "zsh",
   fish: "fish",
   mandoc: "mandoc",
+  "systemd-analyze": "systemd",
+  shellcheck: "shellcheck",
   "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
 } as const;
 

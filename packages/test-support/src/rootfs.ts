@@ -14,33 +14,30 @@ export async function makeRootfs(directory: string): Promise<string> {
   writeFileSync(join(directory, "etc", "group"), "root:x:0:\n");
   const busybox = findProgram("busybox");
   if (busybox !== undefined) {
-    await copyProgram(busybox, "busybox", directory);
+    await copyPrograms(new Map([["busybox", busybox]]), directory);
     const applets = (await mustRun(busybox, ["--list"]))
       .split("\n")
       .filter((name) => name !== "" && name !== "busybox");
     for (const applet of applets) symlinkSync("busybox", join(directory, "bin", applet));
     return `busybox with ${applets.length} programs`;
   }
-  const found: string[] = [];
-  for (const name of PROGRAMS) {
-    const program = findProgram(name);
-    if (program === undefined) continue;
-    await copyProgram(realpathSync(program), name, directory);
-    found.push(name);
-  }
-  if (!found.includes("sh"))
+  const found = new Map(
+    PROGRAMS.flatMap((name) => [findProgram(name)].flatMap((path) => (path ? [[name, path]] : []))),
+  );
+  if (!found.has("sh")) {
     throw new Error("no shell on this machine to make a root file system of: apt-get install busybox-static");
-  return found.join(", ");
+  }
+  await copyPrograms(found, directory);
+  return [...found.keys()].join(", ");
 }
 
-/** Copies a program to /bin, and its shared libraries to their paths. */
-async function copyProgram(program: string, name: string, directory: string): Promise<void> {
-  copyFileSync(program, join(directory, "bin", name));
-  const linked = await runCommand("ldd", [program]);
-  // ldd fails for a static program: there is nothing to copy then.
-  if (linked.status !== 0) return;
-  for (const match of linked.stdout.toString("utf8").matchAll(/(?:=>\s+)?(\/\S+)\s+\(0x/g)) {
-    const library = match[1] as string;
+/** Copies programs to /bin under their names, and their shared libraries to their paths. */
+async function copyPrograms(programs: ReadonlyMap<string, string>, directory: string): Promise<void> {
+  for (const [name, program] of programs) copyFileSync(realpathSync(program), join(directory, "bin", name));
+  // ldd fails if one is static, for which there is nothing to copy, and still lists the libraries of the others.
+  const linked = await runCommand("ldd", [...programs.values()]);
+  const listed = linked.stdout.toString("utf8").matchAll(/(?:=>\s+)?(\/\S+)\s+\(0x/g);
+  for (const library of new Set([...listed].map((match) => match[1] as string))) {
     mkdirSync(join(directory, dirname(library)), { recursive: true });
     copyFileSync(library, join(directory, library));
   }

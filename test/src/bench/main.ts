@@ -24,6 +24,7 @@ import { measureOutput, type OutputCost } from "./output.ts";
 import { measurePods, type PodCost, showPods } from "./pod-cost.ts";
 import { info, startUp } from "./start-up.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
+import { measureTelemetry } from "./telemetry.ts";
 
 interface Comparison {
   readonly what: string;
@@ -50,6 +51,8 @@ interface Results {
   readonly comparisons: readonly Comparison[];
   /** Of the shim for Windows containers, against that for Linux containers. */
   readonly flavours: readonly Comparison[];
+  /** Of a run with telemetry, against one without. */
+  readonly telemetry: readonly Comparison[];
   /** Absent where they were not asked for. */
   readonly phases?: PhaseDurations;
   readonly against?: PhaseComparison;
@@ -229,6 +232,18 @@ async function compareFlavours(bench: Bench, pairs: number): Promise<readonly Co
   ];
 }
 
+async function compareTelemetry(bench: Bench, pairs: number): Promise<readonly Comparison[]> {
+  const run = (): Promise<number> => runOnce(bench, RUNTIMES.lcow);
+  const { on, off } = await measureTelemetry(pairs, telemetryFile(bench.directory), run);
+  return [
+    { what: "ctr run --rm … true", unit: "ms", ours: median(on), peers: median(off), ratio: medianRatio(on, off) },
+  ];
+}
+
+function telemetryFile(directory: string): string {
+  return join(directory, "telemetry.env");
+}
+
 async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Results> {
   const { lcow, runc } = RUNTIMES;
   const compare = async (
@@ -256,7 +271,16 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
   const growths = only.test("growth") ? await measureGrowths() : [];
   const pods = only.test("pods") ? await measureCri(bench) : [];
   const flavours = only.test("flavours") ? await compareFlavours(bench, pairs) : [];
-  const results = { containerd: bench.containerd.build.version, pairs, comparisons, flavours, growths, pods };
+  const telemetry = only.test("telemetry") ? await compareTelemetry(bench, pairs) : [];
+  const results = {
+    containerd: bench.containerd.build.version,
+    pairs,
+    comparisons,
+    flavours,
+    telemetry,
+    growths,
+    pods,
+  };
   return only.test("phases") ? { ...results, ...(await measurePhases(bench, pairs)) } : results;
 }
 
@@ -285,6 +309,7 @@ function show(results: Results): void {
   print("");
   showComparisons(["shim-lcow", "runc shim"], results.comparisons);
   showComparisons(["shim-wcow", "shim-lcow"], results.flavours);
+  showComparisons(["telemetry on", "off"], results.telemetry);
   if (results.phases !== undefined) showPhases(results.phases, results.against, results.pairs);
   if (results.pods.length > 0) {
     print("");
@@ -346,7 +371,8 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   cpSync(DISTRIBUTION, shims, { recursive: true });
   const otherShims = join(directory, "other");
   if (against !== undefined) cpSync(against, otherShims, { recursive: true });
-  const containerd = await Containerd.start({ build, directory: home, shims, environment: HOST_ENVIRONMENT }, signal);
+  const environment = { ...HOST_ENVIRONMENT, UVM_SHIM_TELEMETRY_FILE: telemetryFile(directory) };
+  const containerd = await Containerd.start({ build, directory: home, shims, environment }, signal);
   try {
     await containerd.mustCtr(["image", "import", images.archive]);
     const shim = join(shims, SHIM_PROGRAM);

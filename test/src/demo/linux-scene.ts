@@ -8,7 +8,7 @@ import type { Scene, Stage } from "./scene.ts";
 const SHELL_SCRIPT = [
   'echo "Hello from the container $(hostname), on $(uname -sr)"',
   'echo "My processes begin with number 1: $(cat /proc/1/comm)"',
-  'for second in 1 2 3; do echo "working, $second of 3"; sleep 0.3; done',
+  'for second in 1 2 3; do echo "working, $second of 3"; sleep 0.1; done',
   'echo "now I wait for a line"',
   "read line",
   'echo "I was told: $line"',

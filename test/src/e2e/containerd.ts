@@ -28,6 +28,8 @@ export interface ContainerdOptions {
   readonly cri?: CriOptions;
   /** Snapshotters that others serve. */
   readonly snapshotters?: readonly ProxySnapshotter[];
+  /** Further tables of its configuration. */
+  readonly tables?: readonly string[];
 }
 
 export interface ProxySnapshotter {
@@ -216,7 +218,7 @@ export class Containerd {
   }
 
   #configuration(): string {
-    const { build, directory, blockfileScratch, cri, snapshotters = [] } = this.#options;
+    const { build, directory, blockfileScratch, cri, snapshotters = [], tables = [] } = this.#options;
     const blockfile =
       blockfileScratch === undefined
         ? []
@@ -247,6 +249,7 @@ export class Containerd {
         `root = ${JSON.stringify(directory)}`,
       ]),
       ...(cri === undefined ? [] : criConfiguration(cri, directory, build.major)),
+      ...tables,
       "",
     ].join("\n");
   }

@@ -18,6 +18,7 @@ import { makeWindowsLayers } from "../support/windows-layers.ts";
 import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
 import { criCases } from "./cases/cri.ts";
 import { criControlGroupCases } from "./cases/cri-cgroups.ts";
+import { criDocumentedCases } from "./cases/cri-documented.ts";
 import { criEndCases } from "./cases/cri-ends.ts";
 import { criHungCases } from "./cases/cri-hung.ts";
 import { criNamespaceCases } from "./cases/cri-namespaces.ts";
@@ -27,6 +28,8 @@ import { criPrivilegeCases } from "./cases/cri-privileges.ts";
 import { criSizeCases } from "./cases/cri-size.ts";
 import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
 import { declareDevices, deviceCases } from "./cases/devices.ts";
+import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
+import { diagnosticCases, windowsDiagnosticCases } from "./cases/diagnostics.ts";
 import { eventCases } from "./cases/events.ts";
 import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
@@ -59,6 +62,7 @@ import { windowsCases } from "./cases/windows.ts";
 import { windowsResourceCases } from "./cases/windows-resources.ts";
 import { askedHandler, Containerd, type ContainerdOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-case.ts";
+import { documentedTables } from "./documented.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
@@ -91,6 +95,7 @@ const CASES: readonly Case[] = [
   ...networkCases,
   ...resourceCases,
   ...hungCases,
+  ...diagnosisCases,
 ];
 
 /** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
@@ -99,6 +104,7 @@ const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 /** Whoever makes the pods. */
 const COMMON_CRI_CASES: readonly Case<CriCaseContext>[] = [
   ...criCases,
+  ...criDocumentedCases,
   ...criNamespaceCases,
   ...criPrivilegeCases,
   ...criSizeCases,
@@ -196,6 +202,7 @@ async function runProtocol(
     ...protocolRuntimeCases,
     ...protocolCanaryCases,
     ...protocolDescriptorCases,
+    ...diagnosticCases,
   ];
   for (const [index, one] of cases.entries()) {
     if (signal.aborted) return;
@@ -223,7 +230,8 @@ async function runWindows(
   round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
   const { selection, report, environment, signal } = round;
-  const cases = [...windowsCases, ...windowsResourceCases].filter(({ name }) => selection.only.test(name));
+  const all = [...windowsCases, ...windowsResourceCases, ...windowsDiagnosticCases, ...windowsDiagnosisCases];
+  const cases = all.filter(({ name }) => selection.only.test(name));
   if (isLeftOut(cases.length)) return;
   const parent = join(round.directory, "w");
   mkdirSync(parent);
@@ -289,7 +297,10 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
     ];
   });
   const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
-  const options = { cri: { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" } };
+  const options = {
+    cri: { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" },
+    tables: documentedTables(build.major),
+  };
   await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, context) => {
     const cri = new CriClient(containerd.address);
     try {

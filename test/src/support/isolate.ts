@@ -3,7 +3,8 @@
  * control groups, /run) is of its own making, so before and after can be compared on a busy machine; and when it is killed, the kernel
  * ends all that it started.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,6 +56,7 @@ export async function runIsolated(
   args: readonly string[],
   options: { readonly inMemory: boolean; readonly memoryBytes?: number },
 ): Promise<number> {
+  refuseChroot();
   await removeDeadRuns();
   const directory = newRunFolder(DIRECTORY_PREFIX);
   const controlGroups = new ControlGroups(basename(directory));
@@ -76,6 +78,21 @@ async function removeDeadRuns(): Promise<void> {
     await controlGroups.remove();
     removeRunFolder(directory);
   }
+}
+
+/** Who enters a mount namespace, as the emulated host does, comes to its own root, also from a chroot. */
+function refuseChroot(): void {
+  const table = "/proc/self/mountinfo";
+  const rootMount = (text: string): string | undefined => /^(\d+) \d+ \S+ \S+ \/ /m.exec(text)?.[1];
+  const { status, stdout } = spawnSync("nsenter", ["--mount=/proc/self/ns/mnt", "cat", table], {
+    encoding: "utf8",
+    env: { PATH: searchPath() },
+  });
+  if (status !== 0 || rootMount(stdout) === rootMount(readFileSync(table, "utf8"))) return;
+  throw new Error(
+    "this is a chroot, from which the emulated host cannot enter its guests: expected a root folder that is that of " +
+      "its mount namespace, as in a container or under systemd-nspawn",
+  );
 }
 
 async function runInNamespaces(

@@ -53,7 +53,7 @@ describe("start", () => {
   it("answers once the protected pipe accepts, and holds none of its caller's streams", async () => {
     const one = shim("start-once");
     const address = await one.start();
-    expect(address).toMatch(/^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-[0-9a-f]{32}$/);
+    expect(address).toMatch(/^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-\S+-[0-9a-f]{16}-pipe$/);
     expect(readFileSync(path.join(one.bundle, "address"), "utf8")).toBe(address);
     const client = await connect(address);
     const answer = await client.call(Task, "Connect", { id: one.id });

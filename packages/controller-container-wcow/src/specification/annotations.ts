@@ -56,6 +56,9 @@ const known = {
   sandboxId: ["io.kubernetes.cri.sandbox-id", text],
 } as const satisfies { readonly [name: string]: readonly [string, Reader<unknown>] };
 
+/** For docs/reference.md. */
+export const annotationRows = known;
+
 type Known = typeof known;
 export type AnnotationName = keyof Known;
 export type AnnotationValues = { readonly [Name in AnnotationName]?: ReturnType<Known[Name][1]> };

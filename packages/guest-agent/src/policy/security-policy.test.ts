@@ -38,6 +38,15 @@ describe("a policy", () => {
     expect(() => take(policy, "")).not.toThrow();
   });
 
+  it("may deny programs of the VM itself and the guest's stacks, and nothing else", () => {
+    const deny = (name: string) =>
+      rules([...first, ...tenth.filter((each) => each !== name)], "0.10.0", [`${name} := {"allowed": false}`]);
+    expect([...take(deny("exec_external"))]).toEqual(["exec_external"]);
+    expect([...take(deny("dump_stacks"))]).toEqual(["dump_stacks"]);
+    expect(() => take(deny("exec_in_container"))).toThrow("exec_in_container does not allow everything");
+    expect([...take(rules(first, "0.1.0"))]).toEqual([]);
+  });
+
   it.each([
     ["number signs in a line", `x ${" #".repeat(500_000)}"`, "line 3 is more than a constant"],
     ["spaces before an unexpected character", `x := ${" ".repeat(1_000_000)}b\rc`, "x is more than a constant"],
@@ -65,7 +74,7 @@ describe("a policy", () => {
     [rules(first.slice(1), "0.1.0"), "mount_device does not allow everything"],
     [rules(first, "0.2.0"), "unmount_device does not allow everything"],
     [rules([...first, ...tenth], "0.11.0"), "rw_mount_device does not allow everything"],
-    [rules(first, "0.1.0", ['exec_external := {"allowed": false}']), "exec_external does not allow everything"],
+    [rules(first, "0.1.0", ['exec_in_container := {"allowed": false}']), "exec_in_container does not allow everything"],
     [rules(first, "0.1.0", ['exec_in_container := {"allowed": "true"}']), "exec_in_container does not allow"],
     [rules(first, "0.1.0", ['plan9_mount := {"allowed": true, "env_list": ["A=1"]}']), "plan9_mount does not allow"],
     [rules(first, "0.1.0", ['exec_external := {"allowed": true, "constructor": 1}']), "exec_external does not allow"],

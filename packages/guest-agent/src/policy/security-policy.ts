@@ -34,26 +34,33 @@ const decisions: { readonly [name: string]: readonly [major: number, minor: numb
   host_network: [0, 12, 0],
 };
 
+/** Decisions that this guest follows also when they deny everything. */
+const followed = ["exec_external", "dump_stacks"] as const;
+
+/** What a policy denies of these. */
+export type DeniedRequest = (typeof followed)[number];
+
 /** Further fields of a decision that do not restrict it. */
 const harmless: { readonly [name: string]: unknown } = { env_list: null, allow_stdio_access: true };
 
 /**
- * Accepts a policy that allows everything, or none, and refuses any other one: this guest enforces no rules, and a host
- * must not believe that it does. Throws a GuestFault naming the restriction without repeating the policy.
+ * Accepts a policy that allows everything, but for programs of the VM itself and the guest's stacks, or none, and refuses
+ * any other one: this guest enforces no other rules, and a host must not believe that it does. Returns what is denied.
+ * Throws a GuestFault naming the restriction without repeating the policy.
  */
-export function requireOpenPolicy({ EnforcerType, EncodedSecurityPolicy }: SecurityPolicy): void {
+export function requireOpenPolicy({ EnforcerType, EncodedSecurityPolicy }: SecurityPolicy): ReadonlySet<DeniedRequest> {
   if (EnforcerType !== "" && !enforcers.includes(EnforcerType)) {
     const expected = enforcers.join(", ");
     const message = `invalid Request.Settings.EnforcerType ${JSON.stringify(EnforcerType)}: expected one of ${expected}`;
     throw new GuestFault("E_FAIL", message);
   }
-  if (EncodedSecurityPolicy === "" && EnforcerType !== "rego") return;
+  if (EncodedSecurityPolicy === "" && EnforcerType !== "rego") return new Set();
   if (EnforcerType === "open_door") throw malformed("the enforcer open_door accepts no policy");
-  requireOpenRules(Buffer.from(EncodedSecurityPolicy, "base64").toString("utf8").trim());
+  return requireOpenRules(Buffer.from(EncodedSecurityPolicy, "base64").toString("utf8").trim());
 }
 
 /** Understands only constants of Rego, which are enough to allow everything. */
-function requireOpenRules(policy: string): void {
+function requireOpenRules(policy: string): ReadonlySet<DeniedRequest> {
   const rules = new Map<string, unknown>();
   let hasPackage = false;
   for (const [index, line] of policy.split("\n").entries()) {
@@ -71,11 +78,14 @@ function requireOpenRules(policy: string): void {
   }
   if (!hasPackage) throw malformed('it does not begin with "package policy"');
   const version = versionOf(rules.get("api_version"));
+  const denied = new Set(followed.filter((name) => deniesAll(rules.get(name))));
   for (const [name, introduced] of Object.entries(decisions)) {
+    if (denied.has(name as DeniedRequest)) continue;
     if (rules.has(name) ? !allowsAll(rules.get(name)) : numberOf(introduced) <= version) {
       throw unenforceable(`${name} does not allow everything`);
     }
   }
+  return denied;
 }
 
 /** A comment begins at the start of the line, or after a space if no quotation mark follows. */
@@ -111,6 +121,10 @@ function allowsAll(decision: unknown): boolean {
     allowed === true &&
     Object.entries(more).every(([name, value]) => Object.hasOwn(harmless, name) && harmless[name] === value)
   );
+}
+
+function deniesAll(decision: unknown): boolean {
+  return JSON.stringify(decision) === '{"allowed":false}';
 }
 
 function malformed(problem: string): GuestFault {

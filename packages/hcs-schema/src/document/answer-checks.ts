@@ -31,6 +31,10 @@ export interface HostProcessStatus {
   readonly LastWaitResult?: number;
 }
 
+/**
+ * The status that HcsGetProcessProperties and the event of a process's exit tell. Exit codes are unsigned 32-bit
+ * numbers; LastWaitResult is an HRESULT, which hosts write signed or unsigned.
+ */
 export const checkHostProcessStatus = answerObject<HostProcessStatus>({
   ProcessId: optional(checkCounter),
   Exited: optional(truth),
@@ -92,6 +96,10 @@ const errorDocument: Names = {
   ],
 };
 
+/**
+ * Answer of HcsGetServiceProperties: a list in the order of the request, or what there is to say to each type. Source:
+ * ServiceProperties of the HCS schema.
+ */
 export interface HostServiceProperties {
   /** One for each requested type, in the order of the request. */
   readonly Properties?: readonly unknown[];

@@ -76,10 +76,16 @@ const shareName = refine(
   (value) => !/[/\0]/.test(value) && value !== "." && value !== ".." && new TextEncoder().encode(value).length <= 255,
 );
 
+/** The fields of a schema version, to be put into closed objects of clients and open ones of answers. */
 export const schemaVersionFields: FieldChecks<SchemaVersion> = { Major: integer(0), Minor: integer(0) };
 
+/** A schema version as documents state it: major and minor number, both from 0 on. */
 export const checkSchemaVersion: Check<SchemaVersion> = closedObject<SchemaVersion>(schemaVersionFields);
 
+/**
+ * Settings of `resourcePaths.scsi`, and an entry of a controller in a VM's document. It does not look whether the file
+ * is there.
+ */
 export const checkScsiAttachment: Check<ScsiAttachment> = closedObject<ScsiAttachment>({
   Type: oneOf("VirtualDisk", "PassThru", "ExtensibleVirtualDisk"),
   Path: filledText,
@@ -87,6 +93,10 @@ export const checkScsiAttachment: Check<ScsiAttachment> = closedObject<ScsiAttac
   ExtensibleVirtualDiskType: optional(text),
 });
 
+/**
+ * Settings to add a Plan9 share. Its names become one path component each, so they hold neither slash nor NUL and have
+ * at most 255 bytes; unknown flags are refused.
+ */
 export const checkPlan9Share: Check<Plan9Share> = closedObject<Plan9Share>({
   Name: shareName,
   AccessName: shareName,
@@ -99,6 +109,7 @@ export const checkPlan9Share: Check<Plan9Share> = closedObject<Plan9Share>({
 /** Settings for removing a share: its names suffice. */
 export type Plan9ShareRemoval = Pick<Plan9Share, "Name" | "AccessName" | "Port"> & Partial<Plan9Share>;
 
+/** Settings to remove a Plan9 share: name, access name and port find it, whatever else is repeated. */
 export const checkPlan9ShareRemoval: Check<Plan9ShareRemoval> = closedObject<Plan9ShareRemoval>({
   Name: shareName,
   AccessName: shareName,
@@ -128,6 +139,7 @@ export const checkVirtualSmbShare: Check<VirtualSmbShare> = closedObject<Virtual
 /** Settings for removing a share: its name suffices. */
 export type VirtualSmbShareRemoval = Pick<VirtualSmbShare, "Name"> & Partial<VirtualSmbShare>;
 
+/** Settings to remove a VSMB share: its name finds it, whatever else is repeated. */
 export const checkVirtualSmbShareRemoval: Check<VirtualSmbShareRemoval> = closedObject<VirtualSmbShareRemoval>({
   Name: virtualSmbShareName,
   Path: optional(text),
@@ -149,11 +161,19 @@ const virtualPciFunctions = refine(
   (functions) => functions.length > 0,
 );
 
+/**
+ * Settings of `resourcePaths.virtualPci`: a device with at least one function, whose virtual function is a 16-bit
+ * index.
+ */
 export const checkVirtualPciDevice: Check<VirtualPciDevice> = closedObject<VirtualPciDevice>({
   Functions: virtualPciFunctions,
   PropagateNumaAffinity: optional(truth),
 });
 
+/**
+ * Settings of `resourcePaths.networkAdapter`: the endpoint's GUID, and its MAC address unless the host is to look it
+ * up.
+ */
 export const checkNetworkAdapter: Check<NetworkAdapter> = closedObject<NetworkAdapter>({
   EndpointId: checkGuid,
   MacAddress: optional(text),
@@ -167,6 +187,10 @@ export const checkHvSocketServiceConfig: Check<HvSocketServiceConfig> = closedOb
   Disabled: optional(truth),
 });
 
+/**
+ * The document that HcsCreateComputeSystem takes for a utility VM. As the service does, it refuses unknown fields, SCSI
+ * controllers other than 0 to 3 or by GUID, and LUNs from 64 on.
+ */
 export const checkComputeSystemDocument: Check<ComputeSystemDocument> = closedObject<ComputeSystemDocument>({
   Owner: text,
   SchemaVersion: checkSchemaVersion,
@@ -259,6 +283,7 @@ export const checkModifySettingRequest: Check<ModifySettingRequest> = closedObje
   Settings: optional(anything),
 });
 
+/** Answer of HcsGetComputeSystemProperties about a virtual machine. Fields that later hosts add are left out. */
 export const checkComputeSystemProperties = answerObject<ComputeSystemProperties>({
   Id: text,
   SystemType: oneOf("VirtualMachine"),
@@ -273,6 +298,7 @@ export const checkComputeSystemProperties = answerObject<ComputeSystemProperties
 /** The kind of system that an entry of an enumeration describes, whatever its other fields hold. */
 export const checkSystemType: Check<{ readonly SystemType?: unknown }> = namesOf(answerObject, "SystemType");
 
+/** Data of the event HcsEventSystemExited. The status is an HRESULT, signed or unsigned. */
 export const checkSystemExitStatus = answerObject<SystemExitStatus>({
   Status: integer(-0x80000000, 0xffffffff),
   ExitType: oneOf("None", "GracefulExit", "ForcedExit", "UnexpectedExit", "Unknown"),

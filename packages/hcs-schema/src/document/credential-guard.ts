@@ -20,6 +20,7 @@ export interface CredentialGuardInstance {
 }
 
 // The service of another build may return more fields.
+/** A guard as the compute service returns it when one is added, and in the list of all. */
 export const checkCredentialGuardInstance = answerObject<CredentialGuardInstance>({
   Id: text,
   CredentialGuard: answerObject<CredentialGuardState>({
@@ -41,6 +42,7 @@ export const checkCredentialGuardInstance = answerObject<CredentialGuardInstance
   ),
 });
 
+/** The guards of a host: the service property ContainerCredentialGuard of HcsGetServiceProperties. */
 export const checkCredentialGuards = answerObject<{ readonly Instances?: readonly CredentialGuardInstance[] }>({
   Instances: optional(list(checkCredentialGuardInstance)),
 });

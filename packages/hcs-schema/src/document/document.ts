@@ -3,11 +3,17 @@
 import type { AttributionRecord, MemoryInformation, SystemStatistics } from "./resources.ts";
 import type { VirtualMachineType } from "./virtual-machine.ts";
 
+/** Version of the schema that a document or object keeps to; utility VMs use 2.x. Source: Version of the HCS schema. */
 export interface SchemaVersion {
   readonly Major: number;
   readonly Minor: number;
 }
 
+/**
+ * What HcsCreateComputeSystem takes for a utility VM. `Owner` is a name of the client's own, by which enumerations can
+ * be filtered; with ShouldTerminateOnLastHandleClosed the VM ends when nobody has a handle any more. Source:
+ * ComputeSystem of the HCS schema.
+ */
 export interface ComputeSystemDocument {
   readonly Owner: string;
   readonly SchemaVersion: SchemaVersion;
@@ -15,6 +21,9 @@ export interface ComputeSystemDocument {
   readonly VirtualMachine: VirtualMachine;
 }
 
+/**
+ * The VM of a document: what it boots from, what it has and what it may use. Source: VirtualMachine of the HCS schema.
+ */
 export interface VirtualMachine {
   readonly Version?: VirtualMachineType<"Version">;
   readonly StopOnReset?: boolean;
@@ -29,11 +38,18 @@ export interface VirtualMachine {
   readonly ResourcePartitionId?: string;
 }
 
+/**
+ * Limits of a VM's disks together: operations in a second, and bytes in a second. Source: StorageQoS of the HCS schema.
+ */
 export interface StorageQoS {
   readonly IopsMaximum?: number;
   readonly BandwidthMaximum?: number;
 }
 
+/**
+ * What a VM boots from, of which it has one: a Linux kernel, or UEFI with its boot entry, or a firmware file. `UseUtc`
+ * gives the guest a clock in UTC. Source: Chipset of the HCS schema.
+ */
 export interface Chipset {
   readonly UseUtc?: boolean;
   readonly LinuxKernelDirect?: LinuxKernelDirect;
@@ -41,18 +57,29 @@ export interface Chipset {
   readonly FirmwareFile?: VirtualMachineType<"FirmwareFile">;
 }
 
+/**
+ * A kernel that the host starts without firmware: paths of the host to kernel and initial RAM disk, and the kernel's
+ * command line. Source: LinuxKernelDirect of the HCS schema, from 2.2 on.
+ */
 export interface LinuxKernelDirect {
   readonly KernelFilePath: string;
   readonly InitRdPath?: string;
   readonly KernelCmdLine?: string;
 }
 
+/** Memory and processors of a VM, and how they are spread over NUMA nodes. Source: Topology of the HCS schema. */
 export interface ComputeTopology {
   readonly Memory: VirtualMachineMemory;
   readonly Processor: VirtualMachineProcessor;
   readonly Numa?: VirtualMachineType<"Numa">;
 }
 
+/**
+ * A VM's memory; sizes and addresses are mebibytes. With AllowOvercommit it is backed by the host's virtual memory
+ * instead of being reserved, and with EnableDeferredCommit only as the guest touches it. The hints let the guest say
+ * which pages are in use (hot) and which hold nothing (cold discard). The MMIO gaps are address space for devices below
+ * 4 GiB and above. Source: the memory of a virtual machine in the HCS schema.
+ */
 export interface VirtualMachineMemory {
   readonly SizeInMB: number;
   readonly AllowOvercommit?: boolean;
@@ -65,6 +92,10 @@ export interface VirtualMachineMemory {
   readonly SlitType?: VirtualMachineType<"VirtualSlitType">;
 }
 
+/**
+ * A VM's virtual processors: their number, the limit in thousandths of a percent (1 to 100000), the weight relative to
+ * other VMs (1 to 10000). Source: the processor of a virtual machine in the HCS schema.
+ */
 export interface VirtualMachineProcessor {
   readonly Count: number;
   readonly Limit?: number;
@@ -73,6 +104,10 @@ export interface VirtualMachineProcessor {
   readonly NumaProcessorsSettings?: VirtualMachineType<"NumaProcessors">;
 }
 
+/**
+ * The virtual devices that a VM starts with. Those with a GUID or number as name can come and go while it runs, by the
+ * paths of `resourcePaths`. Source: Devices of the HCS schema.
+ */
 export interface Devices {
   readonly Scsi?: { readonly [controllerGuid: string]: ScsiController };
   readonly HvSocket?: HvSocketDevice;
@@ -86,12 +121,21 @@ export interface Devices {
   readonly VideoMonitor?: VirtualMachineType<"VideoMonitor">;
 }
 
+/** A SCSI controller with its disks, by LUN from "0" to "63". Source: Scsi of the HCS schema. */
 export interface ScsiController {
   readonly Attachments?: { readonly [lun: string]: ScsiAttachment };
 }
 
+/**
+ * What is behind a LUN: a VHD or VHDX file, a disk of the host as it is, or a disk that a driver of the host provides.
+ * Source: the enumeration AttachmentType of the HCS schema.
+ */
 export type ScsiAttachmentType = "VirtualDisk" | "PassThru" | "ExtensibleVirtualDisk";
 
+/**
+ * A disk at a LUN. `Path` is a file of the host, a device path for PassThru, or what the driver that
+ * ExtensibleVirtualDiskType names takes as a path. Source: Attachment of the HCS schema.
+ */
 export interface ScsiAttachment {
   readonly Type: ScsiAttachmentType;
   readonly Path: string;
@@ -99,6 +143,10 @@ export interface ScsiAttachment {
   readonly ExtensibleVirtualDiskType?: string;
 }
 
+/**
+ * Who on the host may listen for a VM and dial it over hvsocket: defaults for all services and a table by the service's
+ * GUID. Source: HvSocket2 of the HCS schema.
+ */
 export interface HvSocketDevice {
   readonly HvSocketConfig?: {
     readonly DefaultBindSecurityDescriptor?: string;
@@ -107,6 +155,11 @@ export interface HvSocketDevice {
   };
 }
 
+/**
+ * Rules of one hvsocket service of a VM. Security descriptors are in SDDL (`D:P(A;;FA;;;SY)`). With AllowWildcardBinds
+ * a listener for all VMs serves this one too; with Disabled nobody does. Source: HvSocketServiceConfig of the HCS
+ * schema.
+ */
 export interface HvSocketServiceConfig {
   readonly BindSecurityDescriptor?: string;
   readonly ConnectSecurityDescriptor?: string;
@@ -114,6 +167,7 @@ export interface HvSocketServiceConfig {
   readonly Disabled?: boolean;
 }
 
+/** The Plan9 shares that a VM starts with. Source: Plan9 of the HCS schema. */
 export interface Plan9Device {
   readonly Shares?: readonly Plan9Share[];
 }
@@ -136,6 +190,11 @@ export const plan9ShareFlags = {
   restrictFileAccess: 0x80,
 } as const;
 
+/**
+ * A folder of the host that a Linux guest mounts over 9p. `Name` identifies it to the host, `AccessName` is the aname
+ * by which the guest mounts it, `Path` is the host's. Flags are bits of `plan9ShareFlags`; with restrictFileAccess only
+ * the AllowedFiles can be reached. Source: Plan9Share of the HCS schema.
+ */
 export interface Plan9Share {
   readonly Name: string;
   readonly AccessName: string;
@@ -146,6 +205,7 @@ export interface Plan9Share {
   readonly AllowedFiles?: readonly string[];
 }
 
+/** The VSMB shares that a VM starts with, for Windows guests only. Source: VirtualSmb of the HCS schema. */
 export interface VirtualSmbDevice {
   readonly Shares?: readonly VirtualSmbShare[];
   /** Address space of the guest for files that it maps directly. */
@@ -171,6 +231,10 @@ export interface VirtualPciDevice {
   readonly PropagateNumaAffinity?: boolean;
 }
 
+/**
+ * A function of an assigned device: the whole device, or one of its SR-IOV virtual functions. Source:
+ * VirtualPciFunction of the HCS schema.
+ */
 export interface VirtualPciFunction {
   /** As the host's device manager names it: `PCIP\\VEN_…`. */
   readonly DeviceInstancePath: string;
@@ -178,6 +242,7 @@ export interface VirtualPciFunction {
   readonly VirtualFunction?: number;
 }
 
+/** What a modify request does with the resource at its path. Source: ModifyRequestType of the HCS schema. */
 export type ModifyRequestType = "Add" | "Remove" | "Update";
 
 /** One HcsModifyComputeSystem request. `GuestRequest` is not used: guest changes go over the GCS bridge. */

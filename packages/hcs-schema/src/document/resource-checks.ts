@@ -30,6 +30,7 @@ export const checkMemorySize: Check<number> = refine(
   (value) => value % 2 === 0,
 );
 
+/** Settings of `resourcePaths.processorLimits`, within the bounds of the HCS schema's ProcessorLimits. */
 export const checkProcessorLimits: Check<ProcessorLimits> = closedObject<ProcessorLimits>({
   Limit: optional(integer(1, processorLimit.unlimited)),
   Weight: optional(integer(1, processorLimit.heaviest)),
@@ -37,8 +38,10 @@ export const checkProcessorLimits: Check<ProcessorLimits> = closedObject<Process
   MaximumFrequencyMHz: optional(integer(0)),
 });
 
+/** Settings of `resourcePaths.cpuGroup`: the GUID of a group. Whether there is one only the host knows. */
 export const checkCpuGroup: Check<CpuGroup> = closedObject<CpuGroup>({ Id: checkGuid });
 
+/** The property types of a query that this package has checks for. */
 export const checkSystemPropertyTypes: Check<readonly SystemPropertyType[]> = list(oneOf("Memory", "Statistics"));
 
 /** A 64-bit counter of the kernel or the hypervisor. Beyond 2^53 it is not exact here. */
@@ -49,6 +52,7 @@ export const checkCounter: Check<number> = refine(
 );
 
 // The service of another build may return more fields.
+/** The property "Memory" of a running VM. Available memory is signed, all else counts from 0. */
 export const checkMemoryInformation = answerObject<MemoryInformation>({
   VirtualNodeCount: optional(checkCounter),
   VirtualMachineMemory: optional(
@@ -64,6 +68,7 @@ export const checkMemoryInformation = answerObject<MemoryInformation>({
   ),
 });
 
+/** The property "Statistics" of a running VM. Times are counts of 100 ns. */
 export const checkSystemStatistics = answerObject<SystemStatistics>({
   Timestamp: optional(text),
   Uptime100ns: optional(checkCounter),
@@ -81,6 +86,10 @@ const longestCrashLog = 64 * 1024;
 /** A guest's last output. The end of it says why the guest crashed. */
 const crashLog: Check<string> = (value, path) => text(value, path).slice(-longestCrashLog);
 
+/**
+ * Data of the event HcsEventSystemCrashReport. Of the guest's log the last 64 KiB of characters are kept, which say why
+ * it crashed.
+ */
 export const checkCrashReport = answerObject<CrashReport>({
   SystemId: optional(text),
   ActivityId: optional(text),

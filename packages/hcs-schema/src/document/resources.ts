@@ -17,6 +17,10 @@ export interface CpuGroup {
   readonly Id: string;
 }
 
+/**
+ * Bounds and defaults of `ProcessorLimits`: all of the processors in thousandths of a percent, the greatest weight, and
+ * the weight of a VM that sets none. Source: ProcessorLimits of the HCS schema.
+ */
 export const processorLimit = { unlimited: 100_000, heaviest: 10_000, defaultWeight: 100 } as const;
 
 /** Guest memory is counted in pages of this size, whatever page size the guest uses. */
@@ -25,11 +29,20 @@ export const guestPageBytes = 4096;
 /** Properties that a query of a compute system has to ask for. Others are always returned. */
 export type SystemPropertyType = "Memory" | "Statistics";
 
+/**
+ * The property "Memory" of a VM: the number of its virtual NUMA nodes, and the counters. Source: MemoryInformationForVm
+ * of the HCS schema.
+ */
 export interface MemoryInformation {
   readonly VirtualNodeCount?: number;
   readonly VirtualMachineMemory?: VirtualMachineMemoryCounters;
 }
 
+/**
+ * What the host knows of a VM's memory. Reserved and assigned memory are pages of `guestPageBytes`, available memory
+ * and its buffer what dynamic memory reports; the flags say whether smart paging, balancing or an operation of dynamic
+ * memory is under way. Source: VmMemory of the HCS schema.
+ */
 export interface VirtualMachineMemoryCounters {
   readonly AvailableMemory?: number;
   readonly AvailableMemoryBuffer?: number;
@@ -42,6 +55,10 @@ export interface VirtualMachineMemoryCounters {
   readonly DmOperationInProgress?: boolean;
 }
 
+/**
+ * The property "Statistics" of a VM: when it was measured, how long the VM has run, and its processor time, all times
+ * in units of 100 ns. Source: Statistics of the HCS schema.
+ */
 export interface SystemStatistics {
   /** RFC 3339. */
   readonly Timestamp?: string;

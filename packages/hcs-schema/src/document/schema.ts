@@ -66,6 +66,10 @@ export interface SchemaReleases {
   readonly releases: readonly (readonly [minor: number, build: number])[];
 }
 
+/**
+ * Builds of Windows that brought the minor versions of HCS schema 2 that the tables have fields from. Source:
+ * Microsoft's HCS schema reference.
+ */
 export const hcsReleases: SchemaReleases = {
   name: "HCS",
   releases: [
@@ -77,6 +81,10 @@ export const hcsReleases: SchemaReleases = {
   ],
 };
 
+/**
+ * Builds of Windows that brought the minor versions of HCN schema 2 that the tables have fields from. Source:
+ * Microsoft's HCN schema reference.
+ */
 export const hcnReleases: SchemaReleases = {
   name: "HCN",
   releases: [
@@ -87,6 +95,7 @@ export const hcnReleases: SchemaReleases = {
   ],
 };
 
+/** For whom a value is checked: against which reference, and for which host. */
 export interface SchemaOptions {
   readonly releases: SchemaReleases;
   /** Build of the host that the value is for. If absent, every known field and value is accepted. */

@@ -33,5 +33,7 @@ export const hcsTypes = {
 /** Every type of the HCN reference. */
 export const hcnTypes = { ...guestNetworkTypes, ...endpointTypes, ...networkTypes } as const;
 
+/** The TypeScript type of a type in the HCS reference, by its name there: `HcsType<"Attachment">`. */
 export type HcsType<Name extends keyof typeof hcsTypes> = SchemaType<typeof hcsTypes, Name>;
+/** The TypeScript type of a type in the HCN reference, by its name there: `HcnType<"HostComputeNetwork">`. */
 export type HcnType<Name extends keyof typeof hcnTypes> = SchemaType<typeof hcnTypes, Name>;

@@ -6,8 +6,10 @@ import { machineTypes } from "./machine.ts";
 import { migrationTypes } from "./migration.ts";
 import { hcsReleases, type SchemaType, schemaCheck } from "./schema.ts";
 
+/** The tables of the HCS reference that describe a virtual machine, its devices and its migration. */
 export const virtualMachineTypes = { ...machineTypes, ...deviceTypes, ...migrationTypes } as const;
 
+/** The TypeScript type of a type in these tables, by its name in the HCS reference. */
 export type VirtualMachineType<Name extends keyof typeof virtualMachineTypes> = SchemaType<
   typeof virtualMachineTypes,
   Name

@@ -27,6 +27,11 @@ const memoryCounters = [
 ] as const;
 type MemoryCounter = (typeof memoryCounters)[number];
 
+/**
+ * All counters of memory.stat in version 1, bytes or events, by containerd's names: those of the group itself, the
+ * limits it inherits, and those with its descendants (`total_`). Source: the kernel's documentation of cgroups v1, and
+ * io.containerd.cgroups.v1.
+ */
 export const memoryCountersV1 = [
   ...memoryCounters,
   "hierarchical_memory_limit",
@@ -80,7 +85,9 @@ const cpuCountersV2 = [
 ] as const;
 const memoryEventNames = ["low", "high", "max", "oom", "oom_kill", "oom_group_kill"] as const;
 
+/** Usage of one kind of memory in version 1: bytes now, at most, and allowed, and how often the limit was hit. */
 export type MemoryUsage = Counters<"limit" | "usage" | "max" | "failcnt">;
+/** Number of processes and threads now, and the most that is allowed. */
 export type PidsMetrics = Counters<"current" | "limit">;
 
 /** Nanoseconds and bytes. */
@@ -107,6 +114,7 @@ export interface CgroupMetricsV2 {
   readonly memory_events?: Counters<(typeof memoryEventNames)[number]>;
 }
 
+/** A Linux guest's measurements of a container, in the version of cgroups that the guest has. */
 export type CgroupMetrics =
   | { readonly version: 1; readonly metrics: CgroupMetricsV1 }
   | { readonly version: 2; readonly metrics: CgroupMetricsV2 };

@@ -154,6 +154,7 @@ export const linuxResourceTypes = [
 
 const resourceType = oneOf(...linuxResourceTypes);
 
+/** A modify request as a Linux guest reads it: the resource type decides which settings are expected. */
 export const checkLinuxGuestRequest: Check<LinuxGuestRequest> = (value, path = "") => {
   const request = closedObject<{ ResourceType: string; RequestType: unknown; Settings: unknown }>({
     ResourceType: resourceType,
@@ -198,8 +199,16 @@ function nullAsEmpty<T>(check: Check<readonly T[]>): Check<readonly T[]> {
   return (value, path) => check(value ?? [], path);
 }
 
+/**
+ * `process` of the OCI runtime specification for a Linux container. Arguments and environment may hold secrets: errors
+ * do not show them.
+ */
 export const checkOciProcess: Check<OciProcess> = textUnshown(openObject(ociProcess));
 
+/**
+ * The OCI runtime specification of a Linux container, as config.json and guests have it. Unknown fields are kept, as
+ * the specification asks; values of annotations are not shown in errors.
+ */
 export const checkOciSpec: Check<OciSpec> = openObject<OciSpec>({
   ociVersion: filledText,
   hostname: optional(text),
@@ -245,6 +254,7 @@ export const checkOciSpec: Check<OciSpec> = openObject<OciSpec>({
   ),
 });
 
+/** The configuration in a create message to a Linux guest, after its JSON string was parsed. */
 export const checkLinuxHostedContainerSettings: Check<LinuxHostedContainerSettings> =
   closedObject<LinuxHostedContainerSettings>({
     SchemaVersion: checkSchemaVersion,
@@ -261,6 +271,7 @@ const consoleSize: Check<readonly [number, number]> = (value, path = "") => {
   return [height, width];
 };
 
+/** The parameters in an execute message to a Linux guest, after their JSON string was parsed. */
 export const checkLinuxProcessParameters: Check<LinuxProcessParameters> = closedObject<LinuxProcessParameters>({
   OCIProcess: optional(checkOciProcess),
   EmulateConsole: truth,

@@ -3,6 +3,10 @@ import type { SchemaVersion } from "../document/document.ts";
 import type { OciSpec } from "../oci/oci.ts";
 import type { OciLinuxResources } from "../oci/oci-resources.ts";
 
+/**
+ * What a guest is to do with a resource. PreAdd tells a Windows guest of a NIC before the host adds it. Source:
+ * guestrequest of microsoft/hcsshim.
+ */
 export type GuestRequestType = "Add" | "Remove" | "PreAdd" | "Update";
 
 /** Settings of a Linux guest's modify request, by resource type. */
@@ -23,12 +27,15 @@ export interface LinuxGuestResources {
   readonly SecurityPolicyFragment: SecurityPolicyFragment;
 }
 
+/** Whether all processes of a container are stopped, by the freezer of its control group. */
 export interface LinuxContainerFreezer {
   readonly Frozen: boolean;
 }
 
+/** The names of the resources that a Linux guest can be asked to change. Source: guestresource of microsoft/hcsshim. */
 export type LinuxGuestResourceType = keyof LinuxGuestResources;
 
+/** A modify request to a Linux guest: the resource type goes with its own settings. */
 export type LinuxGuestRequest = {
   readonly [Type in LinuxGuestResourceType]: {
     readonly ResourceType: Type;
@@ -37,6 +44,11 @@ export type LinuxGuestRequest = {
   };
 }[LinuxGuestResourceType];
 
+/**
+ * A SCSI disk, named by controller and LUN, that the guest mounts. With `BlockDev` it becomes a device file instead;
+ * `EnsureFilesystem` formats an empty one as `Filesystem`; `Encrypted` puts dm-crypt with a key of the guest's own
+ * under it. Source: LCOWMappedVirtualDisk of microsoft/hcsshim.
+ */
 export interface LinuxMappedVirtualDisk {
   readonly MountPath: string;
   readonly Controller: number;
@@ -71,11 +83,16 @@ export interface LinuxVerityInfo {
   readonly BlockSize: number;
 }
 
+/** A SCSI disk that the guest is to let go before the host detaches it. Source: SCSIDevice of microsoft/hcsshim. */
 export interface GuestScsiDevice {
   readonly Controller: number;
   readonly Lun: number;
 }
 
+/**
+ * A Plan9 share that the guest mounts: where, and by which vsock port and access name it reaches the host's server.
+ * Source: LCOWMappedDirectory of microsoft/hcsshim.
+ */
 export interface LinuxMappedDirectory {
   readonly MountPath: string;
   readonly Port: number;
@@ -83,6 +100,10 @@ export interface LinuxMappedDirectory {
   readonly ReadOnly: boolean;
 }
 
+/**
+ * Layers that the guest combines with overlayfs to a container's root. Paths are the guest's. Source:
+ * LCOWCombinedLayers of microsoft/hcsshim.
+ */
 export interface LinuxCombinedLayers {
   readonly ContainerID: string;
   readonly ContainerRootPath: string;
@@ -116,12 +137,20 @@ export interface LinuxNetworkAdapter {
   readonly PolicyBasedRouting?: boolean;
 }
 
+/**
+ * A route of a NIC: destination as a prefix, gateway (absent: on the link) and metric. Source: LCOWRoute of
+ * microsoft/hcsshim.
+ */
 export interface LinuxNetworkRoute {
   readonly NextHop?: string;
   readonly DestinationPrefix: string;
   readonly Metric?: number;
 }
 
+/**
+ * New limits of a running container, of which those present replace the old ones. Source: LCOWContainerConstraints of
+ * microsoft/hcsshim.
+ */
 export interface LinuxContainerConstraints {
   readonly Linux: OciLinuxResources;
 }

@@ -25,6 +25,10 @@ export interface WindowsContainerStatistics {
   };
 }
 
+/**
+ * What a Windows guest knows of a process: image name, start as RFC 3339, processor time in units of 100 ns and memory
+ * in bytes. Source: ProcessDetails of the HCS schema.
+ */
 export interface WindowsProcessDetails {
   readonly ProcessId: number;
   readonly ImageName?: string;
@@ -66,10 +70,12 @@ const statistics = answerObject<WindowsContainerStatistics>({
   ),
 });
 
+/** Answer of a Windows guest that was asked for a container's statistics. Counters are 64 bits wide. */
 export const checkWindowsStatistics = answerObject<{ readonly Statistics: WindowsContainerStatistics }>({
   Statistics: statistics,
 });
 
+/** Answer of a Windows guest that was asked for a container's processes. The list is absent when there are none. */
 export const checkWindowsProcessList = answerObject<{ readonly ProcessList?: readonly WindowsProcessDetails[] }>({
   ProcessList: optional(
     list(
@@ -87,4 +93,5 @@ export const checkWindowsProcessList = answerObject<{ readonly ProcessList?: rea
   ),
 });
 
+/** Answer of a Windows guest to the creation of a container: the GUID of its system in the guest. */
 export const checkWindowsSystemGuid = answerObject<{ readonly SystemGUID: string }>({ SystemGUID: checkGuid });

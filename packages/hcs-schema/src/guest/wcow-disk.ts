@@ -10,6 +10,7 @@ export interface WindowsMappedVirtualDisk {
   readonly Lun: number;
 }
 
+/** A disk to mount as a Windows guest reads it: LUNs go from 0 to 63, all on the first controller. */
 export const checkWindowsMappedVirtualDisk: Check<WindowsMappedVirtualDisk> = closedObject<WindowsMappedVirtualDisk>({
   ContainerPath: filledText,
   Lun: integer(0, lunsPerScsiController - 1),

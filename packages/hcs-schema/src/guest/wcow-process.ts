@@ -20,6 +20,7 @@ export interface SentWindowsProcessParameters extends Partial<WindowsProcessPara
 
 /** Console events that a process of a Windows guest can be sent. */
 export const windowsSignals = ["CtrlC", "CtrlBreak", "CtrlClose", "CtrlLogOff", "CtrlShutdown"] as const;
+/** A console event by the name that the guest protocol has for it. */
 export type WindowsSignal = (typeof windowsSignals)[number];
 
 /** What a signal does to a Windows process: it gets a console event, or is ended. */
@@ -46,6 +47,7 @@ const byName: ReadonlyMap<string, WindowsSignalEffect> = new Map([
   ["SIGKILL", "terminate"],
 ]);
 
+/** The signals that `windowsSignalEffect` knows, for errors. */
 export const windowsSignalsExpected =
   "0 (CtrlC), 1 (CtrlBreak), 2 (CtrlClose), 5 (CtrlLogOff), 6 (CtrlShutdown), 9 (KILL) or 15 (TERM), or one of these names";
 

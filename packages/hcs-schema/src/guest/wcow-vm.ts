@@ -70,6 +70,7 @@ export const checkHostTimeZone = answerObject<TimeZoneInformation>(
   timeZoneFields(answerObject<SystemTime>(systemTimeFields)),
 );
 
+/** What a Windows guest is told of its VM before the first container: that it hosts containers, and the time zone. */
 export const checkWindowsUvmConfig: Check<WindowsUvmConfig> = closedObject<WindowsUvmConfig>({
   SystemType: oneOf("Container"),
   TimeZoneInformation: checkTimeZoneInformation,
@@ -82,6 +83,7 @@ export interface LogForwardSettings {
   readonly Settings?: string;
 }
 
+/** Settings of the log forwarding service as a Windows guest reads them. */
 export const checkLogForwardSettings: Check<LogForwardSettings> = closedObject<LogForwardSettings>({
   RPCType: oneOf("ModifyServiceSettings", "StartLogForwarding", "StopLogForwarding"),
   Settings: optional(text),

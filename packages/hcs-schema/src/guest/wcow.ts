@@ -44,6 +44,10 @@ export interface HvSocketAddress {
   readonly ParentAddress: string;
 }
 
+/**
+ * A VSMB share that the guest links into its own file system at `ContainerPath`. Source: MappedDirectory of the HCS
+ * schema.
+ */
 export interface WindowsMappedDirectory {
   /** Path of the VSMB share in the guest. */
   readonly HostPath: string;
@@ -61,6 +65,10 @@ export interface WindowsCombinedLayers {
   readonly FilterType?: "UnionFS";
 }
 
+/**
+ * A read-only layer in the guest: its GUID, which the file system filter knows it by, and its path. Source: Layer of
+ * the HCS schema.
+ */
 export interface WindowsLayer {
   readonly Id: string;
   readonly Path: string;
@@ -81,6 +89,7 @@ export interface WindowsBlockCims {
   readonly ContainerID?: string;
 }
 
+/** A block CIM (composite image on a disk of its own): the image's name, and the LUN of the disk. */
 export interface WindowsBlockCim {
   readonly CimName: string;
   readonly Lun: number;
@@ -97,8 +106,15 @@ export interface WindowsNetworkModification {
   readonly Settings?: HcnEndpoint;
 }
 
+/**
+ * The names of the resources that a Windows guest can be asked to change. Source: guestresource of microsoft/hcsshim.
+ */
 export type WindowsGuestResourceType = keyof WindowsGuestResources;
 
+/**
+ * A modify request to a Windows guest: the resource type goes with its own settings, and only hvsocket addresses are
+ * updated.
+ */
 export type WindowsGuestRequest = {
   readonly [Type in WindowsGuestResourceType]: {
     readonly ResourceType: Type;
@@ -107,7 +123,9 @@ export type WindowsGuestRequest = {
   };
 }[WindowsGuestResourceType];
 
-// A Windows guest refuses unknown fields.
+/**
+ * A step of adding or removing a NIC, as a Windows guest reads it; unknown fields are refused, also in the endpoint.
+ */
 export const checkWindowsNetworkModification: Check<WindowsNetworkModification> =
   closedObject<WindowsNetworkModification>({
     AdapterId: checkGuid,
@@ -115,6 +133,7 @@ export const checkWindowsNetworkModification: Check<WindowsNetworkModification> 
     Settings: optional(hcnEndpoint(closedObject)),
   });
 
+/** A namespace that is added to a Windows guest or removed; unknown fields are refused. */
 export const checkWindowsNetworkNamespace: Check<HcnNamespace> = hcnNamespace(closedObject);
 
 /** The fields of an endpoint that a Windows guest knows. The host's network service may be newer than the guest. */

@@ -34,16 +34,19 @@ import type {
 } from "./hcn.ts";
 import { parseIpAddress, parseIpPrefix, parseMacAddress } from "./ip-address.ts";
 
+/** An IPv4 address in dotted form without leading zeros, or an IPv6 address without zone. */
 export const checkIpAddress: Check<string> = refine(
   text,
   "an IPv4 or IPv6 address",
   (value) => parseIpAddress(value) !== undefined,
 );
+/** An address and the length of its prefix in bits. Bits after the prefix may be set. */
 export const checkIpPrefix: Check<string> = refine(
   text,
   "a prefix such as 10.0.0.0/24 or fd00::/64",
   (value) => parseIpPrefix(value) !== undefined,
 );
+/** A MAC address of six bytes with hyphens or colons; neither zero nor a multicast address, which no NIC can have. */
 export const checkMacAddress: Check<string> = refine(
   text,
   "a unicast MAC address, such as 00-15-5D-00-00-01",
@@ -129,15 +132,21 @@ function namespaceFields(object: ObjectCheck): FieldChecks<HcnNamespaceSettings>
   };
 }
 
+/** Settings of HcnCreateNetwork. Unknown fields are refused. */
 export const checkHcnNetworkSettings: Check<HcnNetworkSettings> = closedObject(networkFields(closedObject));
+/** Settings of HcnCreateEndpoint. Unknown fields are refused. */
 export const checkHcnEndpointSettings: Check<HcnEndpointSettings> = closedObject(endpointFields(closedObject));
+/** Settings of HcnCreateNamespace. Unknown fields are refused. */
 export const checkHcnNamespaceSettings: Check<HcnNamespaceSettings> = closedObject(namespaceFields(closedObject));
 
+/** A network as HcnQueryNetworkProperties tells it. Fields that later hosts add are left out. */
 export const checkHcnNetwork: Check<HcnNetwork> = answerObject<HcnNetwork>({
   ...networkFields(answerObject),
   ID: checkGuid,
 });
+/** An endpoint as HcnQueryEndpointProperties tells it. Fields that later hosts add are left out. */
 export const checkHcnEndpoint: Check<HcnEndpoint> = hcnEndpoint(answerObject);
+/** A namespace as HcnQueryNamespaceProperties tells it. Fields that later hosts add are left out. */
 export const checkHcnNamespace: Check<HcnNamespace> = hcnNamespace(answerObject);
 
 /** An endpoint in an answer of the service, with the fields that its clients know. */
@@ -176,6 +185,7 @@ export function hcnNamespace(object: ObjectCheck): Check<HcnNamespace> {
   });
 }
 
+/** What HcnModifyNamespace takes here: an endpoint that joins or leaves. */
 export const checkHcnModifyNamespaceRequest: Check<HcnModifyNamespaceRequest> = closedObject<HcnModifyNamespaceRequest>(
   {
     ResourceType: oneOf("Endpoint"),
@@ -184,6 +194,7 @@ export const checkHcnModifyNamespaceRequest: Check<HcnModifyNamespaceRequest> = 
   },
 );
 
+/** Settings of an endpoint policy of the type `encapOverheadPolicy`: a number of bytes below 65536. */
 export const checkHcnEncapOverhead: Check<HcnEncapOverhead> = answerObject<HcnEncapOverhead>({
   Overhead: optional(integer(0, 0xffff)),
 });

@@ -1,8 +1,13 @@
 /** Objects of the Host Compute Network service; field names are the wire names of its version-2 schema. */
 import type { SchemaVersion } from "../document/document.ts";
 
+/** The kinds of objects of the network service that a client opens, queries and enumerates here. */
 export type HcnObjectKind = "network" | "endpoint" | "namespace";
 
+/**
+ * How a network forwards packets: translated (NAT, ICS), within the host (Internal, Private), or on the physical
+ * network by one of the switch's modes. Source: NetworkType of the HCN schema.
+ */
 export type HcnNetworkType =
   | "NAT"
   | "ICS"
@@ -13,6 +18,10 @@ export type HcnNetworkType =
   | "L2Tunnel"
   | "Overlay";
 
+/**
+ * Name resolution of a network or endpoint: the domain, the search list, addresses of servers, and options of
+ * resolv.conf. Source: Dns of the HCN schema.
+ */
 export interface HcnDns {
   readonly Domain?: string;
   readonly Search?: readonly string[];
@@ -20,6 +29,7 @@ export interface HcnDns {
   readonly Options?: readonly string[];
 }
 
+/** A route; metrics are 16-bit numbers, of which the lower wins. Source: Route of the HCN schema. */
 export interface HcnRoute {
   /** If empty or unspecified, the destination is on the link. */
   readonly NextHop?: string;
@@ -27,11 +37,16 @@ export interface HcnRoute {
   readonly Metric?: number;
 }
 
+/** A subnet that a network gives addresses from, with the routes of its endpoints. Source: Subnet of the HCN schema. */
 export interface HcnSubnet {
   readonly IpAddressPrefix: string;
   readonly Routes?: readonly HcnRoute[];
 }
 
+/**
+ * A policy of a network or endpoint, whose type decides what its settings are. Source: NetworkPolicy and EndpointPolicy
+ * of the HCN schema.
+ */
 export interface HcnPolicy {
   readonly Type: string;
   readonly Settings?: unknown;
@@ -49,6 +64,7 @@ export interface HcnNetworkSettings {
   readonly SchemaVersion?: SchemaVersion;
 }
 
+/** A network as the service answers it. Source: HostComputeNetwork of the HCN schema. */
 export interface HcnNetwork extends HcnNetworkSettings {
   readonly ID: string;
 }
@@ -66,11 +82,16 @@ export interface HcnEndpointSettings {
   readonly SchemaVersion?: SchemaVersion;
 }
 
+/** An address of an endpoint, with the length of its prefix in bits. Source: IpConfig of the HCN schema. */
 export interface HcnIpConfiguration {
   readonly IpAddress: string;
   readonly PrefixLength: number;
 }
 
+/**
+ * An endpoint as the service answers it: `HostComputeNetwork` is its network's GUID. Source: HostComputeEndpoint of the
+ * HCN schema.
+ */
 export interface HcnEndpoint extends HcnEndpointSettings {
   readonly ID: string;
   readonly HostComputeNetwork: string;
@@ -94,20 +115,30 @@ export interface HcnHealth {
   };
 }
 
+/**
+ * Whose namespace it is: the host's, or one for a guest; the default ones are where containers without a choice are.
+ * Source: NamespaceType of the HCN schema.
+ */
 export type HcnNamespaceType = "Host" | "HostDefault" | "Guest" | "GuestDefault";
 
+/** What creating a namespace takes. Without an id the host chooses one, without a type it is the host's. */
 export interface HcnNamespaceSettings {
   readonly ID?: string;
   readonly Type?: HcnNamespaceType;
   readonly SchemaVersion?: SchemaVersion;
 }
 
+/**
+ * Something that a namespace holds: an endpoint by its GUID, or a container by its id. Source: NamespaceResource of the
+ * HCN schema.
+ */
 export interface HcnNamespaceResource {
   readonly Type: "Endpoint" | "Container";
   /** Spelled `Id` in the schema, unlike every other `ID` of this service. */
   readonly Data: { readonly Id: string };
 }
 
+/** A namespace as the service answers it, with what it holds. Source: HostComputeNamespace of the HCN schema. */
 export interface HcnNamespace extends HcnNamespaceSettings {
   readonly ID: string;
   /** Number of the compartment. */

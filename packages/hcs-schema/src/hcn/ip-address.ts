@@ -1,16 +1,19 @@
 /** IP addresses, prefixes and MAC addresses in the forms that HCN documents and guests use. */
 
+/** An IPv4 or IPv6 address as a number, for comparing and counting. */
 export interface IpAddress {
   readonly family: 4 | 6;
   /** As a number: 32 or 128 bits. */
   readonly value: bigint;
 }
 
+/** A subnet: an address of it, whose further bits may be set, and the number of leading bits that are fixed. */
 export interface IpPrefix {
   readonly address: IpAddress;
   readonly length: number;
 }
 
+/** The number of bits of an address of this family. */
 export function bitsOf(family: IpAddress["family"]): 32 | 128 {
   return family === 4 ? 32 : 128;
 }
@@ -56,6 +59,7 @@ export function parseIpPrefix(text: string): IpPrefix | undefined {
   return address === undefined || length > bitsOf(address.family) ? undefined : { address, length };
 }
 
+/** Whether an address is in a subnet. One of the other family never is. */
 export function prefixContains({ address, length }: IpPrefix, other: IpAddress): boolean {
   const rest = BigInt(bitsOf(address.family) - length);
   return address.family === other.family && address.value >> rest === other.value >> rest;

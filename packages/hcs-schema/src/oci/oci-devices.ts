@@ -19,6 +19,7 @@ const deviceNumber: Check<number> = refine(
   (value) => Number.isInteger(value) && value >= -1,
 );
 
+/** `linux.resources.devices` of the OCI runtime specification: which devices a container may use. */
 export const checkOciDeviceRules: Check<readonly OciDeviceRule[]> = list(
   openObject<OciDeviceRule>({
     allow: truth,
@@ -66,6 +67,7 @@ export function allowedAccess(rules: readonly OciDeviceRule[], device: OciDevice
 /** The types of device ids in `windows.devices` that name a device of the host to be assigned to the VM. */
 export const assignedDeviceIdTypes = ["vpci-instance-id", "vpci", "gpu"] as const;
 
+/** A device that a container asks for in `windows.devices`: an id, and the type that says how to read it. */
 export type OciWindowsDevice = NonNullable<NonNullable<OciSpec["windows"]>["devices"]>[number];
 
 /** One function of a device of the host. */

@@ -7,6 +7,10 @@ const rlimitType = oneOf(
   ...(["RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK"] as const),
 );
 
+/**
+ * A resource limit of a process by its name in setrlimit(2). 2^64-1 means unlimited. Source: POSIXRlimit of the OCI
+ * runtime specification.
+ */
 export interface OciRlimit {
   readonly type: string;
   readonly hard: number;
@@ -21,6 +25,7 @@ function rlimitValue(value: unknown, path = ""): number {
   return value;
 }
 
+/** `process.rlimits`: known names, and no soft limit above its hard one, which the kernel would refuse. */
 export const checkOciRlimits: Check<readonly OciRlimit[]> = list(
   refine(
     openObject<OciRlimit>({ type: rlimitType, hard: rlimitValue, soft: rlimitValue }),
@@ -29,8 +34,13 @@ export const checkOciRlimits: Check<readonly OciRlimit[]> = list(
   ),
 );
 
+/** The kinds of Linux namespaces that the OCI runtime specification names. */
 export const checkOciNamespaceType = oneOf("pid", "network", "ipc", "uts", "mount", "user", "cgroup", "time");
 
+/**
+ * How mounts spread between the root file system of a container and others; empty leaves it to the runtime. Source:
+ * rootfsPropagation of the OCI runtime specification.
+ */
 export const checkOciPropagation = oneOf(
   ...(["", "private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"] as const),
 );
@@ -48,6 +58,10 @@ interface Seccomp {
   readonly syscalls?: readonly { readonly names: readonly string[]; readonly action: string }[];
 }
 
+/**
+ * The parts of `linux.seccomp` that could be misspelled without anyone noticing: actions, architectures and system
+ * calls. Other fields are kept.
+ */
 export const checkOciSeccomp: Check<Seccomp> = openObject<Seccomp>({
   defaultAction: seccompAction,
   architectures: optional(list(seccompArchitecture)),

@@ -14,6 +14,9 @@ import {
   truth,
 } from "../check.ts";
 
+/**
+ * `linux.resources` of the OCI runtime specification. Parts that no code here looks into are unknown, and passed on.
+ */
 export interface OciLinuxResources {
   readonly memory?: OciLinuxMemory;
   readonly cpu?: OciLinuxCpu;
@@ -26,6 +29,10 @@ export interface OciLinuxResources {
   readonly devices?: readonly unknown[];
 }
 
+/**
+ * Memory limits in bytes, of which -1 means none; `swap` limits memory and swap together, `swappiness` goes from 0 to
+ * 100. Source: memory of the OCI runtime specification.
+ */
 export interface OciLinuxMemory {
   /** Bytes; -1: none. */
   readonly limit?: number;
@@ -39,6 +46,10 @@ export interface OciLinuxMemory {
   readonly checkBeforeUpdate?: boolean;
 }
 
+/**
+ * Processor limits; times are microseconds, `cpus` and `mems` lists such as `0-3,6`. Source: cpu of the OCI runtime
+ * specification.
+ */
 export interface OciLinuxCpu {
   /** Relative weight, 2 to 262144; 1024 by default. */
   readonly shares?: number;
@@ -54,6 +65,7 @@ export interface OciLinuxCpu {
   readonly idle?: number;
 }
 
+/** `windows.resources` of the OCI runtime specification, as far as a running VM or container can follow. */
 export interface OciWindowsResources {
   /** Bytes. */
   readonly memory?: { readonly limit?: number };
@@ -101,7 +113,10 @@ const shares: Check<number> = refine(
 
 const swappiness: Check<number> = refine(signed, "0 to 100", (value) => value >= 0 && value <= 100);
 
-// The OCI runtime specification asks readers to ignore unknown fields.
+/**
+ * `linux.resources` with the bounds of the kernel. Numbers of 64 bits are read as far as a JSON number holds them;
+ * errors do not show texts.
+ */
 export const checkOciLinuxResources: Check<OciLinuxResources> = textUnshown(
   openObject<OciLinuxResources>({
     memory: optional(
@@ -140,6 +155,7 @@ export const checkOciLinuxResources: Check<OciLinuxResources> = textUnshown(
   }),
 );
 
+/** `windows.resources` with the bounds of HCS. Unknown fields are kept, as the specification asks. */
 export const checkOciWindowsResources: Check<OciWindowsResources> = textUnshown(
   openObject<OciWindowsResources>({
     memory: optional(openObject<{ readonly limit?: number }>({ limit: optional(integer(1)) })),

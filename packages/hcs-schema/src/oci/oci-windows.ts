@@ -14,6 +14,10 @@ import {
   unshown,
 } from "../check.ts";
 
+/**
+ * The OCI runtime specification of a Windows container, whose fields are all optional here: what is required depends on
+ * the caller.
+ */
 export interface OciWindowsSpec {
   readonly ociVersion?: string;
   readonly hostname?: string;
@@ -25,6 +29,7 @@ export interface OciWindowsSpec {
   readonly windows?: OciWindowsSection;
 }
 
+/** `process` of a Windows container: `commandLine` wins over `args`, which are quoted by Windows' rules. */
 export interface OciWindowsProcess {
   readonly terminal?: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number };
@@ -35,6 +40,7 @@ export interface OciWindowsProcess {
   readonly cwd?: string;
 }
 
+/** A folder, file or named pipe of the host for a Windows container, as `mounts` names it. */
 export interface OciWindowsMount {
   readonly destination?: string;
   readonly type?: string;
@@ -42,6 +48,10 @@ export interface OciWindowsMount {
   readonly options?: readonly string[];
 }
 
+/**
+ * `windows` of the OCI runtime specification: layers (topmost first, the scratch last), limits and network.
+ * `credentialSpec` may hold secrets.
+ */
 export interface OciWindowsSection {
   readonly layerFolders?: readonly string[];
   readonly devices?: readonly { readonly id: string; readonly idType: string }[];
@@ -74,6 +84,7 @@ export interface OciWindowsLimits {
   };
 }
 
+/** `windows.network`: the HCN namespace or endpoints of a container, and its name resolution. */
 export interface OciWindowsNetwork {
   readonly endpointList?: readonly string[];
   readonly allowUnqualifiedDNSQuery?: boolean;
@@ -128,9 +139,13 @@ const processFields = openObject<OciWindowsProcess>({
   cwd: optional(text),
 });
 
+/** `process` of a Windows container. Arguments, environment and user may hold secrets: errors do not show them. */
 export const checkOciWindowsProcess: Check<OciWindowsProcess> = textUnshown(processFields);
 
-// The OCI runtime specification asks readers to ignore unknown fields.
+/**
+ * The OCI runtime specification of a Windows container, as config.json has it. Unknown fields are kept, as the
+ * specification asks.
+ */
 export const checkOciWindowsSpec: Check<OciWindowsSpec> = openObject<OciWindowsSpec>({
   ociVersion: optional(text),
   hostname: optional(text),

@@ -2,6 +2,10 @@
 import type { OciRlimit } from "./oci-linux.ts";
 import type { OciLinuxResources } from "./oci-resources.ts";
 
+/**
+ * The OCI runtime specification of a Linux container, as far as shim and guest look into it; hooks are unknown, since
+ * nobody runs them.
+ */
 export interface OciSpec {
   readonly ociVersion: string;
   readonly hostname?: string;
@@ -15,6 +19,10 @@ export interface OciSpec {
   readonly windows?: OciWindows;
 }
 
+/**
+ * `process`: what a container or an exec runs. `capabilities` has a list for each set (bounding, effective, …),
+ * `oomScoreAdj` goes from -1000 to 1000.
+ */
 export interface OciProcess {
   readonly terminal?: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number };
@@ -30,6 +38,7 @@ export interface OciProcess {
   readonly selinuxLabel?: string;
 }
 
+/** `process.user`: numbers of the container's own; `umask` is a number, not octal text. */
 export interface OciUser {
   readonly uid: number;
   readonly gid: number;
@@ -38,6 +47,7 @@ export interface OciUser {
   readonly username?: string;
 }
 
+/** An entry of `mounts`: `destination` is a path in the container, `options` are those of mount(8). */
 export interface OciMount {
   readonly destination: string;
   readonly type?: string;
@@ -45,6 +55,7 @@ export interface OciMount {
   readonly options?: readonly string[];
 }
 
+/** `linux` of the OCI runtime specification. Parts that no code here looks into are unknown, and passed on. */
 export interface OciLinux {
   readonly resources?: OciLinuxResources;
   readonly cgroupsPath?: string;
@@ -60,6 +71,10 @@ export interface OciLinux {
   readonly gidMappings?: readonly unknown[];
 }
 
+/**
+ * `windows` in the specification of a Linux container on Windows: layer folders, devices to assign to the VM, and the
+ * HCN namespace of its network.
+ */
 export interface OciWindows {
   readonly layerFolders?: readonly string[];
   readonly devices?: readonly { readonly id: string; readonly idType: string }[];

@@ -23,6 +23,8 @@ export const programFolders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
 /** OCI runtimes in order of preference; a Linux guest needs one. */
 const ociRuntimes = ["crun", "runc"];
 const tools = ["mkfs.ext4", "e2fsck", "ip"];
+/** For whoever looks around in a guest. No more, since each delays the first guest. */
+const diagnosticTools = ["sh", "cat", "ls", "sleep", "stty"];
 /** What a Windows guest's containers are made with, by the Debian package that has it. */
 const windowsTools = {
   coreutils: ["cat", "chmod", "chroot", "cp", "ln", "mkdir", "rm", "sleep", "tail"],
@@ -47,7 +49,8 @@ export const linuxImage: ImageContent = {
   prefix: "image-",
   programs: () => {
     const runtime = ociRuntimes.map((name) => findProgram(name)).find((path) => path !== undefined);
-    if (runtime !== undefined) return [runtime, ...tools.flatMap((name) => findProgram(name) ?? [])];
+    if (runtime !== undefined)
+      return [runtime, ...[...tools, ...diagnosticTools].flatMap((name) => findProgram(name) ?? [])];
     throw new HcsFailure(
       "ERROR_FILE_NOT_FOUND",
       "no OCI runtime found: expected crun or runc; install the Debian package crun",

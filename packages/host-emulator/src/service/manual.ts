@@ -29,7 +29,7 @@ const variables: { readonly [Name in keyof typeof hostVariables]: Omit<VariableM
   wine: {
     value: "FOLDER",
     meaning: "root folder of a Linux with Wine, for Windows guests",
-    standard: "uvm-shim/wine/wine-10.1 below $XDG_CACHE_HOME",
+    standard: "uvm-shim/wine/wine-10.1 in $XDG_CACHE_HOME, else in ~/.cache",
   },
   cpuGroups: { value: "GUID=PROCESSORS;…", meaning: "CPU groups, such as <GUID>=0-3,7", standard: "no groups" },
 };

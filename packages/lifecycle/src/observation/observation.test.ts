@@ -1,6 +1,13 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { defineTable, Lifecycle } from "../table.ts";
-import { addObserver, currentObservation, type Observer, observe, reportOccurrence } from "./observation.ts";
+import {
+  addObserver,
+  currentObservation,
+  currentTraceContext,
+  type Observer,
+  observe,
+  reportOccurrence,
+} from "./observation.ts";
 
 const removals: (() => void)[] = [];
 
@@ -98,6 +105,25 @@ describe("observe", () => {
     removals.pop()?.();
     await observe({ kind: "phase", name: "boot" }, async () => {});
     expect(lines).toEqual([]);
+  });
+});
+
+describe("the trace of the work under way", () => {
+  const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+  it("is what the first observer that keeps one says", async () => {
+    watch({});
+    watch({ traceContextOf: ({ name }) => (name === "boot" ? { traceParent } : undefined) });
+    expect(await observe({ kind: "phase", name: "boot" }, async () => currentTraceContext())).toEqual({ traceParent });
+    expect(await observe({ kind: "phase", name: "other" }, async () => currentTraceContext())).toBeUndefined();
+    expect(currentTraceContext()).toBeUndefined();
+  });
+
+  it("reaches observers as it came with the request", async () => {
+    const seen: (string | undefined)[] = [];
+    watch({ began: (observation) => void seen.push(observation.traceParent, observation.traceState) });
+    await observe({ kind: "request", name: "Create", traceParent, traceState: "vendor=1" }, async () => {});
+    expect(seen).toEqual([traceParent, "vendor=1"]);
   });
 });
 

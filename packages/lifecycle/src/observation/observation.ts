@@ -8,6 +8,12 @@ export type ObservationKind = "request" | "phase" | "host-call" | "guest-request
 
 export type Attributes = { readonly [name: string]: string | number | boolean };
 
+/** Values of the headers `traceparent` and `tracestate` of W3C Trace Context. */
+export interface TraceContext {
+  readonly traceParent: string;
+  readonly traceState?: string;
+}
+
 /** Work under way that has a beginning and an end. */
 export interface Observation {
   readonly kind: ObservationKind;
@@ -15,8 +21,9 @@ export interface Observation {
   readonly attributes: Attributes;
   /** GUID by which log lines of shim and guest are matched; the same for everything that one request causes. */
   readonly activityId: string | undefined;
-  /** The `traceparent` of W3C Trace Context that the request came with. */
+  /** The trace that the request came with. */
   readonly traceParent: string | undefined;
+  readonly traceState: string | undefined;
   /** The work that this is a part of. */
   readonly parent: Observation | undefined;
 }
@@ -45,6 +52,8 @@ export interface Observer {
   ended?(observation: Observation, error: unknown): void;
   stateChanged?(change: StateChange, within: Observation | undefined): void;
   occurred?(occurrence: Occurrence, within: Observation | undefined): void;
+  /** Under which trace others are to report what this work makes them do; undefined if nobody wants to know. */
+  traceContextOf?(observation: Observation): TraceContext | undefined;
 }
 
 const observers = new Set<Observer>();
@@ -61,6 +70,17 @@ export function currentObservation(): Observation | undefined {
   return current.getStore();
 }
 
+/** The trace that the work of the caller belongs to, for guests and other services that it asks; undefined if none is kept. */
+export function currentTraceContext(): TraceContext | undefined {
+  const observation = current.getStore();
+  if (observation === undefined) return undefined;
+  let found: TraceContext | undefined;
+  tell((observer) => {
+    found ??= observer.traceContextOf?.(observation);
+  });
+  return found;
+}
+
 export interface ObservedWork {
   readonly kind: ObservationKind;
   readonly name: string;
@@ -68,6 +88,7 @@ export interface ObservedWork {
   /** Taken from the work around it if absent. */
   readonly activityId?: string;
   readonly traceParent?: string;
+  readonly traceState?: string;
 }
 
 /** Runs work and tells observers of it. Without observers it only runs the work. */
@@ -80,6 +101,7 @@ export async function observe<T>(what: ObservedWork, work: () => Promise<T>): Pr
     attributes: what.attributes ?? {},
     activityId: what.activityId ?? parent?.activityId,
     traceParent: what.traceParent,
+    traceState: what.traceState,
     parent,
   };
   return await current.run(observation, async () => {

@@ -94,6 +94,9 @@ const knownElsewhere: readonly string[] = [
   "io.microsoft.migration.source-container-id",
 ];
 
+/** For docs/reference.md. */
+export const annotationTables = { effective, unsupported, withoutEffect } as const;
+
 const table = new AnnotationTable({
   guests: "Linux",
   effective,

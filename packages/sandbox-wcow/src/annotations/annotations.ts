@@ -88,6 +88,9 @@ const knownElsewhere = [
   "io.microsoft.migration.source-container-id",
 ];
 
+/** For docs/reference.md. */
+export const annotationTables = { effective, unsupported, withoutEffect } as const;
+
 const table = new AnnotationTable({
   guests: "Windows",
   effective,

@@ -1,7 +1,9 @@
 import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { processStartTime } from "../system/process-identity.ts";
 import { FakePlatform } from "../testing/fake-platform.ts";
 import { deleteLeftovers } from "./delete.ts";
 import { readState, writeState } from "./state-file.ts";
@@ -16,6 +18,19 @@ afterEach(() => {
   vi.restoreAllMocks();
   vi.unstubAllEnvs();
   rmSync(bundle, { recursive: true });
+});
+
+it("does not wait for a process that has released everything and still reports to others", async () => {
+  const platform = new FakePlatform();
+  const socket = path.join(bundle, "s");
+  const alive = { pid: process.pid, processStartTime: processStartTime(process.pid) ?? "" };
+  writeState(bundle, { kind: "ended", id: "c1", namespace: "ns", socket, ...alive, isReleased: true });
+  const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
+  const named = { name: "fake", runtimeName: "fake", version: "1", revision: "r", flavour: "lcow" } as const;
+  // Nobody advances the clock: a wait would never end, and a kill would end this test.
+  const options = { ...named, clock: new ManualClock(), loadPlatform: async () => platform };
+  expect((await deleteLeftovers(flags, options, process)).length).toBeGreaterThan(0);
+  expect(platform.cleaned).toEqual([]);
 });
 
 it("only warns when its last state cannot be written, since everything is cleaned up", async () => {

@@ -34,12 +34,12 @@ export async function deleteLeftovers(
   const system = systemOf(options);
   const state = readState(bundle);
   if (!isMember(bundle, flags.id, state)) {
-    const cleanEnd = state?.kind === "ended" && (await endsWithin(state, orderlyEndMilliseconds, clock, system));
+    const cleanEnd = state?.kind === "ended" && (await endsInOrder(state, bundle, clock, system));
     if (!cleanEnd) {
-      await endProcess(state, clock, system);
+      const wasRunning = await endProcess(state, clock, system);
       // containerd logs the standard error of `delete`; written before anything else can fail.
       const stderr = state?.kind === "serving" ? lastStderr(bundle) : "";
-      await recordLoss({ flags, options, nodeProcess, bundle, system, clock }, state, stderr);
+      await recordLoss({ flags, options, nodeProcess, bundle, system, clock }, state, { wasRunning, stderr });
       if (stderr !== "")
         nodeProcess.stderr.write(`shim of ${flags.id} wrote before it ended: ${printableMessage(new Error(stderr))}\n`);
     }
@@ -64,14 +64,14 @@ async function recordLoss(
     readonly clock: Clock;
   },
   state: ShimState | undefined,
-  stderr: string,
+  { wasRunning, stderr }: { readonly wasRunning: boolean; readonly stderr: string },
 ): Promise<void> {
   if (state?.kind !== "serving") return;
   const { appendToRecord } = await import("../record/pod-record.ts");
   const { nodeProcess, options } = parts;
   const installed = options.executableDirectory ?? ownFolder(nodeProcess);
   const pod = { ...parts, env: nodeProcess.env, installed, socket: state.socket, identity: state };
-  const attributes = { pid: state.pid, ...(stderr !== "" && { stderr }) };
+  const attributes = { pid: state.pid, wasRunning, ...(stderr !== "" && { stderr }) };
   await appendToRecord("delete", pod, [{ name: "shim lost", attributes }]);
 }
 
@@ -108,12 +108,29 @@ function isMember(bundle: string, id: string, state: ShimState | undefined): boo
   }
 }
 
-/** Kills the serving process if it still runs. The start time tells it from a process that reuses its pid. */
-async function endProcess(state: ShimState | undefined, clock: Clock, system: ShimSystem): Promise<void> {
-  if (state?.kind !== "serving" && state?.kind !== "ended") return;
-  if (!(await isAlive(state, system))) return;
+/** Waits until the serving process has ended, or has nothing left but to report to others than clients. */
+async function endsInOrder(
+  state: ShimState & { readonly kind: "ended" },
+  bundle: string,
+  clock: Clock,
+  system: ShimSystem,
+): Promise<boolean> {
+  const isReleased = (): boolean => {
+    const now = readState(bundle);
+    return now?.kind === "ended" && now.isReleased === true;
+  };
+  return await endsWithin(state, orderlyEndMilliseconds, clock, system, isReleased);
+}
+
+/**
+ * Kills the serving process if it still runs, and answers whether it did. The start time tells it from a process that
+ * reuses its pid.
+ */
+async function endProcess(state: ShimState | undefined, clock: Clock, system: ShimSystem): Promise<boolean> {
+  if (state?.kind !== "serving" && state?.kind !== "ended") return false;
+  if (!(await isAlive(state, system))) return false;
   process.kill(state.pid, "SIGKILL");
-  if (await endsWithin(state, killMilliseconds, clock, system)) return;
+  if (await endsWithin(state, killMilliseconds, clock, system)) return true;
   throw new ShimError(
     "DeadlineExceeded",
     `delete ${state.id}: process ${state.pid} still runs ${killMilliseconds} ms after SIGKILL`,
@@ -125,9 +142,10 @@ async function endsWithin(
   milliseconds: number,
   clock: Clock,
   system: ShimSystem,
+  isEnough: () => boolean = () => false,
 ): Promise<boolean> {
   const deadline = clock.now().getTime() + milliseconds;
-  while (await isAlive(identity, system)) {
+  while (!isEnough() && (await isAlive(identity, system))) {
     if (clock.now().getTime() >= deadline) return false;
     await clock.delay(pollMilliseconds);
   }

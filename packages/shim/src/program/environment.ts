@@ -17,6 +17,12 @@ const isFolder = (value: string): boolean => path.isAbsolute(value);
 /** `UVM_SHIM_HOST` and the variables of the emulated host are not among them: they differ by system. */
 export const shimVariables: readonly ShimVariable[] = [
   { name: "UVM_SHIM_SOCKET_DIRECTORY", expected: "an absolute path", accepts: isFolder },
+  { name: "UVM_SHIM_TELEMETRY_FILE", expected: "an absolute path", accepts: isFolder },
+  {
+    name: "UVM_SHIM_RECORDS",
+    expected: "an absolute path or none",
+    accepts: (value) => value === "none" || isFolder(value),
+  },
   {
     name: "UVM_SHIM_LINGER_MS",
     expected: expectedLinger,

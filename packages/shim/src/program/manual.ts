@@ -49,10 +49,28 @@ const variables: readonly VariableManual[] = [
     standard: "the one that containerd names, else /run/containerd/s",
   },
   {
+    name: "UVM_SHIM_RECORDS",
+    value: "FOLDER or none",
+    meaning: "where shims record what happens to their pods; none keeps no file",
+    standard: "/run/uvm-shim/pods; Windows: %ProgramData%\\uvm-shim\\pods",
+  },
+  {
     name: "UVM_SHIM_LINGER_MS",
     value: "MILLISECONDS",
     meaning: "how long the shim of a pod that has ended waits for a client that removes it; at least 100",
     standard: "30000",
+  },
+  {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT, and others of OpenTelemetry",
+    value: "URL",
+    meaning: "where traces and metrics are exported to by OTLP over HTTP; docs/telemetry.md has all of them",
+    standard: "nothing is exported",
+  },
+  {
+    name: "UVM_SHIM_TELEMETRY_FILE",
+    value: "FILE",
+    meaning: "lines OTEL_NAME=VALUE, which count where the environment does not have the variable",
+    standard: "/etc/uvm-shim/telemetry.env; Windows: %ProgramData%\\uvm-shim\\telemetry.env",
   },
   {
     name: "TTRPC_ADDRESS, GRPC_ADDRESS",
@@ -75,6 +93,10 @@ const files: NonNullable<ProgramManual["files"]> = [
   { path: "<bundle>/log", meaning: "the log, a FIFO that containerd reads (on Windows: a pipe)" },
   { path: "<bundle>/panic.log", meaning: "standard error of the serving process; empty unless it crashed" },
   { path: "/run/containerd/s/uvm-<digest>", meaning: "the socket" },
+  {
+    path: "/run/uvm-shim/pods/<namespace>/<id>.jsonl",
+    meaning: "what happened to the pod, for uvm-diag; removed when it ended in order, else the newest 64 are kept",
+  },
 ];
 
 export function shimManual({ name, runtimeName }: ShimName): ProgramManual {

@@ -1,6 +1,7 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import { LimitedLog, requestAllowance } from "../system/limited-log.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
+import type { QueuedStdio } from "../telemetry/queued-stdio.ts";
 import type { RuntimeOptions } from "./bootstrap.ts";
 import { ownFolder } from "./executable.ts";
 import type { PlatformContext, ShimOptions } from "./shim-options.ts";
@@ -15,18 +16,21 @@ export function platformContext(parts: {
   readonly clock: Clock;
   readonly system: ShimSystem;
   readonly runtimeOptions?: RuntimeOptions | undefined;
+  /** Absent where nobody wants to know. */
+  readonly queuedStdio?: QueuedStdio | undefined;
 }): PlatformContext {
-  const { options, nodeProcess, log, guestLog = log, namespace, clock, system, runtimeOptions } = parts;
+  const { options, nodeProcess, log, guestLog = log, namespace, clock, system, runtimeOptions, queuedStdio } = parts;
   const retryMilliseconds = async (): Promise<number> => {
     if (runtimeOptions === undefined) return 0;
     const { decodeRuntimeOptions } = await import("./runtime-options.ts");
     return ((await decodeRuntimeOptions(runtimeOptions)).ioRetryTimeoutInSec ?? 0) * 1000;
   };
+  const upstreamStdio = system.stdio({ namespace, clock, retryMilliseconds });
   return {
     log,
     guestLog: new LimitedLog({ log: guestLog, clock, subject: "from or about the guest" }),
     requestLog: new LimitedLog({ log, clock, subject: "about requests", allowance: requestAllowance }),
-    upstreamStdio: system.stdio({ namespace, clock, retryMilliseconds }),
+    upstreamStdio: queuedStdio?.watch(upstreamStdio) ?? upstreamStdio,
     env: nodeProcess.env,
     namespace,
     executableDirectory: options.executableDirectory ?? ownFolder(nodeProcess),

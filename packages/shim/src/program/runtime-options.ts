@@ -38,7 +38,8 @@ const isolations = ["PROCESS", "HYPERVISOR"] as const;
 
 type Kind = "boolean" | "number" | "string" | "strings" | readonly string[];
 
-const kinds: { readonly [Field in keyof RuntimeOptionValues]-?: Kind } = {
+/** Which options there are, and the type of each. */
+export const optionKinds: { readonly [Field in keyof RuntimeOptionValues]-?: Kind } = {
   debug: "boolean",
   debugType: debugTypes,
   registryRoot: "string",
@@ -124,7 +125,9 @@ function fromToml(source: string, text: string): RuntimeOptionValues {
   } catch (error) {
     throw new ShimError("InvalidArgument", `runtime options: ${source} is not valid TOML${tomlErrorPosition(error)}`);
   }
-  const fields = new Map(Object.keys(kinds).map((field) => [field.toLowerCase(), field as keyof RuntimeOptionValues]));
+  const fields = new Map(
+    Object.keys(optionKinds).map((field) => [field.toLowerCase(), field as keyof RuntimeOptionValues]),
+  );
   const values: { [field: string]: unknown } = {};
   for (const [key, value] of Object.entries(table)) {
     const name = key.replaceAll("_", "").toLowerCase();
@@ -133,10 +136,10 @@ function fromToml(source: string, text: string): RuntimeOptionValues {
     if (field === undefined) {
       throw new ShimError(
         "InvalidArgument",
-        `runtime options: ${source} has unknown key ${JSON.stringify(key)}, expected one of ${Object.keys(kinds).join(", ")}`,
+        `runtime options: ${source} has unknown key ${JSON.stringify(key)}, expected one of ${Object.keys(optionKinds).join(", ")}`,
       );
     }
-    values[field] = checked(key, kinds[field], value);
+    values[field] = checked(key, optionKinds[field], value);
   }
   return values;
 }

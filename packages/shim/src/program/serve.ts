@@ -50,11 +50,13 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
   writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
   reportReady(nodeProcess);
   const { PodRecord } = await import("../record/pod-record.ts");
+  const { ShimTelemetry } = await import("../telemetry/shim-telemetry.ts");
   const { env } = nodeProcess;
   const installed = options.executableDirectory ?? ownFolder(nodeProcess);
   const pod = { flags, options, env, installed, bundle, socket, identity, clock, system };
   const record = new PodRecord(pod, ownLog);
   const { log } = record;
+  const telemetry = ShimTelemetry.wanted({ options, flags, env, log, clock });
 
   let ending = false;
   const leave = (state: ShimState): void => {
@@ -105,7 +107,10 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
 
   const setLogLevel = (level: LogLevel): void => log.setLevel(level);
   const context = {
-    ...platformContext({ options, nodeProcess, log, guestLog: log.ofGuest, namespace, clock, system, runtimeOptions }),
+    ...platformContext({
+      ...{ options, nodeProcess, log, guestLog: log.ofGuest, namespace, clock, system, runtimeOptions },
+      queuedStdio: telemetry?.stdio,
+    }),
     setLogLevel,
   };
   let platform: Promise<Platform> | undefined;
@@ -145,6 +150,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     loadPlatform().catch((error: unknown) =>
       log.log("error", "cannot load the platform", { error: describeError(error) }),
     );
+    telemetry?.begin(loaded);
     void endWhenOrphaned(loaded, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
     const reason = await ended.promise;
     log.log("info", "ending", { reason });
@@ -154,6 +160,12 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     await closePlatform(platform);
     await system.endPrograms(clock);
     await record.end(ending);
+    if (telemetry !== undefined) {
+      // On Windows the folder of the bundle cannot be removed before the process has ended.
+      const isReleased = ending && process.platform !== "win32";
+      if (isReleased) leave({ kind: "ended", id, namespace, socket, ...identity, isReleased });
+      await telemetry.stop();
+    }
   } catch (error) {
     crash(error);
     throw error;

@@ -1,6 +1,7 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, Platform, UpstreamStdio } from "../platform.ts";
 import type { WindowsCalls } from "../system/system.ts";
+import type { TelemetryPart } from "../telemetry/part.ts";
 
 export interface PlatformContext {
   readonly log: Log;
@@ -31,6 +32,8 @@ export interface ShimOptions {
   /** Throws if the environment names a host in a way that `loadPlatform` does not understand. */
   readonly checkHost?: (env: NodeJS.ProcessEnv) => Promise<void>;
   readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
+  /** Called only if the environment asks for telemetry; without it there is none. */
+  readonly loadTelemetry?: () => Promise<TelemetryPart>;
   /** How `start` runs the serving process; default: the command that runs this process. */
   readonly command?: { readonly file: string; readonly arguments: readonly string[] };
   /** Default: the folder of the script that runs. */

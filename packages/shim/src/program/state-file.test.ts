@@ -23,6 +23,7 @@ describe("state file", () => {
     { kind: "starting", ...common },
     { kind: "serving", ...common, pid: 12, processStartTime: "34" },
     { kind: "ended", ...common, pid: 12, processStartTime: "34" },
+    { kind: "ended", ...common, pid: 12, processStartTime: "34", isReleased: true },
   ])("is read as it was written: $kind", (state) => {
     writeState(directory, state);
     expect(readState(directory)).toEqual(state);
@@ -38,6 +39,7 @@ describe("state file", () => {
     '{"kind":"member"}',
     '{"kind":"odd","id":"c","namespace":"n","socket":"s"}',
     '{"kind":"serving","id":"c","namespace":"n","socket":"s","pid":"1"}',
+    '{"kind":"ended","id":"c","namespace":"n","socket":"s","pid":1,"processStartTime":"1","isReleased":1}',
   ])("is undefined when it is malformed: %s", (content) => {
     writeFileSync(path.join(directory, "uvm-shim.json"), content);
     expect(readState(directory)).toBeUndefined();

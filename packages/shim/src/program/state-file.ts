@@ -9,8 +9,16 @@ export type ShimState =
   | (StateCommon & { readonly kind: "member"; readonly sandboxId: string })
   | (StateCommon & { readonly kind: "starting" })
   | (StateCommon & { readonly kind: "serving"; readonly pid: number; readonly processStartTime: string })
-  /** The shim released everything before it exited, so `delete` can skip the cleanup. */
-  | (StateCommon & { readonly kind: "ended"; readonly pid: number; readonly processStartTime: string });
+  /**
+   * The shim releases everything before it exits, so `delete` can skip the cleanup. `isReleased` says that it already has:
+   * what the process still does concerns nobody.
+   */
+  | (StateCommon & {
+      readonly kind: "ended";
+      readonly pid: number;
+      readonly processStartTime: string;
+      readonly isReleased?: boolean;
+    });
 
 interface StateCommon {
   readonly id: string;
@@ -57,8 +65,10 @@ function isState(value: unknown): value is ShimState {
       return texts("sandboxId");
     case "starting":
       return true;
-    case "serving":
     case "ended":
+      if (!["undefined", "boolean"].includes(typeof state.isReleased)) return false;
+      return Number.isSafeInteger(state.pid) && texts("processStartTime");
+    case "serving":
       return Number.isSafeInteger(state.pid) && texts("processStartTime");
     default:
       return false;

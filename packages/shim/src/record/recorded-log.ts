@@ -39,6 +39,10 @@ export class RecordedLog implements ShimLog {
     return named === undefined ? undefined : String(named).slice(0, 64);
   }
 
+  get queuedBytes(): number {
+    return this.#log.queuedBytes;
+  }
+
   isLogged(level: LogLevel): boolean {
     return this.#log.isLogged(level);
   }

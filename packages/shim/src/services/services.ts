@@ -11,12 +11,13 @@ import { inspectHandlers, loadingDiagnostics, shimDiagHandlers } from "./diagnos
 import { Watch } from "./diagnostics/watch.ts";
 import { EventForwarder } from "./events/events.ts";
 import { connectEvents } from "./events/events-ttrpc.ts";
+import { countServed, type ServiceFigures } from "./figures.ts";
 import { SandboxService } from "./sandbox/sandbox-service.ts";
 import { SandboxSlot } from "./sandbox/sandbox-slot.ts";
 import { describeSandbox, describeTasks, PendingCalls, type StateLine } from "./state-dump.ts";
 import { TaskEvents } from "./task/task-events.ts";
 import { TaskService } from "./task/task-service.ts";
-import { activityOf, traceParentOf } from "./trace-context.ts";
+import { activityOf, traceParentOf, traceStateOf } from "./trace-context.ts";
 
 export interface ServicesOptions {
   /** Name of the executable. */
@@ -52,6 +53,7 @@ export interface Services {
   close(milliseconds: number): Promise<void>;
   /** Sandbox, tasks and pending calls, for the state dump. */
   describe(): readonly StateLine[];
+  figures(): ServiceFigures & { readonly pendingRequests: number; readonly queued: EventForwarder["queued"] };
   /** Fails the pending calls. */
   destroy(): void;
 }
@@ -132,6 +134,11 @@ export function createServices(options: ServicesOptions): Services {
       stopWatching();
       server.destroy();
     },
+    figures: () => ({
+      ...countServed(slot, task.tasks),
+      pendingRequests: calls.size,
+      queued: forwarder.queued,
+    }),
   };
 }
 
@@ -143,18 +150,22 @@ function observed<T>(
 ): Promise<T> {
   const method = `${context.service}/${context.method}`;
   const traceParent = traceParentOf(context.metadata);
+  const traceState = traceStateOf(context.metadata);
   const work: ObservedWork = {
     kind: "request",
     name: method,
     attributes: subjectOf(request),
     activityId: (traceParent && activityOf(traceParent)) ?? newActivityId(),
-    ...(traceParent !== undefined && { traceParent }),
+    ...(traceParent !== undefined && { traceParent, ...(traceState !== undefined && { traceState }) }),
   };
   return observe(work, async () => {
     const began = clock.now().getTime();
     try {
       const answer = await calls.during(method, began, next);
-      log.log("debug", "answered", { method, milliseconds: clock.now().getTime() - began });
+      // Who follows the log would otherwise follow his own questions for it.
+      if (context.service !== uvmshim.diagnostics.v1.Inspect.name) {
+        log.log("debug", "answered", { method, milliseconds: clock.now().getTime() - began });
+      }
       return answer;
     } catch (error) {
       const failure = translateError(error);

@@ -24,6 +24,10 @@ interface PendingCall {
 export class PendingCalls {
   readonly #calls = new Set<PendingCall>();
 
+  get size(): number {
+    return this.#calls.size;
+  }
+
   async during<T>(method: string, began: number, call: () => Promise<T>): Promise<T> {
     const activityId = currentObservation()?.activityId;
     const entry = { method, began, ...(activityId !== undefined && { activityId }) };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { activityOf, traceParentOf } from "./trace-context.ts";
+import { activityOf, traceParentOf, traceStateOf } from "./trace-context.ts";
 
 const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -19,5 +19,16 @@ describe("the trace that a call names", () => {
     ["more than there is to it", [`${trace}-${"x".repeat(300)}`]],
   ])("is ignored: %s", (_, values) => {
     expect(traceParentOf(new Map([["traceparent", values]]))).toBeUndefined();
+  });
+});
+
+describe("the state of others in a trace", () => {
+  it.each([
+    [["a=1"], "a=1"],
+    [["a=1", "b=2"], "a=1,b=2"],
+    [[`a=${"1".repeat(600)}`], undefined],
+    [[], undefined],
+  ])("is passed on if it has a usual length: %s", (values, expected) => {
+    expect(traceStateOf(new Map([["tracestate", values]]))).toBe(expected);
   });
 });

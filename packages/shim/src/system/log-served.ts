@@ -34,6 +34,10 @@ export class ServedLog implements ShimLog {
     this.#server = options.serve((reader) => this.#take(reader)).catch(() => undefined);
   }
 
+  get queuedBytes(): number {
+    return this.#reader?.writableLength ?? this.#queuedBytes;
+  }
+
   setLevel(level: LogLevel): void {
     this.#level = level;
   }
@@ -94,6 +98,6 @@ export class ServedLog implements ShimLog {
   }
 
   #isFull(): boolean {
-    return (this.#reader?.writableLength ?? this.#queuedBytes) >= maxQueuedBytes;
+    return this.queuedBytes >= maxQueuedBytes;
   }
 }

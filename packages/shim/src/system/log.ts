@@ -44,6 +44,10 @@ export class PipeLog implements ShimLog {
     this.#level = options.level;
   }
 
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
   setLevel(level: LogLevel): void {
     this.#level = level;
   }

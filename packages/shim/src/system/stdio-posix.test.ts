@@ -96,6 +96,25 @@ describe("stdin from a FIFO", () => {
     await stdio.close();
   });
 
+  it.each(["words", ""])("waits for its first writer and ends with it, if it ends with writers: %j", async (words) => {
+    const file = fifo("in");
+    const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: file, endsWithWriter: true });
+    let over = false;
+    const content = collect(stdio.stdin as Readable).then((bytes) => {
+      over = true;
+      return bytes;
+    });
+    await sleep(50);
+    expect(over).toBe(false);
+    const writer = openSync(file, constants.O_WRONLY);
+    writeSync(writer, words);
+    await sleep(30);
+    expect(over).toBe(false);
+    closeSync(writer);
+    expect((await content).toString()).toBe(words);
+    await stdio.close();
+  });
+
   it("is cancelled by close while it waits", async () => {
     const stdio = await createPosixStdio({ namespace: "ns" }).open({ ...none, stdin: fifo("in") });
     const closed = new Promise((resolve) => stdio.stdin?.once("close", resolve));

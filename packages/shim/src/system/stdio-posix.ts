@@ -38,7 +38,7 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
       const ends: (() => Promise<void>)[] = [];
       try {
         const hasBinary = parseUri("stdout", paths.stdout).kind === "binary";
-        const input = paths.stdin === "" ? undefined : await openInput(paths.stdin, opening);
+        const input = paths.stdin === "" ? undefined : await openInput(paths, opening);
         if (input !== undefined) ends.push(async () => input.close());
         // A terminal has one output, so its stderr is never written to.
         const hasOutput = { stdout: paths.stdout !== "", stderr: paths.stderr !== "" && !paths.terminal };
@@ -112,16 +112,17 @@ interface InputEnd {
 
 /**
  * Opens the reading end of a FIFO without waiting for a writer, and keeps a writing end open: when containerd restarts,
- * the writer leaves and comes back, which must not end the process's input.
+ * the writer leaves and comes back, which must not end the process's input. Without that end, the input ends when a writer
+ * has come and gone.
  */
-async function openInput(uri: string, opening: Opening): Promise<InputEnd> {
+async function openInput({ stdin: uri, endsWithWriter }: StdioPaths, opening: Opening): Promise<InputEnd> {
   const parsed = parseUri("stdin", uri);
   if (parsed.kind !== "path") throw new ShimError("Internal", `stdin ${redactedUri(uri)} has no path`);
   const descriptor = await openFifo("stdin", parsed.path, opening);
   const stream = pipeSocket(descriptor, { readable: true, writable: false });
   let keeper: number | undefined;
   try {
-    keeper = openAgain(descriptor, constants.O_WRONLY);
+    if (endsWithWriter !== true) keeper = openAgain(descriptor, constants.O_WRONLY);
   } catch (error) {
     stream.destroy();
     throw openError("stdin", parsed.path, error);

@@ -48,6 +48,8 @@ export interface LogOptions {
 }
 
 export interface ShimLog extends Log {
+  /** Bytes of lines that the reader has not taken yet. */
+  readonly queuedBytes: number;
   /** Omits lines below this level from now on. */
   setLevel(level: LogLevel): void;
   /** Whether lines of this level are written. */

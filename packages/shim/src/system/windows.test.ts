@@ -27,9 +27,21 @@ describe("a shim's system on Windows", () => {
       (each) => system.socketPath(each),
     );
     expect(new Set(paths).size).toBe(4);
-    expect(paths[0]).toMatch(/^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-[0-9a-f]{32}$/);
+    // hcsshim's shimdiag looks for this form.
+    expect(paths[0]).toMatch(
+      /^\\\\\.\\pipe\\ProtectedPrefix\\Administrators\\containerd-shim-k8s\.io-c1-[0-9a-f]{16}-pipe$/,
+    );
     expect(system.socketPath({ ...owner, directory: "/elsewhere" })).toBe(paths[0]);
     expect(system.address(paths[0] as string)).toBe(paths[0]);
+  });
+
+  it("keeps names that Windows takes, of pods with long names too", () => {
+    const system = windowsSystem(undefined);
+    const long = { ...owner, namespace: "n".repeat(128), id: "i".repeat(128) };
+    const [one, other] = [system.socketPath(long), system.socketPath({ ...long, id: `${"i".repeat(127)}x` })];
+    expect(one.length).toBe(256);
+    expect(other).not.toBe(one);
+    expect(one).toMatch(/-[0-9a-f]{16}-pipe$/);
   });
 
   it("serves the socket until it is closed", async () => {

@@ -5,10 +5,25 @@ import type { LogLevel } from "../platform.ts";
 import { formatLine, isBelow } from "./log.ts";
 import { ServedLog } from "./log-served.ts";
 import { createPipeStdio } from "./stdio-pipe.ts";
-import type { LogOptions, ShimLog, ShimSystem, WindowsCalls } from "./system.ts";
+import type { LogOptions, ShimLog, ShimSystem, SocketOwner, WindowsCalls } from "./system.ts";
 
 /** Only administrators can make pipes with this prefix, so nobody else can impersonate a shim. */
 const protectedPipe = String.raw`\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-`;
+
+const longestPipeName = 256;
+const pipeEnding = "-pipe";
+const digestLength = 16;
+
+/**
+ * Found by hcsshim's tool for diagnosis, which looks for names of this form. The digest tells the pods of several
+ * containerds apart, and those whose names are cut.
+ */
+function socketPath({ address, namespace, id }: SocketOwner): string {
+  const digest = createHash("sha256").update([address, namespace, id].join("\0")).digest("hex");
+  const unique = `-${digest.slice(0, digestLength)}${pipeEnding}`;
+  const room = longestPipeName - protectedPipe.length - unique.length;
+  return `${protectedPipe}${`${namespace}-${id}`.slice(0, room)}${unique}`;
+}
 
 /** Uses named pipes for the socket, the log and stdio. */
 export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefined): ShimSystem {
@@ -18,10 +33,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
     return await loadCalls();
   };
   return {
-    socketPath: ({ address, namespace, id }) => {
-      const digest = createHash("sha256").update([address, namespace, id].join("\0")).digest("hex");
-      return `${protectedPipe}${digest.slice(0, 32)}`;
-    },
+    socketPath,
     address: (socket) => socket,
     // A pipe exists only while a process serves it.
     prepareSocket: async () => {},
@@ -49,6 +61,7 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
 function openDeleteLog({ namespace, id, clock }: LogOptions): ShimLog {
   const isLogged = (level: LogLevel): boolean => !isBelow(level, "warn");
   return {
+    queuedBytes: 0,
     isLogged,
     log: (level, message, fields = {}) => {
       if (!isLogged(level)) return;

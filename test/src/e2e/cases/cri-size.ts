@@ -11,7 +11,7 @@ const GIBIBYTE = 1024 * MEBIBYTE;
 /** What a VM has for containers without limits and its guest. */
 const WITHOUT_LIMITS = 1024 * MEBIBYTE;
 
-function assertMemory(size: number): void {
+export function assertMemory(size: number): void {
   const { memory, containers } = limitsInGuest();
   assert.deepEqual({ memory, containers }, { memory: size, containers: size - GUEST_PART });
 }

@@ -116,7 +116,7 @@ describe("State", () => {
     const { calls, work, containers } = await state();
     expect(calls).toContainEqual(expect.objectContaining({ method: "containerd.task.v3.Task/Create" }));
     expect(containers).toEqual([{ id: "c1", state: "creating", paused: false, held: [], processes: [] }]);
-    const within = ["create VM"];
+    const within = ["containerd.task.v3.Task/Create", "create sandbox", "create VM"];
     const call = { kind: "host-call", name: "createComputeSystem", attributes: { id: "vm" }, activityId: "a", within };
     expect(work).toContainEqual(expect.objectContaining(call));
     held.resolve();

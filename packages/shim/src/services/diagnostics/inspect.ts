@@ -1,7 +1,7 @@
 import { abortable, withDeadline } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../../errors.ts";
 import type { uvmshim } from "../../generated/messages.js";
-import type { RecordedLines, RecordReader } from "../../record/ring.ts";
+import type { RecordReader } from "../../record/ring.ts";
 import { dumpState } from "../state-dump.ts";
 import type { DiagnosticParts } from "./parts.ts";
 import { textOf } from "./stacks.ts";
@@ -47,7 +47,7 @@ export class Inspect {
     const reader = this.#parts.records?.[kind];
     if (reader === undefined) throw new ShimError("Unavailable", `read ${kind}: this shim records none`);
     const count = most === 0 ? usualRecords : Math.min(most, mostRecords);
-    const read = () => this.#turns.take(`read ${kind}`, () => answerOf(reader.read(after, count)));
+    const read = () => this.#turns.take(`read ${kind}`, () => readFitting(reader, after, count));
     const found = await read();
     if (found.text !== "" || waitMs === 0) return found;
     await this.#next(reader, after, Math.min(waitMs, longestWait), signal);
@@ -105,13 +105,13 @@ export class Inspect {
 }
 
 /** As many lines as fit into an answer, which must hold at least one, so that the caller gets on. */
-function answerOf({ lines, last, lost }: RecordedLines): { text: string; last: number; lost: number } {
+function readFitting(reader: RecordReader, after: number, most: number): { text: string; last: number; lost: number } {
+  const read = reader.read(after, most);
   let length = 0;
-  const fitting = lines.findIndex((line, index) => {
+  const tooMany = read.lines.findIndex((line, index) => {
     length += line.length + 1;
     return index > 0 && length > longestText;
   });
-  const kept = fitting === -1 ? lines : lines.slice(0, fitting);
-  const left = lines.length - kept.length;
-  return { text: kept.map((line) => `${line}\n`).join(""), last: last - left, lost };
+  const { lines, last, lost } = tooMany === -1 ? read : reader.read(after, tooMany);
+  return { text: lines.map((line) => `${line}\n`).join(""), last, lost };
 }

@@ -27,7 +27,7 @@ describe("DiagExecInHost", () => {
     };
     const request = { args: ["sh", "-c", "exit 3"], workdir: "/tmp", terminal: true, stdin: "/in", stdout: "/out" };
     expect(await harness.client.call(ShimDiag, "DiagExecInHost", request)).toMatchObject({ exitCode: 3 });
-    const stdio = { stdin: "/in", stdout: "/out", stderr: "", terminal: true };
+    const stdio = { stdin: "/in", stdout: "/out", stderr: "", terminal: true, endsWithWriter: true };
     expect(programs).toEqual([{ args: request.args, workingDirectory: "/tmp", stdio }]);
   });
 

@@ -45,7 +45,7 @@ export class ShimDiag {
     }
     this.#programs += 1;
     try {
-      const stdio = { stdin, stdout, stderr, terminal };
+      const stdio = { stdin, stdout, stderr, terminal, endsWithWriter: true };
       this.#parts.log.log("info", "executing a program in the VM", { program: args[0], terminal });
       const { status } = await sandbox.executeInVm({ args, workingDirectory: workdir, stdio }, signal);
       // Windows' exit codes are unsigned, the field is not.

@@ -43,8 +43,10 @@ export function startedAt(clock: Clock): Date {
   return new Date(clock.now().getTime() - Math.round(process.uptime() * 1000));
 }
 
+/** Without the calls of clients, which `calls` has. */
 export function workOf(watch: Watch, now: Date): readonly State.WorkState[] {
-  return watch.work.map(({ observation, since }) => {
+  const parts = watch.work.filter(({ observation: { kind } }) => kind !== "request");
+  return parts.map(({ observation, since }) => {
     const { kind, name, attributes, activityId } = observation;
     return {
       ...{ kind, name, attributes, ...(activityId !== undefined && { activityId }) },

@@ -31,7 +31,7 @@ export interface StateTree {
   };
   /** Calls that the shim has not answered yet. */
   readonly calls: readonly CallState[];
-  /** Requests, phases, calls of the host and requests to the guest that have not ended. */
+  /** Phases, calls of the host and requests to the guest that have not ended. */
   readonly work: readonly WorkState[];
   /** The last change of each state machine, the latest last. */
   readonly machines: readonly MachineLine[];

@@ -66,6 +66,10 @@ export class EventForwarder {
     this.#mostQueued = options.mostQueued ?? 4096;
   }
 
+  get queued(): { readonly events: number; readonly bytes: number } {
+    return { events: this.#queue.length, bytes: this.#queue.reduce((bytes, { event }) => bytes + event.length, 0) };
+  }
+
   /** Resolves when the event leaves the queue: acknowledged, refused or dropped. */
   publish(topic: string, typeUrl: string, event: Uint8Array, { isKept = false }: PublishOptions = {}): Promise<void> {
     if (this.#stop.signal.aborted) return Promise.resolve();

@@ -1,0 +1,24 @@
+import process from "node:process";
+import { runDiag } from "./run.ts";
+
+declare const UVM_SHIM_VERSION: string;
+declare const UVM_SHIM_COMMIT: string;
+
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interruption.abort());
+// A reader that has seen enough, as head does, is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+void runDiag({
+  arguments: process.argv.slice(2),
+  env: process.env,
+  platform: process.platform,
+  userId: process.getuid?.(),
+  streams: process,
+  version: UVM_SHIM_VERSION,
+  versionText: `uvm-diag:\n  Version:  ${UVM_SHIM_VERSION}\n  Revision: ${UVM_SHIM_COMMIT}\n  Node version: ${process.version}\n\n`,
+  now: () => new Date(),
+  signal: interruption.signal,
+}).then((code) => {
+  process.exitCode = code;
+});

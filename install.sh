@@ -1,0 +1,356 @@
+#!/bin/sh
+# Installs uvm-shim on Linux, and removes it again: see the text of usage below.
+set -eu
+
+repository=https://github.com/uvm-shim/uvm-shim
+marker_begin='# >>> uvm-shim: written by its install.sh, which removes it again'
+marker_end='# <<< uvm-shim'
+
+usage() {
+  cat <<'END'
+usage: install.sh [options]
+       install.sh --uninstall [--prefix FOLDER]
+
+Installs uvm-shim's containerd shims: from the release archive that it is in, else from the newest release.
+
+  --from FILE       install this archive; its digest must be in SHA256SUMS beside it, or in the file of --sums
+  --sums FILE       the file with the digests
+  --url ADDRESS     download archive and SHA256SUMS from this folder instead of the newest release
+  --version VERSION download this release
+  --prefix FOLDER   where to put it (/opt/uvm-shim)
+  --bin FOLDER      where containerd finds programs: gets a link to each (/usr/local/bin)
+  --config FILE     containerd's configuration (/etc/containerd/config.toml)
+  --with-wcow       configure the runtime for Windows containers too, which run under Wine
+  --yes             configure containerd without asking
+  --no-configure    leave containerd's configuration alone, without asking
+  --uninstall       remove what was installed, and restore containerd's configuration
+  --force           uninstall although pods run
+  --help            print this
+
+Pods that run keep the version that they were started with: an update is put beside it.
+END
+}
+
+say() { printf '%s\n' "$*"; }
+warn() { printf 'install.sh: %s\n' "$*" >&2; }
+fail() { warn "$@"; exit 1; }
+
+from='' sums='' url='' version='' prefix=/opt/uvm-shim bin=/usr/local/bin config=/etc/containerd/config.toml
+configure=ask uninstall=no force=no handlers=lcow
+while [ $# -gt 0 ]; do
+  case $1 in
+    --from | --sums | --url | --version | --prefix | --bin | --config)
+      [ $# -ge 2 ] || { warn "$1 needs a value"; usage >&2; exit 2; } ;;
+  esac
+  case $1 in
+    --from) from=$2; shift ;;
+    --sums) sums=$2; shift ;;
+    --url) url=${2%/}; shift ;;
+    --version) version=${2#v}; shift ;;
+    --prefix) prefix=${2%/}; shift ;;
+    --bin) bin=${2%/}; shift ;;
+    --config) config=$2; shift ;;
+    --with-wcow) handlers='lcow wcow' ;;
+    --yes) configure=yes ;;
+    --no-configure) configure=no ;;
+    --uninstall) uninstall=yes ;;
+    --force) force=yes ;;
+    -h | --help) usage; exit 0 ;;
+    *) warn "unknown option $1"; usage >&2; exit 2 ;;
+  esac
+  shift
+done
+case $prefix$bin in *[!A-Za-z0-9/._+-]*) fail "--prefix and --bin may have letters, digits and /._+- only" ;; esac
+case $prefix in /*) ;; *) fail "--prefix $prefix is not an absolute path" ;; esac
+case $bin in /*) ;; *) fail "--bin $bin is not an absolute path" ;; esac
+
+# What was placed, a line each, the newest last: folder (a version), link, made (a folder that was not there), config (a file
+# with a block of ours), and until the end of an update relink (what pointed to another version).
+record=$prefix/installed
+
+# ---------------------------------------------------------------------------------------------------- removing
+
+without_block() {
+  awk -v begin="$marker_begin" -v end="$marker_end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' "$1"
+}
+
+with_line_end() {
+  cat "$1"
+  [ -z "$(tail -c 1 "$1")" ] || echo
+}
+
+restore_config() {
+  [ -f "$1" ] || return 0
+  if ! grep -qxF "$marker_begin" "$1"; then
+    warn "$1 has no part of uvm-shim any more: it stays as it is"
+    return 0
+  fi
+  without_block "$1" >"$1.uvm-shim-new"
+  if [ -f "$1.before-uvm-shim" ]; then
+    # Without its last line's end, which had to be added.
+    if with_line_end "$1.before-uvm-shim" | cmp -s - "$1.uvm-shim-new"; then
+      cat "$1.before-uvm-shim" >"$1"
+    else
+      warn "$1 was changed by others since: only the part of uvm-shim is removed"
+      cat "$1.uvm-shim-new" >"$1"
+    fi
+    rm -f "$1.before-uvm-shim"
+  elif grep -qv '^version = [23]$' "$1.uvm-shim-new"; then
+    cat "$1.uvm-shim-new" >"$1"
+  else
+    rm -f "$1"
+  fi
+  rm -f "$1.uvm-shim-new"
+  say "restored $1: restart containerd"
+}
+
+# Undoes the lines of a record, the newest first.
+undo() {
+  sed '1!G;h;$!d' "$1" | while read -r kind path; do
+    case $kind in
+      folder) case $path in "$prefix"/?*) rm -rf "$path" ;; esac ;;
+      link) case $(readlink "$path" 2>/dev/null) in "$prefix"/*) rm -f "$path" ;; esac ;;
+      relink) [ ! -x "${path#* }" ] || ln -sfn "${path#* }" "${path%% *}" ;;
+      made) rmdir "$path" 2>/dev/null || true ;;
+      config) restore_config "$path" ;;
+    esac
+  done
+}
+
+# The processes that run programs of the prefix.
+users() {
+  for process in /proc/[0-9]*; do
+    case $(readlink "$process/exe" 2>/dev/null) in "$prefix"/*) printf '%s ' "${process#/proc/}" ;; esac
+  done
+}
+
+if [ "$uninstall" = yes ]; then
+  [ -f "$record" ] || fail "nothing is installed in $prefix: $record is missing"
+  [ -w "$prefix" ] || fail "$prefix cannot be written: run this as root"
+  running=$(users)
+  if [ -n "$running" ] && [ "$force" = no ]; then
+    fail "programs of uvm-shim run, the processes $running: remove the pods first, or use --force"
+  fi
+  copy=$(mktemp)
+  cp "$record" "$copy"
+  rm -f "$record"
+  undo "$copy"
+  rm -f "$copy"
+  rmdir "$prefix" 2>/dev/null || true
+  say "removed uvm-shim from $prefix"
+  exit 0
+fi
+
+# ---------------------------------------------------------------------------------------------------- the archive
+
+[ "$(uname -s)" = Linux ] || fail "this is for Linux; on Windows use install.ps1"
+case $(uname -m) in
+  x86_64) target=linux-x64 ;;
+  aarch64 | arm64) target=linux-arm64 ;;
+  *) fail "there is no archive for $(uname -m): only for x86_64 and aarch64" ;;
+esac
+
+work=$(mktemp -d)
+placed=$work/placed
+: >"$placed"
+committed=no
+finish() {
+  status=$?
+  if [ "$committed" = no ] && [ -s "$placed" ]; then
+    warn "installation failed: removing what was placed"
+    undo "$placed"
+    rmdir "$prefix" 2>/dev/null || true
+  fi
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+download() {
+  if command -v curl >/dev/null 2>&1; then
+    curl --fail --silent --show-error --location --output "$2" "$1" || fail "$1 could not be downloaded"
+  elif command -v wget >/dev/null 2>&1; then
+    wget --quiet --output-document="$2" "$1" || fail "$1 could not be downloaded"
+  else
+    fail "neither curl nor wget is here: download the archive and SHA256SUMS, and use --from"
+  fi
+}
+
+# Refuses an archive whose digest is not the one that the sums have for its name.
+verify() {
+  [ -f "$2" ] || fail "$2 is missing: it must have the digest of ${1##*/} (--sums)"
+  expected=$(awk -v name="${1##*/}" '$2 == name || $2 == "*" name { print $1 }' "$2")
+  [ -n "$expected" ] || fail "$2 has no digest of ${1##*/}"
+  actual=$(sha256sum "$1" | cut -d ' ' -f 1)
+  [ "$actual" = "$expected" ] || fail "${1##*/} is not what $2 says: it has digest $actual, expected $expected"
+}
+
+here=$(dirname "$0")
+if [ -z "$from$url$version" ] && [ -x "$here/lib/node" ]; then
+  source=$(cd "$here" && pwd -P)
+else
+  if [ -n "$from" ]; then
+    [ -f "$from" ] || fail "$from is not a file"
+    archive=$from
+    verify "$archive" "${sums:-$(dirname "$from")/SHA256SUMS}"
+  else
+    if [ -z "$url" ]; then
+      url=$repository/releases/latest/download
+      [ -z "$version" ] || url=$repository/releases/download/v$version
+    fi
+    download "$url/SHA256SUMS" "$work/SHA256SUMS"
+    file=$(awk -v end="-$target.tar.gz" 'substr($2, length($2) - length(end) + 1) == end { print $2 }' "$work/SHA256SUMS")
+    case $file in
+      '' | *[!A-Za-z0-9._+-]*) fail "$url/SHA256SUMS names no archive for $target" ;;
+    esac
+    archive=$work/$file
+    download "$url/$file" "$archive"
+    verify "$archive" "${sums:-$work/SHA256SUMS}"
+  fi
+  mkdir "$work/unpacked"
+  tar -xzf "$archive" -C "$work/unpacked" --no-same-owner || fail "$archive could not be unpacked"
+  source=$(echo "$work"/unpacked/uvm-shim-*)
+fi
+for needed in lib/node containerd-shim-lcow-v2; do
+  [ -x "$source/$needed" ] || fail "$source has no $needed: it is no archive of uvm-shim"
+done
+name=${source##*/}
+case $name in
+  *-"$target") ;;
+  uvm-shim-*) fail "$name is not for this machine, which needs $target" ;;
+  *) name=uvm-shim-built-$target ;;
+esac
+
+# ---------------------------------------------------------------------------------------------------- placing
+
+# Makes a folder and those above it, and remembers those that were not there.
+make_folder() {
+  [ -d "$1" ] && return 0
+  make_folder "$(dirname "$1")"
+  mkdir "$1" 2>/dev/null || fail "$1 could not be made: run this as root"
+  chmod 755 "$1"
+  echo "made $1" >>"$placed"
+}
+
+make_link() {
+  if [ -e "$2" ] || [ -h "$2" ]; then
+    case $(readlink "$2" 2>/dev/null) in
+      "$prefix"/*)
+        echo "relink $2 $(readlink "$2")" >>"$placed"
+        ln -sfn "$1" "$2"
+        return 0
+        ;;
+      *) fail "$2 is there already, and not from $prefix: remove it, or use another --bin" ;;
+    esac
+  else
+    ln -s "$1" "$2" 2>/dev/null || fail "$2 could not be made: run this as root"
+  fi
+  echo "link $2" >>"$placed"
+}
+
+folder=$prefix/$name
+[ ! -e "$folder" ] || fail "$folder is there already: use --uninstall first to install the same version again"
+make_folder "$prefix"
+[ -w "$prefix" ] || fail "$prefix cannot be written: run this as root"
+echo "folder $folder" >>"$placed"
+mkdir "$folder"
+(cd "$source" && tar -cf - .) | (cd "$folder" && tar -xf - --no-same-owner)
+said=$("$folder/containerd-shim-lcow-v2" -v 2>&1) || fail "the shim does not run here: $said"
+
+make_folder "$bin"
+for program in "$folder"/*; do
+  if [ -d "$program" ] || [ ! -x "$program" ] || [ "${program##*/}" = install.sh ]; then continue; fi
+  make_link "$program" "$bin/${program##*/}"
+done
+if [ -d "$folder/share" ]; then
+  shared=$(dirname "$bin")/share
+  (cd "$folder/share" && find . -type f) >"$work/shared"
+  while IFS= read -r file; do
+    make_folder "$(dirname "$shared/${file#./}")"
+    make_link "$folder/share/${file#./}" "$shared/${file#./}"
+  done <"$work/shared"
+fi
+
+# The programs write compiled code beside them when they end, which makes later starts faster: done here, as they may not later.
+for program in "$folder"/containerd-shim-*; do "$program" -info </dev/null >/dev/null 2>&1 || true; done
+for program in hcs-emulator uvm-diag; do
+  [ ! -x "$folder/$program" ] || "$folder/$program" --help </dev/null >/dev/null 2>&1 || true
+done
+
+# ---------------------------------------------------------------------------------------------------- containerd
+
+# The version of the configuration's form: what the file says, else what containerd takes.
+config_version() {
+  if [ -s "$config" ]; then
+    found=$(sed -n '/^[[:space:]]*\[/q; s/^[[:space:]]*version[[:space:]]*=[[:space:]]*\([0-9][0-9]*\).*/\1/p' "$config")
+    echo "${found:-1}"
+  else
+    case $(containerd --version 2>/dev/null) in *' v2.'* | *' 2.'*) echo 3 ;; *) echo 2 ;; esac
+  fi
+}
+
+entries() {
+  for handler in $handlers; do
+    if [ "$1" = 3 ]; then
+      echo "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.uvm-$handler]"
+      echo "  sandboxer = 'shim'"
+    else
+      echo "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.uvm-$handler]"
+    fi
+    echo "  runtime_type = 'io.containerd.$handler.v2'"
+    echo "  pod_annotations = ['io.microsoft.virtualmachine.*']"
+    echo "  container_annotations = ['io.microsoft.*']"
+  done
+}
+
+configure_containerd() {
+  made_config=no
+  if [ -e "$config" ]; then
+    cp -p "$config" "$config.before-uvm-shim"
+  else
+    made_config=yes
+    make_folder "$(dirname "$config")"
+    printf 'version = %s\n' "$1" >"$config"
+  fi
+  echo "config $config" >>"$placed"
+  # A last line without its end would swallow the marker.
+  [ -z "$(tail -c 1 "$config")" ] || echo >>"$config"
+  { echo "$marker_begin"; entries "$1"; echo "$marker_end"; } >>"$config"
+  if command -v containerd >/dev/null 2>&1 && ! containerd --config "$config" config dump >/dev/null 2>"$work/said"; then
+    restore_config "$config" >/dev/null
+    sed '$d' "$placed" >"$work/placed.new"
+    cat "$work/placed.new" >"$placed"
+    fail "containerd does not take the configuration: $(tail -n 1 "$work/said")"
+  fi
+  say "configured $config for the runtime handlers of uvm-shim: restart containerd, pods go on running"
+  [ "$made_config" = yes ] || say "the file as it was is $config.before-uvm-shim"
+}
+
+format=$(config_version)
+if [ "$configure" != no ] && [ -f "$config" ] && grep -qxF "$marker_begin" "$config"; then
+  say "$config has the runtime handlers already"
+  configure=no
+elif [ "$configure" != no ] && [ -f "$config" ] && grep -q 'runtimes\.uvm-[lw]cow\]' "$config"; then
+  say "$config has runtime handlers of these names, made by others: it stays as it is"
+  configure=no
+elif [ "$configure" != no ] && [ "$format" != 2 ] && [ "$format" != 3 ]; then
+  say "$config is of version $format, which has no place for these runtimes: it stays as it is"
+  configure=no
+fi
+if [ "$configure" = ask ]; then
+  say "These lines configure the runtime handlers for Kubernetes; ctr and nerdctl need none:"
+  entries "$format" | sed 's/^/  /'
+  configure=no
+  if (: </dev/tty) 2>/dev/null; then
+    printf 'Add them to %s? [y/N] ' "$config"
+    IFS= read -r answer </dev/tty || answer=''
+    case $answer in [Yy]*) configure=yes ;; esac
+  fi
+fi
+[ "$configure" != yes ] || configure_containerd "$format"
+
+grep -v '^relink ' "$placed" >>"$record"
+committed=yes
+say "installed $name in $folder; $0 --uninstall --prefix $prefix removes it"
