@@ -117,6 +117,7 @@ async function perform(): Promise<number> {
       return await run(process.execPath, [join("test", "src", "documents", "wcow.ts"), ...rest]);
     case "faults":
     case "bare":
+    case "packages":
       return await runMain("test", "src", task);
     case "demo":
       return (
