@@ -11,6 +11,7 @@ import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
 import { looseReadings } from "./outside-texts.ts";
+import { manifestProblems } from "./package-manifests.ts";
 import { describeProblem, type Problem } from "./problem.ts";
 
 export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
@@ -34,6 +35,12 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
     [
       "texts from outside",
       sources.flatMap((file) => looseReadings(file, read(file)).map(({ line, why }) => ({ file, line, what: why }))),
+    ],
+    [
+      "manifests of packages",
+      [...packages].flatMap(([folder, manifest]) =>
+        folder.startsWith("packages/") ? manifestProblems(folder, { ...manifest }, read(`${folder}/README.md`)) : [],
+      ),
     ],
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
     ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), released, apps))],

@@ -32,3 +32,6 @@ export { abortable, acquireOrRelease } from "./waiting/abortable.ts";
 export { type Clock, type ClockParts, createClock, delay, systemClock } from "./waiting/clock.ts";
 export { type Deadline, settlesWithin, withDeadline } from "./waiting/deadline.ts";
 export { Interruptions } from "./waiting/interruptions.ts";
+
+// Every package that runs has this one. Without the sentence the first call on an older Node fails as if its peer were at fault.
+if (typeof Promise.withResolvers !== "function") throw new Error("The packages of @uvm-shim need Node 22 or later.");

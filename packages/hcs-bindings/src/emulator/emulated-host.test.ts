@@ -96,6 +96,15 @@ describe("a connection", () => {
     return host;
   }
 
+  it("closes the listeners of its systems when it is closed: they would keep the program running", async () => {
+    const vsockBase = join(directory, "hv.vsock");
+    const host = await connected(({ call }) => (call === "create" ? { ...opened, vsockBase } : undefined));
+    const listener = await (await host.createComputeSystem("vm", document)).listen(7);
+    const waiting = listener.accept();
+    await Promise.all([expect(waiting).rejects.toMatchObject({ code: "Cancelled", gone: true }), host.close()]);
+    expect(existsSync(`${vsockBase}_7`)).toBe(false);
+  });
+
   it("passes answers and errors to their callers, in any order", async () => {
     const client = await connected((request, on) => {
       if (request.call !== "open") return undefined;

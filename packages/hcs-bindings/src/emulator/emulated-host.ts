@@ -32,6 +32,7 @@ class EmulatedComputeHost implements ComputeHost {
   readonly networks: HostNetworks;
   readonly windows: WindowsGuestServices;
   readonly #connection: EmulatorConnection;
+  readonly #listeners = new Set<HvsocketListener>();
 
   constructor(connection: EmulatorConnection) {
     this.#connection = connection;
@@ -43,7 +44,7 @@ class EmulatedComputeHost implements ComputeHost {
     const subject = { operation: "create compute system", id };
     return this.#connection.call("create", { system: id, document }, subject, {
       signal,
-      receive: (opened) => new EmulatedComputeSystem(this.#connection, id, opened),
+      receive: (opened) => new EmulatedComputeSystem(this.#connection, this.#listeners, id, opened),
       // The caller has no handle of this system, so nobody else would end it.
       abandon: (system) => {
         void system
@@ -59,7 +60,7 @@ class EmulatedComputeHost implements ComputeHost {
     const subject = { operation: "open compute system", id };
     return this.#connection.call("open", { system: id }, subject, {
       signal,
-      receive: (opened) => new EmulatedComputeSystem(this.#connection, id, opened),
+      receive: (opened) => new EmulatedComputeSystem(this.#connection, this.#listeners, id, opened),
       abandon: (system) => {
         void system.close().catch(() => {});
       },
@@ -103,8 +104,9 @@ class EmulatedComputeHost implements ComputeHost {
     return this.#connection.ping(signal);
   }
 
-  close(): Promise<void> {
-    return this.#connection.close();
+  async close(): Promise<void> {
+    await Promise.all([...this.#listeners].map((listener) => listener.close()));
+    await this.#connection.close();
   }
 }
 
@@ -117,14 +119,16 @@ class EmulatedComputeSystem implements ComputeSystem {
   readonly runtimeId: string;
   readonly exited: Promise<SystemExitStatus>;
   readonly #connection: EmulatorConnection;
+  readonly #listeners: Set<HvsocketListener>;
   readonly #handle: number;
   readonly #vsockBase: string;
   readonly #rejectExited: (error: HostError) => void;
   #crashReport: CrashReport | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(connection: EmulatorConnection, id: string, opened: EmulatedHandle) {
+  constructor(connection: EmulatorConnection, listeners: Set<HvsocketListener>, id: string, opened: EmulatedHandle) {
     this.id = id;
+    this.#listeners = listeners;
     this.runtimeId = opened.runtimeId;
     this.#connection = connection;
     this.#handle = opened.handle;
@@ -185,7 +189,7 @@ class EmulatedComputeSystem implements ComputeSystem {
 
   async listen(service: HvsocketService): Promise<HvsocketListener> {
     this.#open("listen on hvsocket of");
-    return listenForGuest(this.id, this.#vsockBase, service);
+    return listenForGuest(this.id, this.#vsockBase, service, this.#listeners);
   }
 
   async connect(port: number, signal?: AbortSignal): Promise<Duplex> {

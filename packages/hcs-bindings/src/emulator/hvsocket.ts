@@ -9,11 +9,15 @@ import { abortedError, type HostError } from "../host-error.ts";
 import { checkPort, portOf, serviceGuidOf, socketError } from "../hvsocket-service.ts";
 import type { HvsocketListener, HvsocketService } from "../types.ts";
 
-/** Listens for the guest on a port or service: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. */
+/**
+ * Listens for the guest on a port or service: in the hybrid vsock convention, on the Unix socket `<base>_<port>`. The
+ * listener is in `open` until it is closed.
+ */
 export async function listenForGuest(
   systemId: string,
   vsockBase: string,
   service: HvsocketService,
+  open: Set<HvsocketListener> = new Set(),
 ): Promise<HvsocketListener> {
   const port = portOf(systemId, service);
   checkPort("listen on hvsocket", systemId, port);
@@ -29,7 +33,7 @@ export async function listenForGuest(
     const code = gone ? "NotFound" : errnoOf(error) === "EADDRINUSE" ? "AlreadyExists" : "Internal";
     throw socketError(code, "listen on hvsocket", systemId, port, error);
   });
-  const listener = new UnixListener(server, systemId, port);
+  const listener = new UnixListener(server, systemId, port, open);
   try {
     requireDescriptors(listeners.size, "accept");
   } catch (error) {
@@ -46,12 +50,15 @@ class UnixListener implements HvsocketListener {
   readonly port: number;
   readonly #server: Server;
   readonly #queue: AcceptQueue;
+  readonly #open: Set<HvsocketListener>;
 
-  constructor(server: Server, systemId: string, port: number) {
+  constructor(server: Server, systemId: string, port: number, open: Set<HvsocketListener>) {
     this.#server = server;
     this.#queue = new AcceptQueue(`${systemId} port ${port}`);
     this.port = port;
+    this.#open = open;
     listeners.add(this);
+    open.add(this);
     // A connection that cannot be accepted, for example without free descriptors, is lost; later ones are accepted.
     server.on("error", () => {});
     server.on("connection", (socket) => this.#queue.arrive(socket));
@@ -64,6 +71,7 @@ class UnixListener implements HvsocketListener {
   /** Accepted streams stay open. Idempotent. */
   close(): Promise<void> {
     listeners.delete(this);
+    this.#open.delete(this);
     this.#queue.close();
     // The callback also waits for accepted streams, which stay open.
     this.#server.close();
