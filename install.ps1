@@ -167,8 +167,13 @@ try {
     "  runtime_type = 'io.containerd.$flavour.v2'"
     if ($format -ge 3) { "  sandboxer = 'shim'" }
     if ($flavour -eq 'lcow') { "  snapshotter = 'windows-lcow'" }
-    "  pod_annotations = ['io.microsoft.virtualmachine.*']"
-    "  container_annotations = ['io.microsoft.*']"
+    "  pod_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
+    "  container_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
+  }
+  # containerd 1.x forgets its own default as soon as a file names a runtime.
+  $named = (Test-Path -LiteralPath $Config) -and ([IO.File]::ReadAllText($Config) -match 'containerd\.runtimes\.')
+  if ($format -eq 2 -and -not $named) {
+    $lines = @("[plugins.'$plugin'.containerd.runtimes.runhcs-wcow-process]", "  runtime_type = 'io.containerd.runhcs.v1'") + $lines
   }
   $wanted = -not $NoConfigure
   if ($wanted -and $format -notin 2, 3) {

@@ -292,6 +292,11 @@ config_version() {
 }
 
 entries() {
+  # containerd 1.x forgets its own default, runc, as soon as a file names a runtime.
+  if [ "$1" = 2 ] && ! grep -qs 'containerd\.runtimes\.' "$config"; then
+    echo "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]"
+    echo "  runtime_type = 'io.containerd.runc.v2'"
+  fi
   for handler in $handlers; do
     if [ "$1" = 3 ]; then
       echo "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.uvm-$handler]"
@@ -300,8 +305,8 @@ entries() {
       echo "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.uvm-$handler]"
     fi
     echo "  runtime_type = 'io.containerd.$handler.v2'"
-    echo "  pod_annotations = ['io.microsoft.virtualmachine.*']"
-    echo "  container_annotations = ['io.microsoft.*']"
+    echo "  pod_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
+    echo "  container_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
   done
 }
 

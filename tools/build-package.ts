@@ -15,3 +15,11 @@ for (const file of globSync("dist/**/*.d.ts")) {
   const declarations = readFileSync(file, "utf8");
   if (nodeTypes.test(declarations)) writeFileSync(file, `/// <reference types="node" />\n${declarations}`);
 }
+
+const { publishConfig = {} } = JSON.parse(readFileSync("package.json", "utf8"));
+for (const program of Object.values<string>(publishConfig.bin ?? {})) {
+  writeFileSync(program, `#!/usr/bin/env node\n${readFileSync(program, "utf8")}`);
+  // In a source map a semicolon ends a line.
+  const map = JSON.parse(readFileSync(`${program}.map`, "utf8"));
+  writeFileSync(`${program}.map`, JSON.stringify({ ...map, mappings: `;${map.mappings}` }));
+}

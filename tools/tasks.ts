@@ -117,6 +117,7 @@ async function perform(): Promise<number> {
       return await run(process.execPath, [join("test", "src", "documents", "wcow.ts"), ...rest]);
     case "faults":
     case "bare":
+    case "packages":
       return await runMain("test", "src", task);
     case "demo":
       return (
@@ -140,8 +141,6 @@ async function perform(): Promise<number> {
       return await runMain("tools", "release");
     case "release:check":
       return await runMain("test", "src", "release");
-    case "packages":
-      return (await build()) || (await runMain("test", "src", task));
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":

@@ -81,13 +81,14 @@ function pack(parts: {
 }): void {
   const work = mkdtempSync(`${parts.target}.`);
   try {
-    const [executable, output, configuration] = ["node.exe", "shim.exe", "sea.json"].map((name) => join(work, name));
-    writeFileSync(executable as string, parts.node);
+    // The executable remembers the path of its bundle, which must not tell where it was built, nor differ from place to place.
+    copyFileSync(parts.bundle, join(work, "shim.cjs"));
+    writeFileSync(join(work, "node.exe"), parts.node);
     const settings = {
-      main: parts.bundle,
+      main: "shim.cjs",
       mainFormat: "commonjs",
-      executable,
-      output,
+      executable: "node.exe",
+      output: "shim.exe",
       assets: { "koffi.node": parts.koffi, "telemetry.cjs": parts.telemetry },
       // containerd reads standard error of `start` as a part of its answer.
       disableExperimentalSEAWarning: true,
@@ -100,12 +101,13 @@ function pack(parts: {
       // NODE_OPTIONS is meant for other programs.
       execArgvExtension: "none",
     };
-    writeFileSync(configuration as string, JSON.stringify(settings));
-    const { status, stderr } = spawnSync(process.execPath, ["--build-sea", configuration as string], {
+    writeFileSync(join(work, "sea.json"), JSON.stringify(settings));
+    const { status, stderr } = spawnSync(process.execPath, ["--build-sea", "sea.json"], {
+      cwd: work,
       encoding: "utf8",
     });
     if (status !== 0) throw new Error(`node --build-sea for ${parts.target}: exit ${status}\n${stderr}`);
-    renameSync(output as string, parts.target);
+    renameSync(join(work, "shim.exe"), parts.target);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

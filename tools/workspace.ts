@@ -15,7 +15,10 @@ export interface Manifest {
 }
 
 /** The root's own manifest. */
-export function manifest(): { readonly scripts: Readonly<Record<string, string>> } {
+export function manifest(): {
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+} {
   return JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 }
 

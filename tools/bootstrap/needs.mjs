@@ -123,6 +123,7 @@ const commands = {
   e2e: containerd,
   bench: containerd,
   causes: containerd,
+  telemetry: containerd,
   soak: containerd,
   attack: { ...containerd, required: [...containerd.required, python] },
   "e2e:windows": windows,

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 import { runEmulator } from "./service/run-emulator.ts";
 
 // The host outlives the terminal or shim that started it.

@@ -116,7 +116,7 @@ export const machineEnds: readonly Provocation[] = [
   {
     cause: "socket-folder-unusable",
     name: "UVM_SHIM_SOCKET_DIRECTORY is a file",
-    says: /^The shim did not start: it cannot make its socket \S+ \(ENOTDIR\)\.$/,
+    says: /^The shim did not start: it cannot make its socket \S+ \((?:EACCES|ENOTDIR)\)\.$/,
     run: (bench) =>
       bench.failingPod({ environment: { UVM_SHIM_SOCKET_DIRECTORY: join(bench.images.rootfs, "etc", "passwd") } }),
   },

@@ -47,13 +47,20 @@ describeWith(
     const ended = program.wait().then((exit) => {
       status = exit;
     });
-    await expect(program.signal(9)).rejects.toMatchObject({ code: "Unimplemented", gone: false });
     await expect(program.resize(24, 80)).rejects.toMatchObject({ code: "Unimplemented", gone: false });
     await vm.guest.ping();
     expect(status).toBeUndefined();
     await program.close();
     await ended;
     expect(status).toBe(0);
+  });
+
+  it("has its programs signalled by another program of the guest", async () => {
+    const program = await vm.execute({ args: ["ip", "-batch", "-"], stdin: true, stdout: true });
+    await program.signal(9);
+    // Of a program that a signal ended, the guest tells -1 in place of a code.
+    expect(await program.wait()).toBe(255);
+    await program.close();
   });
 
   it("names the disk that it does not find, and goes on without it", async () => {

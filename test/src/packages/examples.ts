@@ -1,30 +1,44 @@
+/** The examples of a README: programs that compile, and whose output the README shows. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import MarkdownIt from "markdown-it";
-import { root } from "../../../tools/workspace.ts";
-
-export interface Example {
-  readonly file: string;
-  readonly code: string;
-  /** What it prints; undefined for one that only compiles. */
-  readonly output: string | undefined;
-  /** Whether it needs root and what a guest needs. */
-  readonly needsRoot: boolean;
-}
 
 const markdown = new MarkdownIt();
 
-/**
- * The TypeScript of a package's README. A block of text directly behind it is what it prints. One that has none is not run: it
- * is a part of a program.
- */
-export function examplesOf(folder: string): readonly Example[] {
-  const tokens = markdown.parse(readFileSync(join(root, folder, "README.md"), "utf8"), {});
-  return tokens.flatMap(({ type, info, content }, index) => {
-    if (type !== "fence" || !/^ts\b/.test(info)) return [];
+export interface Example {
+  readonly package: string;
+  /** Its line in the README. */
+  readonly line: number;
+  readonly source: string;
+  /** What it prints; undefined for one that is only compiled. */
+  readonly output: string | undefined;
+}
+
+/** Each TypeScript block; a block of text that follows it at once is its output. */
+export function examplesOf(name: string, folder: string): readonly Example[] {
+  const tokens = markdown.parse(readFileSync(join(folder, "README.md"), "utf8"), {});
+  return tokens.flatMap((token, index): Example[] => {
+    if (token.type !== "fence" || !/^(ts|typescript)\b/.test(token.info) || token.map === null) return [];
     const next = tokens[index + 1];
-    const output = next?.type === "fence" && next.info === "text" ? next.content : undefined;
-    const file = `${folder.replace("packages/", "")}-${index}.ts`;
-    return [{ file, code: content, output, needsRoot: info.includes("root") }];
+    const isRun = !/\bcompile-only\b/.test(token.info) && next?.type === "fence" && next.info.trim() === "text";
+    return [{ package: name, line: token.map[0] + 1, source: token.content, output: isRun ? next.content : undefined }];
   });
+}
+
+/** Where an example stands in the project, in the line that it has in the README. */
+export function placeOf({ package: name, line }: Example): string {
+  return join(name.replace(/^.*\//, ""), `${line}`);
+}
+
+export function programOf({ line, source }: Example): string {
+  return `${"\n".repeat(line)}${source}`;
+}
+
+export function outputProblems(expected: string, actual: string): readonly string[] {
+  if (actual.trimEnd() === expected.trimEnd()) return [];
+  return [`its output is not the README's:\n${indent(actual)}\ninstead of\n${indent(expected)}`];
+}
+
+function indent(text: string): string {
+  return text.trimEnd().replace(/^/gm, "  ");
 }

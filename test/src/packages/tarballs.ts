@@ -1,93 +1,57 @@
-import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
-import { builtinModules } from "node:module";
+/** The packages that are published, packed as they are published. */
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { importsOf } from "../../../tools/check/import-scan.ts";
+import { mustRun } from "@uvm-shim/test-support/command";
 import { manifests, root } from "../../../tools/workspace.ts";
-import { execute, toolPaths } from "./tools.ts";
 
-export interface Tarball {
+export interface Published {
   readonly name: string;
-  /** Folder of the package in the workspace. */
-  readonly folder: string;
-  readonly file: string;
+  /** Its folder below `packages/`. */
+  readonly shortName: string;
+  readonly tarball: string;
 }
 
-export interface PackedManifest {
-  readonly exports: Readonly<Record<string, { readonly types: string; readonly default: string }>>;
+export function publishedNames(): readonly string[] {
+  return [...manifests()]
+    .filter(([folder, manifest]) => folder.startsWith("packages/") && manifest.private !== true)
+    .map(([, { name }]) => name);
+}
+
+/** Builds the packages, and packs them into a folder. */
+export async function pack(names: readonly string[], folder: string): Promise<readonly Published[]> {
+  const environment = { ...process.env, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" };
+  const options = { directory: root, environment, timeoutMs: 600_000 };
+  const quiet = ["--output-logs=errors-only", "--log-prefix=none", "--ui=stream", "--no-update-notifier"];
+  const filters = names.map((name) => `--filter=${name}`);
+  await mustRun("turbo", ["run", "build", ...filters, ...quiet], options);
+  await mustRun("pnpm", [...filters, "--recursive", "pack", "--pack-destination", folder], options);
+  const tarballs = globSync("*.tgz", { cwd: folder });
+  return names.map((name) => {
+    const start = `${name.slice(1).replace("/", "-")}-`;
+    const found = tarballs.filter((file) => file.startsWith(start) && /^\d+\.\d+/.test(file.slice(start.length)));
+    const [tarball] = found;
+    if (tarball === undefined || found.length > 1)
+      throw new Error(`pnpm pack made ${found.length} tarballs of ${name}`);
+    return { name, shortName: name.replace(/^.*\//, ""), tarball: join(folder, tarball) };
+  });
+}
+
+/** The manifest of a package as it was published. */
+export interface PublishedManifest {
+  readonly type?: string;
+  readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly bin?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly peerDependencies?: Readonly<Record<string, string>>;
 }
 
-/** Packs every published package as it would be published. */
-export async function packAll(into: string): Promise<readonly Tarball[]> {
-  const published = [...manifests()].filter(
-    ([folder, manifest]) => folder.startsWith("packages/") && manifest.private !== true,
-  );
-  const waiting = [...published];
-  const packer = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      await execute("pnpm", ["pack", "--pack-destination", into], {
-        cwd: join(root, next[0]),
-        env: { ...process.env, UVM_SHIM_PACKAGES: "built" },
-      });
-    }
-  };
-  await Promise.all([packer(), packer()]);
-  const files = readdirSync(into);
-  return published.map(([folder, { name }]) => {
-    const start = name.replace("@", "").replace("/", "-");
-    const file = files.find((each) => each.replace(/-\d.*$/, "") === start);
-    if (file === undefined) throw new Error(`${name} was not packed`);
-    return { name, folder, file: join(into, file) };
-  });
+export function readPublishedManifest(folder: string): PublishedManifest {
+  return JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
 }
 
-/** What publint and attw find in a tarball. */
-export async function lint({ file }: Tarball): Promise<readonly string[]> {
-  const bytes = readFileSync(file);
-  const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
-  const { publint } = (await import(pathToFileURL(toolPaths.publint).href)) as {
-    publint(options: object): Promise<{ messages: readonly { readonly code: string; readonly type: string }[] }>;
-  };
-  const { messages } = await publint({ pack: { tarball: buffer }, strict: true });
-  const attw = (await import(pathToFileURL(toolPaths.attw).href)) as {
-    createPackageFromTarballData(data: Uint8Array): unknown;
-    checkPackage(data: unknown): Promise<{ readonly problems?: readonly { readonly kind: string }[] }>;
-  };
-  const { problems = [] } = await attw.checkPackage(attw.createPackageFromTarballData(new Uint8Array(buffer)));
-  // The packages are ES modules, and the resolution of Node 10 knows no exports.
-  const meant = ["CJSResolvesToESM", "NoResolution"];
-  return [
-    ...messages.filter(({ type }) => type !== "suggestion").map(({ code }) => `publint: ${code}`),
-    ...problems.filter(({ kind }) => !meant.includes(kind)).map(({ kind }) => `attw: ${kind}`),
-  ];
-}
-
-/** What an installed package lacks: files that it names, its licence, and packages that it imports without declaring them. */
-export function lacksOf(folder: string, manifest: PackedManifest): readonly string[] {
-  const lacks: string[] = [];
-  for (const [entry, { types, default: code }] of Object.entries(manifest.exports)) {
-    for (const file of [types, code]) if (!existsSync(join(folder, file))) lacks.push(`${entry}: no ${file}`);
-  }
-  for (const file of ["LICENSE", "README.md"]) if (!existsSync(join(folder, file))) lacks.push(`no ${file}`);
-  const declared = { ...manifest.dependencies, ...manifest.peerDependencies };
-  const undeclared = new Set<string>();
-  for (const file of globSync("dist/**/*.{js,d.ts}", { cwd: folder })) {
-    const text = readFileSync(join(folder, file), "utf8");
-    const names = importsOf(file, text).map(({ specifier }) => packageOf(specifier));
-    if (text.startsWith('/// <reference types="node" />')) names.push("@types/node");
-    for (const name of names) if (name !== undefined && declared[name] === undefined) undeclared.add(name);
-    if (file.endsWith(".js") && text.includes("sourceMappingURL")) {
-      const map = JSON.parse(readFileSync(join(folder, `${file}.map`), "utf8")) as { sourcesContent?: unknown[] };
-      if (map.sourcesContent?.length !== 1) lacks.push(`${file}.map has no source`);
-    }
-  }
-  return [...lacks, ...[...undeclared].map((name) => `imports ${name}, which it does not declare`)];
-}
-
-function packageOf(specifier: string): string | undefined {
-  if (/^[.#]|^node:/.test(specifier) || builtinModules.includes(specifier)) return undefined;
-  return specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+/** What is imported from a package: `@uvm-shim/x`, `@uvm-shim/x/testing` and so on. */
+export function entriesOf(name: string, { exports = {} }: PublishedManifest): readonly string[] {
+  return Object.keys(exports)
+    .filter((path) => path !== "./package.json")
+    .map((path) => `${name}${path.slice(1)}`);
 }

@@ -103,6 +103,25 @@ describeWith("Linux")("install.sh", () => {
     expect(readFileSync(config, "utf8")).toBe("version = 3\n");
   });
 
+  it("names runc again where containerd 1.x would forget it, and only there", async () => {
+    const named = "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.other]\n";
+    const cases = [
+      { before: "version = 2\n", names: true },
+      { before: `version = 2\n${named}`, names: false },
+      { before: "version = 3\n", names: false },
+    ];
+    const file = await archive("1.0.0");
+    for (const { before, names } of cases) {
+      writeConfig(before);
+      expect(install("--from", file, "--yes")).toMatchObject(ok);
+      const text = readFileSync(config, "utf8");
+      expect({ before, names: text.includes("containerd.runtimes.runc]") }).toEqual({ before, names });
+      expect(text).toContain("pod_annotations = ['io.microsoft.*', 'io.uvm-shim.*']");
+      expect(install("--uninstall")).toMatchObject(ok);
+      expect(readFileSync(config, "utf8")).toBe(before);
+    }
+  });
+
   it("refuses an archive that is not what the digests say, or that they do not name", async () => {
     const file = await archive("1.0.0");
     const before = treeOf(site);

@@ -28,7 +28,17 @@ export class Canaries {
       .filter((entry) => entry.isFile())
       .map(({ parentPath, name }) => join(parentPath, name))
       .filter(isLookedAt);
-    return files.flatMap((file) => this.in(readFileSync(file)).map((place) => `${file}: ${place}`));
+    return files.flatMap((file) => this.in(contentOf(file)).map((place) => `${file}: ${place}`));
+  }
+}
+
+/** Empty for a file that was removed since it was listed: hosts and shims end meanwhile. */
+function contentOf(file: string): Uint8Array {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return new Uint8Array();
+    throw error;
   }
 }
 

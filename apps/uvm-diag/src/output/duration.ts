@@ -38,8 +38,9 @@ export function offset(milliseconds: number): string {
 export function ago(time: string | undefined, now: Date): string | undefined {
   const at = Date.parse(time ?? "");
   if (Number.isNaN(at)) return undefined;
-  const elapsed = Math.max(0, now.getTime() - at);
-  return elapsed < 1000 ? "now" : duration(Math.floor(elapsed / 1000) * 1000);
+  const seconds = Math.floor(Math.max(0, now.getTime() - at) / 1000);
+  if (seconds === 0) return "now";
+  return seconds < 60 ? `${seconds} s` : duration(seconds * 1000);
 }
 
 export function clockTime(time: Date): string {

@@ -94,6 +94,10 @@ describe("start", () => {
 
   it.each([
     [{ UVM_SHIM_SOCKET_DIRECTORY: "s" }, 'environment variable UVM_SHIM_SOCKET_DIRECTORY is "s", expected an absolute'],
+    [
+      { UVM_SHIM_TELEMETRY_FILE: "t" },
+      'environment variable UVM_SHIM_TELEMETRY_FILE is "t", expected an absolute path',
+    ],
     [{ UVM_SHIM_RECORDS: "off" }, 'environment variable UVM_SHIM_RECORDS is "off", expected an absolute path or none'],
     [{ UVM_SHIM_LINGER_MS: "99" }, 'environment variable UVM_SHIM_LINGER_MS is "99", expected a whole number of mill'],
     [{ UVM_SHIM_HOST: "tcp:1" }, 'fake host "tcp:1" is unknown'],

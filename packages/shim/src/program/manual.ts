@@ -61,6 +61,18 @@ const variables: readonly VariableManual[] = [
     standard: "30000",
   },
   {
+    name: "OTEL_EXPORTER_OTLP_ENDPOINT, and others of OpenTelemetry",
+    value: "URL",
+    meaning: "where traces and metrics are exported to by OTLP over HTTP; docs/telemetry.md has all of them",
+    standard: "nothing is exported",
+  },
+  {
+    name: "UVM_SHIM_TELEMETRY_FILE",
+    value: "FILE",
+    meaning: "lines OTEL_NAME=VALUE, which count where the environment does not have the variable",
+    standard: "/etc/uvm-shim/telemetry.env; Windows: %ProgramData%\\uvm-shim\\telemetry.env",
+  },
+  {
     name: "TTRPC_ADDRESS, GRPC_ADDRESS",
     value: "PATH",
     meaning: "containerd's sockets for events and for questions; containerd sets them",
