@@ -21,11 +21,16 @@ const flavourFlag = "UVM_SHIM_FLAVOUR";
  * Bundles a program with esbuild. A program whose modules read the flavour flag fails here, with a sentence, when
  * no flavour is given: there is no default flavour.
  */
-export async function bundleProgram(program: Program, system: System): Promise<Bundle> {
+export async function bundleProgram(
+  program: Program,
+  system: System,
+  { external = [] }: { readonly external?: readonly string[] } = {},
+): Promise<Bundle> {
   const result = await build({
     entryPoints: [join(root, program.entry)],
     absWorkingDir: root,
     bundle: true,
+    external: [...external],
     write: false,
     metafile: true,
     platform: "node",
@@ -55,7 +60,10 @@ export async function bundleProgram(program: Program, system: System): Promise<B
         }
       : {
           // koffi's own variant for bundles looks for its addon below process.resourcesPath.
-          alias: { ...alias, koffi: fromLinuxCalls.resolve("koffi/indirect") },
+          alias: {
+            ...alias,
+            ...(external.includes("koffi") ? {} : { koffi: fromLinuxCalls.resolve("koffi/indirect") }),
+          },
           banner: { js: '"use strict";process.resourcesPath??=__dirname;' },
         }),
   });
