@@ -1,5 +1,5 @@
 /** Run under Wine: the messages that an operator of Windows gets when something is missing or wrong. */
-import { appendFileSync, copyFileSync, cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, copyFileSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
 import { afterEach, describe, expect, it } from "vitest";
@@ -64,11 +64,13 @@ describe("a pod is refused", () => {
   it.each([
     ["another-host", "emulator:C:\\somewhere"],
     ["relative-host", "libraries:some\\folder"],
-  ])("where UVM_SHIM_HOST is that of %s", async (id, host) => {
-    const { error, deletion } = await refusedPod(id, { ...none, environment: { UVM_SHIM_HOST: host } });
-    const accepted = `invalid value ${JSON.stringify(host)}: expected "none", "libraries:C:\\full\\path\\of\\folder" or no value`;
-    expect(error).toEqual(refusal("InvalidArgument", `UVM_SHIM_HOST: ${accepted}`));
-    expect(deletion).toMatchObject({ status: 1, stderr: expect.stringContaining(accepted) });
+  ])("where UVM_SHIM_HOST is that of %s, by start already", async (id, host) => {
+    const shim = new ShimProcess(id, { ...none, environment: { UVM_SHIM_HOST: host } });
+    const accepted = `UVM_SHIM_HOST: invalid value ${JSON.stringify(host)}: expected "none", "libraries:C:\\full\\path\\of\\folder" or no value`;
+    const start = await shim.run(["start"]);
+    expect(start).toMatchObject({ status: 2, stderr: expect.stringContaining(accepted) });
+    expect(readdirSync(shim.bundle)).toEqual(["config.json"]);
+    expect(await shim.delete()).toMatchObject({ status: 1, stderr: expect.stringContaining(accepted) });
   });
 
   it("where UVM_SHIM_HOST forbids any host", async () => {
