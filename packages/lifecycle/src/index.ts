@@ -16,6 +16,7 @@ export {
   currentTraceContext,
   type Observation,
   type ObservationKind,
+  ObservationScope,
   type ObservedWork,
   type Observer,
   type Occurrence,

@@ -4,6 +4,7 @@ import {
   addObserver,
   currentObservation,
   currentTraceContext,
+  ObservationScope,
   type Observer,
   observe,
   reportOccurrence,
@@ -105,6 +106,58 @@ describe("observe", () => {
     removals.pop()?.();
     await observe({ kind: "phase", name: "boot" }, async () => {});
     expect(lines).toEqual([]);
+  });
+});
+
+describe("a scope", () => {
+  /** The names that an observer of the scope, or of the process, has heard. */
+  function listen(scope?: ObservationScope): string[] {
+    const names: string[] = [];
+    const observer: Observer = {
+      began: ({ name }) => void names.push(name),
+      stateChanged: ({ id }) => void names.push(id),
+      occurred: ({ name }) => void names.push(name),
+    };
+    if (scope === undefined) watch(observer);
+    else scope.run(() => watch(observer));
+    return names;
+  }
+
+  it("is told of its own work, and the process of all", async () => {
+    const [one, other] = [new ObservationScope(), new ObservationScope()];
+    const [heardByOne, heardByOther, heardByAll] = [listen(one), listen(other), listen()];
+    await one.run(() =>
+      observe({ kind: "phase", name: "boot" }, async () => {
+        await Promise.resolve();
+        reportOccurrence("dialled");
+      }),
+    );
+    other.run(() => {
+      new Lifecycle(door, "front", { kind: "Open" as (typeof door.states)[number] }).succeed("close", {
+        kind: "Closed",
+      });
+    });
+    reportOccurrence("outside");
+    expect({ heardByOne, heardByOther }).toEqual({ heardByOne: ["boot", "dialled"], heardByOther: ["front"] });
+    expect(heardByAll).toEqual(["boot", "dialled", "front", "outside"]);
+  });
+
+  it("keeps work apart from the work around it", async () => {
+    const scope = new ObservationScope();
+    listen(scope);
+    listen();
+    const parent = await observe({ kind: "request", name: "Create", activityId: "a" }, () =>
+      scope.run(() => observe({ kind: "phase", name: "boot" }, async () => currentObservation()?.parent)),
+    );
+    expect(parent).toBeUndefined();
+  });
+
+  it("tells nobody once its observers are removed", () => {
+    const scope = new ObservationScope();
+    const names = listen(scope);
+    removals.pop()?.();
+    scope.run(() => reportOccurrence("dialled"));
+    expect(names).toEqual([]);
   });
 });
 

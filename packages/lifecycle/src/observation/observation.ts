@@ -56,23 +56,46 @@ export interface Observer {
   traceContextOf?(observation: Observation): TraceContext | undefined;
 }
 
-const observers = new Set<Observer>();
-const current = new AsyncLocalStorage<Observation>();
+interface Context {
+  readonly scope: ObservationScope | undefined;
+  readonly observation: Observation | undefined;
+}
 
-/** Returns a function that removes the observer again. */
+const processWide = new Set<Observer>();
+const current = new AsyncLocalStorage<Context>();
+
+/**
+ * Keeps what is observed of one pod apart where one process serves several: what runs in a scope is told to the observers
+ * of that scope, and to those of the whole process.
+ */
+export class ObservationScope {
+  readonly observers: Set<Observer> = new Set();
+
+  /** Runs work, and all that it causes, in this scope. */
+  run<T>(work: () => T): T {
+    return current.run({ scope: this, observation: undefined }, work);
+  }
+}
+
+/** Observes the scope of the caller; outside of all scopes, the whole process. Returns a function that removes the observer again. */
 export function addObserver(observer: Observer): () => void {
+  const observers = current.getStore()?.scope?.observers ?? processWide;
   observers.add(observer);
   return () => void observers.delete(observer);
 }
 
+function isObserved(): boolean {
+  return processWide.size > 0 || (current.getStore()?.scope?.observers.size ?? 0) > 0;
+}
+
 /** The innermost work that the caller is a part of; undefined while nobody observes. */
 export function currentObservation(): Observation | undefined {
-  return current.getStore();
+  return current.getStore()?.observation;
 }
 
 /** The trace that the work of the caller belongs to, for guests and other services that it asks; undefined if none is kept. */
 export function currentTraceContext(): TraceContext | undefined {
-  const observation = current.getStore();
+  const observation = currentObservation();
   if (observation === undefined) return undefined;
   let found: TraceContext | undefined;
   tell((observer) => {
@@ -93,8 +116,9 @@ export interface ObservedWork {
 
 /** Runs work and tells observers of it. Without observers it only runs the work. */
 export async function observe<T>(what: ObservedWork, work: () => Promise<T>): Promise<T> {
-  if (observers.size === 0) return await work();
-  const parent = current.getStore();
+  if (!isObserved()) return await work();
+  const context = current.getStore();
+  const parent = context?.observation;
   const observation: Observation = {
     kind: what.kind,
     name: what.name,
@@ -104,7 +128,7 @@ export async function observe<T>(what: ObservedWork, work: () => Promise<T>): Pr
     traceState: what.traceState,
     parent,
   };
-  return await current.run(observation, async () => {
+  return await current.run({ scope: context?.scope, observation }, async () => {
     tell((observer) => observer.began?.(observation));
     let failure: unknown;
     try {
@@ -120,25 +144,27 @@ export async function observe<T>(what: ObservedWork, work: () => Promise<T>): Pr
 
 /** Tells observers of something that happened at one instant. */
 export function reportOccurrence(name: string, attributes: Attributes = {}): void {
-  if (observers.size === 0) return;
+  if (!isObserved()) return;
   const occurrence = { name, attributes };
-  const within = current.getStore();
+  const within = currentObservation();
   tell((observer) => observer.occurred?.(occurrence, within));
 }
 
 /** Called by `Lifecycle`. */
 export function reportStateChange(change: StateChange): void {
-  if (observers.size === 0) return;
-  const within = current.getStore();
+  if (!isObserved()) return;
+  const within = currentObservation();
   tell((observer) => observer.stateChanged?.(change, within));
 }
 
 function tell(say: (observer: Observer) => void): void {
-  for (const observer of observers) {
-    try {
-      say(observer);
-    } catch {
-      // See Observer.
+  for (const observers of [current.getStore()?.scope?.observers ?? [], processWide]) {
+    for (const observer of observers) {
+      try {
+        say(observer);
+      } catch {
+        // See Observer.
+      }
     }
   }
 }
