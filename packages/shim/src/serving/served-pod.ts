@@ -1,0 +1,209 @@
+import type { Duplex } from "node:stream";
+import { type Clock, reportOccurrence, settlesWithin } from "@uvm-shim/lifecycle";
+import { describeError } from "../errors.ts";
+import type { LogLevel, Platform } from "../platform.ts";
+import type { RuntimeOptions } from "../program/bootstrap.ts";
+import { sparesCompletedPods } from "../program/containerd-version.ts";
+import { ownFolder } from "../program/executable.ts";
+import type { ShimFlags } from "../program/flags.ts";
+import { platformContext } from "../program/platform-context.ts";
+import { lingerFrom } from "../program/retirement.ts";
+import type { ShimOptions } from "../program/shim-options.ts";
+import { type ShimState, writeState } from "../program/state-file.ts";
+import type { PodRecord } from "../record/pod-record.ts";
+import type { Services } from "../services/services.ts";
+import type { StateLine } from "../services/state-dump.ts";
+import type { ShimLog, ShimSystem } from "../system/system.ts";
+import type { QueuedStdio } from "../telemetry/queued-stdio.ts";
+
+const closeMilliseconds = 2000;
+const terminateMilliseconds = 12_000;
+/** How long clients have to delete their tasks after a signal has stopped the sandbox. */
+const clientsMilliseconds = 1000;
+
+export interface ServedPodOptions {
+  readonly flags: Pick<ShimFlags, "namespace" | "id" | "debug">;
+  readonly options: ShimOptions;
+  readonly nodeProcess: NodeJS.Process;
+  readonly bundle: string;
+  readonly socket: string;
+  readonly clock: Clock;
+  readonly system: ShimSystem;
+  readonly log: ShimLog;
+  readonly runtimeOptions: RuntimeOptions | undefined;
+  /** Where containerd takes events; empty if nobody does. */
+  readonly ttrpcAddress: string;
+  readonly grpcAddress: string;
+  /** The process that serves. */
+  readonly identity: { readonly pid: number; readonly processStartTime: string };
+}
+
+/** What one pod is served with: services, platform and record. Its socket may accept connections before they are loaded. */
+export class ServedPod {
+  readonly #options: ServedPodOptions;
+  readonly #services = Promise.withResolvers<Services>();
+  readonly #ended = Promise.withResolvers<string>();
+  #loaded: Services | undefined;
+  #record: PodRecord | undefined;
+  #platform: Promise<Platform> | undefined;
+  #isEnding = false;
+
+  constructor(options: ServedPodOptions) {
+    this.#options = options;
+    this.#services.promise.catch(() => {});
+  }
+
+  /** The reason why the pod is to be served no longer. */
+  get ended(): Promise<string> {
+    return this.#ended.promise;
+  }
+
+  /** Whether everything the pod held has been released: nothing is left for `delete`. */
+  get isOrderly(): boolean {
+    return this.#isEnding;
+  }
+
+  get log(): ShimLog {
+    return this.#record?.log ?? this.#options.log;
+  }
+
+  /** Serves a client once the services are loaded. */
+  accept(connection: Duplex): void {
+    connection.on("error", () => {});
+    this.#services.promise.then(
+      (services) => services.serve(connection),
+      () => connection.destroy(),
+    );
+  }
+
+  /** Sandbox, tasks and pending calls, for the state dump. */
+  describe(): readonly StateLine[] {
+    return this.#loaded?.describe() ?? [];
+  }
+
+  /** Records from now on what is observed. */
+  async record(): Promise<void> {
+    const { PodRecord } = await import("../record/pod-record.ts");
+    const { flags, options, nodeProcess, bundle, socket, identity, clock, system, log } = this.#options;
+    const installed = options.executableDirectory ?? ownFolder(nodeProcess);
+    const pod = { flags, options, env: nodeProcess.env, installed, bundle, socket, identity, clock, system };
+    this.#record = new PodRecord(pod, log);
+  }
+
+  /** Loads services and platform. */
+  async load(queuedStdio: QueuedStdio | undefined): Promise<Services> {
+    const { flags, options, nodeProcess, bundle, socket, clock, system, runtimeOptions } = this.#options;
+    const { id, namespace } = flags;
+    const { log } = this;
+    const record = this.#record;
+    const setLogLevel = (level: LogLevel): void => log.setLevel(level);
+    const guestLog = record?.log.ofGuest;
+    const context = {
+      ...platformContext({
+        ...{ options, nodeProcess, log, namespace, clock, system, runtimeOptions, queuedStdio },
+        ...(guestLog && { guestLog }),
+      }),
+      setLogLevel,
+    };
+    const loadPlatform = (): Promise<Platform> => {
+      this.#platform ??= options.loadPlatform(context).catch((error: unknown) => {
+        this.#platform = undefined;
+        throw error;
+      });
+      return this.#platform;
+    };
+    const { createServices } = await import("../services/services.ts");
+    const { randomUUID } = await import("node:crypto");
+    const { grpcAddress, ttrpcAddress, identity } = this.#options;
+    const services = createServices({
+      name: options.name,
+      shimId: id,
+      namespace,
+      bundle,
+      pid: identity.pid,
+      version: options.version,
+      ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
+      ttrpcAddress,
+      platform: loadPlatform,
+      newActivityId: randomUUID,
+      ...(record && { records: record.recorder }),
+      log,
+      clock,
+      isDispensable: () => sparesCompletedPods(grpcAddress),
+      lingerMilliseconds: lingerFrom(nodeProcess.env.UVM_SHIM_LINGER_MS, log),
+      end: (reason) => this.#end(reason),
+      handOver: () => this.leave({ kind: "member", id, namespace, socket, sandboxId: id }),
+    });
+    this.#loaded = services;
+    this.#services.resolve(services);
+    log.log("info", "serving", { socket, pid: identity.pid, version: options.version });
+    // Loaded before the first request, which reports a failure to its caller.
+    loadPlatform().catch((error: unknown) =>
+      log.log("error", "cannot load the platform", { error: describeError(error) }),
+    );
+    return services;
+  }
+
+  leave(state: ShimState): void {
+    try {
+      writeState(this.#options.bundle, state);
+    } catch (error) {
+      // Nobody reads the state of a bundle that is gone. Without the state, `delete` repeats the cleanup.
+      const isGone = (error as NodeJS.ErrnoException).code === "ENOENT";
+      this.log.log(isGone ? "debug" : "warn", "cannot write the state file", { error: describeError(error) });
+    }
+  }
+
+  /** The state once all has been released. `isReleased` says that `delete` need not wait for the process either. */
+  leaveEnded(isReleased?: boolean): void {
+    const { flags, socket, identity } = this.#options;
+    const { id, namespace } = flags;
+    this.leave({ kind: "ended", id, namespace, socket, ...identity, ...(isReleased && { isReleased }) });
+  }
+
+  /** Stops the sandbox. `ended` resolves when that has succeeded or failed, within a bound. */
+  terminate(reason: string): void {
+    this.log.log("warn", "stopping on a signal", { signal: reason });
+    reportOccurrence("signal", { signal: reason });
+    const stopped = this.#loaded === undefined ? Promise.resolve() : this.#loaded.stopAll(clientsMilliseconds);
+    stopped.then(
+      () => this.#end(reason),
+      (error: unknown) => {
+        this.log.log("error", "cannot stop the sandbox", { error: describeError(error) });
+        // The state stays `serving`, so that `delete` removes what is left.
+        this.#ended.resolve(reason);
+      },
+    );
+    void settlesWithin(stopped, terminateMilliseconds, this.#options.clock).then(() => this.#ended.resolve(reason));
+  }
+
+  /** Ends a pod that nobody needs. */
+  end(reason: string): void {
+    this.#end(reason);
+  }
+
+  #end(reason: string): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    // Written before the response is sent: containerd then runs `delete`, which reads it and skips the cleanup.
+    this.leaveEnded();
+    this.#ended.resolve(reason);
+  }
+
+  /** Answers what is under way, and lets go of the host. */
+  async close(): Promise<void> {
+    await this.#loaded?.close(closeMilliseconds);
+    await (await this.#platform?.catch(() => undefined))?.close();
+  }
+
+  async closeRecord(): Promise<void> {
+    await this.#record?.end(this.#isEnding);
+  }
+
+  /** For a process that ends at once. */
+  crash(error: unknown): void {
+    this.#loaded?.destroy();
+    this.#record?.crashed(error);
+    this.#services.reject(error);
+  }
+}
