@@ -15,17 +15,35 @@ export interface ShimFlags {
   readonly debug: boolean;
 }
 
+/** The flags of the action `sandboxer`; those that are undefined were not given. */
+export interface SandboxerFlags {
+  readonly configuration: string | undefined;
+  /** containerd's gRPC address. */
+  readonly address: string | undefined;
+  /** Where the sandbox controller is served. */
+  readonly socket: string | undefined;
+  readonly state: string | undefined;
+  readonly drain: boolean | undefined;
+  readonly debug: boolean;
+}
+
 export type ShimCommand =
   | { readonly kind: "version" }
   | { readonly kind: "help" }
   /** Nothing at all was said: containerd always says something. */
   | { readonly kind: "nothing" }
   | { readonly kind: "info" }
+  | { readonly kind: "sandboxer"; readonly flags: SandboxerFlags }
   | { readonly kind: "start" | "delete" | "serve"; readonly flags: ShimFlags };
 
-export const textFlags = ["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const;
-export const switchFlags = ["debug", "v", "version", "info", "h", "help"] as const;
-export const actions = ["start", "delete"] as const;
+export const textFlags = [
+  ...(["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const),
+  ...(["config", "state"] as const),
+] as const;
+export const switchFlags = ["debug", "drain", "v", "version", "info", "h", "help"] as const;
+export const actions = ["start", "delete", "sandboxer"] as const;
+/** Flags that only the named actions have. */
+const sandboxerFlags: readonly string[] = ["config", "state", "drain"];
 export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
 type SwitchFlag = (typeof switchFlags)[number];
@@ -62,8 +80,12 @@ export function parseCommand(argumentList: readonly string[]): ShimCommand {
   if (switches.has("h") || switches.has("help")) return { kind: "help" };
   if (switches.has("v") || switches.has("version")) return { kind: "version" };
   if (switches.has("info")) return { kind: "info" };
+  const kind = parseAction(words);
+  if (kind === "sandboxer") return { kind, flags: flagsOfSandboxer(texts, switches) };
+  const stray = [...texts.keys(), ...switches].find((flag) => sandboxerFlags.includes(flag));
+  if (stray !== undefined) throw new Refusal(`flag -${stray} belongs to the action sandboxer`);
   return {
-    kind: parseAction(words),
+    kind,
     flags: {
       namespace: identifier("namespace", texts),
       id: identifier("id", texts),
@@ -73,6 +95,19 @@ export function parseCommand(argumentList: readonly string[]): ShimCommand {
       socket: texts.get("socket") ?? "",
       debug: switches.has("debug"),
     },
+  };
+}
+
+function flagsOfSandboxer(texts: ReadonlyMap<TextFlag, string>, switches: ReadonlySet<SwitchFlag>): SandboxerFlags {
+  const foreign = (["namespace", "id", "bundle"] as const).find((flag) => texts.has(flag));
+  if (foreign !== undefined) throw new Refusal(`flag -${foreign} belongs to the actions of one pod, not to sandboxer`);
+  return {
+    configuration: texts.get("config"),
+    address: texts.get("address"),
+    socket: texts.get("socket"),
+    state: texts.get("state"),
+    drain: switches.has("drain") ? true : undefined,
+    debug: switches.has("debug"),
   };
 }
 

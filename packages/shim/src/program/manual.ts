@@ -19,7 +19,13 @@ const flags: { readonly [Name in FlagName]: Omit<OptionManual, "name"> } = {
     meaning: "containerd's executable; accepted and not used, since events go by ttrpc",
   },
   bundle: { value: "FOLDER", meaning: "the bundle, where it is not the working directory" },
-  socket: { value: "PATH", meaning: "where to serve; only start passes it", hidden: true },
+  socket: {
+    value: "PATH",
+    meaning: "sandboxer: where to serve containerd; to the serving process of a pod, start passes it",
+  },
+  config: { value: "FILE", meaning: "sandboxer: its settings, as TOML; flags outrank them" },
+  state: { value: "FOLDER", meaning: "sandboxer: where it keeps what it knows of its pods" },
+  drain: { meaning: "sandboxer: end the pods in order on SIGTERM; without it their VMs end with the process" },
   debug: { meaning: "log every call of containerd, host and guest" },
   info: { meaning: "print the runtime's name, version and features, as protobuf for containerd" },
   v: { meaning: "print the version" },
@@ -30,7 +36,8 @@ const flags: { readonly [Name in FlagName]: Omit<OptionManual, "name"> } = {
 
 const order: readonly FlagName[] = [
   ...(["namespace", "id", "address", "bundle", "publish-binary", "debug"] as const),
-  ...(["socket", "info", "v", "version", "h", "help"] as const),
+  ...(["config", "socket", "state", "drain"] as const),
+  ...(["info", "v", "version", "h", "help"] as const),
 ];
 
 /** Variables that people set. Those by which parts of the shim tell each other something are not among them. */
@@ -106,7 +113,11 @@ export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
     summary: `containerd shim that runs each pod of ${guests} containers in a utility VM`,
     section: 8,
     dash: "-",
-    synopsis: ["-namespace NAME -id ID -address PATH [-bundle FOLDER] [-debug] start|delete", "-info | -v | -h"],
+    synopsis: [
+      "-namespace NAME -id ID -address PATH [-bundle FOLDER] [-debug] start|delete",
+      "[-config FILE] [-address PATH] [-socket PATH] [-state FOLDER] [-drain] [-debug] sandboxer",
+      "-info | -v | -h",
+    ],
     description: [
       `containerd starts this program by itself, for each pod or container whose runtime is ${runtimeName}. People configure it in containerd, and seldom run it.`,
       "start runs in a bundle: it starts the process that serves the pod, and prints where. That process goes on until the pod ends.",
@@ -122,6 +133,11 @@ export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
         name: "delete",
         synopsis: "",
         summary: "end what is left of a pod whose shim has gone, and print an exit status",
+      },
+      {
+        name: "sandboxer",
+        synopsis: "",
+        summary: "serve all pods of the machine by one process, which containerd knows as a sandbox controller",
       },
     ],
     environment: variables,

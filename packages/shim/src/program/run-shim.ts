@@ -41,6 +41,11 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
         reply(await deleteLeftovers(command.flags, options, nodeProcess));
         break;
       }
+      case "sandboxer": {
+        const { runSandboxer } = await import("../sandboxer/run-sandboxer.ts");
+        await runSandboxer(command.flags, options, nodeProcess);
+        break;
+      }
       case "serve": {
         const { serve } = await import("./serve.ts");
         await serve(command.flags, options, nodeProcess);

@@ -1,8 +1,8 @@
 import path from "node:path";
 import { reportOccurrence, systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
-import { ServedPod } from "../serving/served-pod.ts";
 import { dumpState } from "../services/state-dump.ts";
+import { ServedPod } from "../serving/served-pod.ts";
 import { systemOf } from "../system/select-system.ts";
 import type { ShimFlags } from "./flags.ts";
 import { readOptionsPipe } from "./options-pipe.ts";

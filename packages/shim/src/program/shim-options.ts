@@ -1,5 +1,6 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, Platform, UpstreamStdio } from "../platform.ts";
+import type { GrpcPart } from "../sandboxer/grpc-part.ts";
 import type { WindowsCalls } from "../system/system.ts";
 import type { TelemetryPart } from "../telemetry/part.ts";
 
@@ -34,6 +35,8 @@ export interface ShimOptions {
   readonly loadPlatform: (context: PlatformContext) => Promise<Platform>;
   /** Called only if the environment asks for telemetry; without it there is none. */
   readonly loadTelemetry?: () => Promise<TelemetryPart>;
+  /** Called only by a sandboxer; without it there is none. */
+  readonly loadGrpc?: () => Promise<GrpcPart>;
   /** How `start` runs the serving process; default: the command that runs this process. */
   readonly command?: { readonly file: string; readonly arguments: readonly string[] };
   /** Default: the folder of the script that runs. */

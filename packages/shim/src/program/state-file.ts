@@ -9,15 +9,25 @@ export type ShimState =
   | (StateCommon & { readonly kind: "member"; readonly sandboxId: string })
   | (StateCommon & { readonly kind: "starting" })
   | (StateCommon & { readonly kind: "serving"; readonly pid: number; readonly processStartTime: string })
+  /** A sandboxer serves it, beside other pods: its process must outlive this one. `control` is where it can be asked. */
+  | (StateCommon & {
+      readonly kind: "hosted";
+      readonly pid: number;
+      readonly processStartTime: string;
+      readonly control: string;
+    })
+  /** Its VM ended with the sandboxer that served it. Times in the form of ISO 8601. */
+  | (StateCommon & { readonly kind: "lost"; readonly createdAt: string; readonly exitedAt: string })
   /**
    * The shim releases everything before it exits, so `delete` can skip the cleanup. `isReleased` says that it already has:
-   * what the process still does concerns nobody.
+   * what the process still does concerns nobody. `control` is present if a sandboxer served the pod.
    */
   | (StateCommon & {
       readonly kind: "ended";
       readonly pid: number;
       readonly processStartTime: string;
       readonly isReleased?: boolean;
+      readonly control?: string;
     });
 
 interface StateCommon {
@@ -67,9 +77,14 @@ function isState(value: unknown): value is ShimState {
       return true;
     case "ended":
       if (!["undefined", "boolean"].includes(typeof state.isReleased)) return false;
+      if (!["undefined", "string"].includes(typeof state.control)) return false;
       return Number.isSafeInteger(state.pid) && texts("processStartTime");
     case "serving":
       return Number.isSafeInteger(state.pid) && texts("processStartTime");
+    case "lost":
+      return texts("createdAt", "exitedAt");
+    case "hosted":
+      return Number.isSafeInteger(state.pid) && texts("processStartTime", "control");
     default:
       return false;
   }

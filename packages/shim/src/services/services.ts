@@ -1,5 +1,13 @@
 import type { Duplex } from "node:stream";
-import { type Attributes, abortable, addObserver, type Clock, type ObservedWork, observe } from "@uvm-shim/lifecycle";
+import {
+  type Attributes,
+  abortable,
+  addObserver,
+  type Clock,
+  type ObservationScope,
+  type ObservedWork,
+  observe,
+} from "@uvm-shim/lifecycle";
 import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
 import { ShimError, translateError } from "../errors.ts";
 import { containerd, uvmshim } from "../generated/messages.js";
@@ -36,11 +44,15 @@ export interface ServicesOptions {
   readonly newActivityId: () => string;
   /** What was observed of the pod, for those who ask. */
   readonly records?: Records;
+  /** What the calls are observed in, where the process serves other pods too. */
+  readonly scope?: ObservationScope;
   /** How long a shim outlives its pod. */
   readonly lingerMilliseconds: number;
   readonly isDispensable: () => Promise<boolean>;
   readonly end: (reason: string) => void;
   readonly handOver: () => void;
+  /** Told of the ids of all tasks whenever one is added or removed. */
+  readonly onTasks?: (ids: readonly string[]) => void;
 }
 
 export interface Services {
@@ -103,7 +115,10 @@ export function createServices(options: ServicesOptions): Services {
       implement(containerd.runhcs.v1.diag.ShimDiag, shimDiagHandlers(diagnostics)),
       implement(uvmshim.diagnostics.v1.Inspect, inspectHandlers(diagnostics)),
     ],
-    interceptor: (context, next, request) => observed({ context, next, request }, options, calls),
+    interceptor: (context, next, request) => {
+      const answer = () => observed({ context, next, request }, options, calls);
+      return options.scope === undefined ? answer() : options.scope.run(answer);
+    },
     onError: (error, context) => {
       if (context === undefined) log.log("debug", "connection failed", { error });
     },

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { type Clock, reportOccurrence, settlesWithin } from "@uvm-shim/lifecycle";
+import { type Clock, type ObservationScope, reportOccurrence, settlesWithin } from "@uvm-shim/lifecycle";
 import { describeError } from "../errors.ts";
 import type { LogLevel, Platform } from "../platform.ts";
 import type { RuntimeOptions } from "../program/bootstrap.ts";
@@ -36,6 +36,15 @@ export interface ServedPodOptions {
   readonly grpcAddress: string;
   /** The process that serves. */
   readonly identity: { readonly pid: number; readonly processStartTime: string };
+  /** Present where the process serves other pods too. */
+  readonly hosted?: {
+    /** What is observed of this pod alone. */
+    readonly scope: ObservationScope;
+    /** Where the process can be asked to give the pod up. */
+    readonly control: string;
+    /** Told of the ids of all tasks whenever one is added or removed. */
+    readonly onTasks?: (ids: readonly string[]) => void;
+  };
 }
 
 /** What one pod is served with: services, platform and record. Its socket may accept connections before they are loaded. */
@@ -114,7 +123,7 @@ export class ServedPod {
     };
     const { createServices } = await import("../services/services.ts");
     const { randomUUID } = await import("node:crypto");
-    const { grpcAddress, ttrpcAddress, identity } = this.#options;
+    const { grpcAddress, ttrpcAddress, identity, hosted } = this.#options;
     const services = createServices({
       name: options.name,
       shimId: id,
@@ -127,9 +136,12 @@ export class ServedPod {
       platform: loadPlatform,
       newActivityId: randomUUID,
       ...(record && { records: record.recorder }),
+      ...(hosted && { scope: hosted.scope }),
+      ...(hosted?.onTasks && { onTasks: hosted.onTasks }),
       log,
       clock,
-      isDispensable: () => sparesCompletedPods(grpcAddress),
+      // A pod that has ended costs no process of its own, and its clients can go on asking.
+      isDispensable: hosted === undefined ? () => sparesCompletedPods(grpcAddress) : async () => false,
       lingerMilliseconds: lingerFrom(nodeProcess.env.UVM_SHIM_LINGER_MS, log),
       end: (reason) => this.#end(reason),
       handOver: () => this.leave({ kind: "member", id, namespace, socket, sandboxId: id }),
@@ -156,9 +168,10 @@ export class ServedPod {
 
   /** The state once all has been released. `isReleased` says that `delete` need not wait for the process either. */
   leaveEnded(isReleased?: boolean): void {
-    const { flags, socket, identity } = this.#options;
+    const { flags, socket, identity, hosted } = this.#options;
     const { id, namespace } = flags;
-    this.leave({ kind: "ended", id, namespace, socket, ...identity, ...(isReleased && { isReleased }) });
+    const control = hosted && { control: hosted.control };
+    this.leave({ kind: "ended", id, namespace, socket, ...identity, ...control, ...(isReleased && { isReleased }) });
   }
 
   /** Stops the sandbox. `ended` resolves when that has succeeded or failed, within a bound. */

@@ -35,6 +35,8 @@ export interface TaskServiceOptions {
   readonly end: (reason: string) => void;
   /** Keeps `delete` of the sandbox's own task from ending the serving process, which other tasks still need. */
   readonly handOver: () => void;
+  /** Told of the ids of all tasks whenever one is added or removed. */
+  readonly onTasks?: (ids: readonly string[]) => void;
 }
 
 /** Deleted tasks and execs to remember: each takes some 600 bytes, and clients repeat requests within seconds. */
@@ -46,7 +48,7 @@ const sigkill = 9;
 /** The Task service in versions 2 and 3, whose messages have the same fields. */
 export class TaskService {
   readonly #options: TaskServiceOptions;
-  readonly #tasks = new TaskTable();
+  readonly #tasks: TaskTable;
   readonly #tombstones = new Tombstones<DeletedTask>(mostTombstones);
   readonly #bounded: BoundedCalls;
   /** Creations that are being undone: repeated deletions share one wait. */
@@ -57,6 +59,7 @@ export class TaskService {
 
   constructor(options: TaskServiceOptions) {
     this.#options = options;
+    this.#tasks = new TaskTable(options.onTasks);
     this.#bounded = new BoundedCalls(options);
     this.resources = new TaskResources({
       ...{ slot: options.slot, tasks: this.#tasks, bounded: this.#bounded },

@@ -14,7 +14,13 @@ export interface Task {
 /** The tasks of a shim, including those that are being created. */
 export class TaskTable {
   readonly #tasks = new Map<string, Task | Creation>();
+  readonly #onChange: (ids: readonly string[]) => void;
   #onEmpty: () => void = () => {};
+
+  /** @param onChange is told of the ids of all tasks whenever one is added or removed. */
+  constructor(onChange: (ids: readonly string[]) => void = () => {}) {
+    this.#onChange = onChange;
+  }
 
   get size(): number {
     return this.#tasks.size;
@@ -33,11 +39,13 @@ export class TaskTable {
   }
 
   set(id: string, task: Task | Creation): void {
+    const isNew = !this.#tasks.has(id);
     this.#tasks.set(id, task);
+    if (isNew) this.#onChange([...this.#tasks.keys()]);
   }
 
   delete(id: string): void {
-    this.#tasks.delete(id);
+    if (this.#tasks.delete(id)) this.#onChange([...this.#tasks.keys()]);
     if (this.isEmpty) this.#onEmpty();
   }
 

@@ -1,0 +1,168 @@
+import type { CallOptions } from "@uvm-shim/ttrpc";
+import { ShimError } from "../errors.ts";
+import { containerd } from "../generated/messages.js";
+import type { RuntimeOptions } from "../program/bootstrap.ts";
+import { checkIdentifier } from "../program/identifiers.ts";
+import { architecture, exitFields, timestampOf } from "../services/messages.ts";
+import type { HostedPod } from "./hosted-pod.ts";
+import type { LostPod, PodName, PodRegistry } from "./registry.ts";
+
+const { Controller } = containerd.services.sandbox.v1;
+type Methods = typeof Controller.methods;
+export type ControllerMethod = keyof Methods;
+type Request<M extends ControllerMethod> = ReturnType<Methods[M]["request"]["decode"]>;
+type Response<M extends ControllerMethod> = Parameters<Methods[M]["response"]["encode"]>[0];
+
+/** One call of containerd. */
+export interface ControllerCall {
+  readonly namespace: string;
+  /** Trace context, to be passed on. */
+  readonly metadata: NonNullable<CallOptions["metadata"]>;
+  readonly signal: AbortSignal;
+}
+
+export type ControllerHandlers = {
+  readonly [M in ControllerMethod]: (request: Request<M>, call: ControllerCall) => Promise<Response<M>>;
+};
+
+export interface NewPod {
+  readonly name: PodName;
+  readonly runtimeOptions?: RuntimeOptions;
+  /** The content of its config.json; absent for a pod of CRI. */
+  readonly configuration?: Uint8Array;
+}
+
+export interface ControllerServiceOptions {
+  readonly registry: PodRegistry<HostedPod>;
+  readonly os: "linux" | "windows";
+  /** Makes a pod that is not opened yet, in a bundle of the sandboxer's own. */
+  readonly makePod: (pod: NewPod) => HostedPod;
+  readonly bundleOf: (name: PodName) => string;
+  /** The address of a pod's Task service, as containerd dials it. */
+  readonly addressOf: (pod: HostedPod) => string;
+}
+
+/** The version of the Task service that pods serve. */
+const taskVersion = 3;
+
+/**
+ * containerd's service of a sandbox controller: each call becomes one of the pod's own Sandbox service. A pod whose VM was
+ * lost with an earlier sandboxer is not ready, has ended, and can be stopped and shut down.
+ */
+export function controllerHandlers(options: ControllerServiceOptions): ControllerHandlers {
+  const { registry } = options;
+
+  /** Throws NotFound, by which containerd learns that a sandbox is gone. */
+  const require = (name: PodName): HostedPod | LostPod => {
+    const entry = registry.find(name);
+    switch (entry?.kind) {
+      case "serving":
+        return entry.pod;
+      case "lost":
+        return entry.lost;
+      case "opening":
+        throw new ShimError("FailedPrecondition", `sandbox ${name.id} is being created`);
+      case "closing":
+      case undefined:
+        throw new ShimError("NotFound", `sandbox ${name.id} does not exist in namespace ${name.namespace}`);
+    }
+  };
+
+  return {
+    Create: async (request, { namespace, metadata, signal }) => {
+      const id = checkIdentifier("create sandbox: sandbox_id", request.sandboxId);
+      const name = { namespace, id };
+      const { sandbox } = request;
+      const runtime = sandbox?.runtime?.options;
+      const runtimeOptions =
+        runtime == null || runtime.type_url === ""
+          ? undefined
+          : { typeUrl: runtime.type_url, value: Uint8Array.from(runtime.value) };
+      const specification = sandbox?.spec?.value;
+      const configuration = specification === undefined || specification.length === 0 ? undefined : specification;
+      const pod = await registry.open(name, () =>
+        options.makePod({ name, ...(runtimeOptions && { runtimeOptions }), ...(configuration && { configuration }) }),
+      );
+      try {
+        const { rootfs, options: podOptions, netnsPath, annotations } = request;
+        const bundlePath = options.bundleOf(name);
+        const creation = { sandboxId: id, bundlePath, rootfs, options: podOptions, netnsPath, annotations };
+        await pod.call("CreateSandbox", creation, { metadata, signal });
+      } catch (error) {
+        await registry.release(name, "its sandbox could not be created");
+        throw error;
+      }
+      return { sandboxId: id };
+    },
+    Start: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
+      const pod = require({ namespace, id });
+      if ("forget" in pod) throw new ShimError("FailedPrecondition", `start sandbox ${id}: ${lostBecause}`);
+      // containerd shuts down no sandbox whose start has failed.
+      const start = pod.call("StartSandbox", { sandboxId: id }, { metadata, signal }).catch(async (error: unknown) => {
+        await registry.release({ namespace, id }, "its sandbox could not be started");
+        throw error;
+      });
+      const { pid, createdAt, spec } = await start;
+      const address = options.addressOf(pod);
+      return { sandboxId: id, pid, createdAt, address, version: taskVersion, ...(spec && { spec }) };
+    },
+    Platform: async () => ({ platform: { os: options.os, architecture: architecture() } }),
+    Stop: async ({ sandboxId: id, timeoutSecs }, { namespace, metadata, signal }) => {
+      // As containerd's own controller: what is gone has stopped.
+      if (registry.find({ namespace, id }) === undefined) return {};
+      const pod = require({ namespace, id });
+      if (!("forget" in pod)) await pod.call("StopSandbox", { sandboxId: id, timeoutSecs }, { metadata, signal });
+      return {};
+    },
+    Wait: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
+      const pod = require({ namespace, id });
+      if ("forget" in pod) return exitFields(pod.exit);
+      const { exitStatus, exitedAt } = await pod.call("WaitSandbox", { sandboxId: id }, { metadata, signal });
+      return { exitStatus, exitedAt };
+    },
+    Status: async ({ sandboxId: id, verbose }, { namespace, metadata, signal }) => {
+      const pod = require({ namespace, id });
+      if ("forget" in pod) return statusOfLost(id, pod, verbose);
+      const status = await pod.call("SandboxStatus", { sandboxId: id, verbose }, { metadata, signal });
+      return { ...status, address: options.addressOf(pod), version: taskVersion };
+    },
+    Shutdown: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
+      const name = { namespace, id };
+      const pod = require(name);
+      if ("forget" in pod) await registry.release(name, "shutdown");
+      else {
+        await pod.call("ShutdownSandbox", { sandboxId: id }, { metadata, signal });
+        // Its name is free, and nothing of it left, when containerd has the answer.
+        await registry.close(name);
+      }
+      return {};
+    },
+    Metrics: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
+      const pod = require({ namespace, id });
+      if ("forget" in pod) throw new ShimError("FailedPrecondition", `metrics of sandbox ${id}: ${lostBecause}`);
+      const { metrics } = await pod.call("SandboxMetrics", { sandboxId: id }, { metadata, signal });
+      return { metrics };
+    },
+    Update: async ({ sandboxId: id, fields }, { namespace }) => {
+      require({ namespace, id });
+      throw new ShimError(
+        "Unimplemented",
+        `update sandbox ${id}: fields ${fields.join(", ") || "(none)"} cannot be changed while it runs`,
+      );
+    },
+  };
+}
+
+const lostBecause = "its VM ended together with the sandboxer that served it";
+
+function statusOfLost(id: string, { createdAt, exit }: LostPod, verbose: boolean): Response<"Status"> {
+  const info = verbose ? { state: "stopped", reason: lostBecause } : {};
+  const { exitedAt } = exitFields(exit);
+  return {
+    sandboxId: id,
+    state: "SANDBOX_NOTREADY",
+    createdAt: timestampOf(createdAt),
+    info,
+    exitedAt: exitedAt ?? null,
+  };
+}

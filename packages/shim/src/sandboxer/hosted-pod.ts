@@ -1,0 +1,154 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { duplexPair } from "node:stream";
+import { Acquisitions, ObservationScope, type Step } from "@uvm-shim/lifecycle";
+import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
+import { describeError } from "../errors.ts";
+import { containerd } from "../generated/messages.js";
+import { writeFileAtomically, writeState } from "../program/state-file.ts";
+import type { StateLine } from "../services/state-dump.ts";
+import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
+import type { Listener } from "../system/system.ts";
+import { tasksFile } from "./state-folder.ts";
+
+const { Sandbox } = containerd.runtime.sandbox.v1;
+type SandboxMethods = typeof Sandbox.methods;
+export type SandboxMethod = keyof SandboxMethods;
+export type SandboxRequest<M extends SandboxMethod> = Parameters<SandboxMethods[M]["request"]["encode"]>[0];
+export type SandboxResponse<M extends SandboxMethod> = ReturnType<SandboxMethods[M]["response"]["decode"]>;
+
+export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
+  /** Where the sandboxer can be asked to give the pod up. */
+  readonly control: string;
+  /** Absent if the bundle is a client's; otherwise it is made and removed with the pod. */
+  readonly ownBundle?: {
+    /** The content of its config.json; absent if it has none. */
+    readonly configuration?: Uint8Array;
+  };
+}
+
+/** A pod that this process serves beside others, at a socket of its own. */
+export class HostedPod {
+  readonly #options: HostedPodOptions;
+  readonly #pod: ServedPod;
+  readonly #scope = new ObservationScope();
+  readonly #held = new Acquisitions();
+  #listener: Listener | undefined;
+
+  constructor(options: HostedPodOptions) {
+    this.#options = options;
+    const { control, ownBundle } = options;
+    const onTasks = ownBundle && { onTasks: (ids: readonly string[]) => this.#keepTasks(ids) };
+    this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, ...onTasks } });
+  }
+
+  get id(): string {
+    return this.#options.flags.id;
+  }
+
+  get socket(): string {
+    return this.#options.socket;
+  }
+
+  /** The reason why the pod is to be served no longer. */
+  get ended(): Promise<string> {
+    return this.#pod.ended;
+  }
+
+  describe(): readonly StateLine[] {
+    return this.#pod.describe();
+  }
+
+  /** What failed is taken back. */
+  async open(): Promise<void> {
+    await this.#scope.run(() => this.#held.acquireAll(this.#steps()));
+  }
+
+  #steps(): readonly Step[] {
+    const { ownBundle, bundle, socket, system } = this.#options;
+    const { namespace, id } = this.#options.flags;
+    const served: readonly Step[] = [
+      {
+        name: "services",
+        acquire: async () => {
+          await this.#pod.record();
+          await this.#pod.load(undefined);
+        },
+        release: async () => {
+          await this.#pod.close();
+          await this.#pod.closeRecord();
+        },
+      },
+      {
+        name: "state file",
+        acquire: async () => {
+          const { control, identity } = this.#options;
+          writeState(bundle, { kind: "hosted", id, namespace, socket, ...identity, control });
+        },
+        release: async () => {
+          // `delete` waits for this.
+          if (this.#pod.isOrderly) this.#pod.leaveEnded(true);
+        },
+      },
+      {
+        name: "socket",
+        acquire: async () => {
+          await system.prepareSocket(socket);
+          this.#listener = await system.listen(socket, (connection) => this.#pod.accept(connection));
+        },
+        release: async () => this.#listener?.close(),
+      },
+    ];
+    if (ownBundle === undefined) return served;
+    const own: Step = {
+      name: "bundle",
+      acquire: async () => {
+        await mkdir(bundle, { recursive: true, mode: 0o700 });
+        const { configuration } = ownBundle;
+        if (configuration !== undefined) {
+          await writeFile(path.join(bundle, "config.json"), configuration, { mode: 0o600 });
+        }
+      },
+      release: async () => await rm(bundle, { recursive: true, force: true }),
+    };
+    return [own, ...served];
+  }
+
+  /** A sandboxer that comes after a crash reports their exits. */
+  #keepTasks(ids: readonly string[]): void {
+    const { bundle, log } = this.#options;
+    try {
+      writeFileAtomically(path.join(bundle, tasksFile), ids.map((id) => `${id}\n`).join(""));
+    } catch (error) {
+      log.log("warn", "cannot keep the ids of the tasks", { error: describeError(error) });
+    }
+  }
+
+  /** Calls the pod's own Sandbox service, as a client at its socket would. */
+  async call<M extends SandboxMethod>(
+    method: M,
+    request: SandboxRequest<M>,
+    options: CallOptions,
+  ): Promise<SandboxResponse<M>> {
+    // ttrpc has no message that ends a call, so each has a connection of its own: its end ends the call.
+    const [ours, theirs] = duplexPair();
+    this.#pod.accept(theirs);
+    const client = new TtrpcClient(ours);
+    try {
+      return (await client.call(Sandbox, method, request as never, options)) as SandboxResponse<M>;
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Ends the VM and all in it; resolves when it has ended or cannot be ended, within a bound. */
+  async terminate(reason: string): Promise<void> {
+    this.#pod.terminate(reason);
+    await this.#pod.ended;
+  }
+
+  /** Serves it no longer. Can be repeated until it succeeds. */
+  async close(): Promise<void> {
+    await this.#scope.run(() => this.#held.releaseAll());
+  }
+}

@@ -1,0 +1,300 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { systemClock } from "@uvm-shim/lifecycle";
+import { TtrpcClient } from "@uvm-shim/ttrpc";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { containerd } from "../generated/messages.js";
+import type { ShimOptions } from "../program/shim-options.ts";
+import { parseRecord } from "../record/lines.ts";
+import { SharedLog } from "../system/log-stderr.ts";
+import { posixSystem } from "../system/posix.ts";
+import { EventServer } from "../testing/event-server.ts";
+import { FakeError, FakePlatform, type FakeSandbox } from "../testing/fake-platform.ts";
+import type { ControllerMethod } from "./controller-service.ts";
+import { Sandboxer } from "./sandboxer.ts";
+
+const { Controller } = containerd.services.sandbox.v1;
+const { Task } = containerd.task.v3;
+type Input<M extends ControllerMethod> = Parameters<(typeof Controller.methods)[M]["request"]["encode"]>[0];
+
+/** One process that serves pods, on a fake platform; containerd's event service is behind a real socket. */
+class Bench {
+  readonly directory = mkdtempSync(path.join(tmpdir(), "sandboxer-"));
+  readonly events = new EventServer();
+  readonly platforms: FakePlatform[] = [];
+  readonly lines: string[] = [];
+  /** Prepares the platform of the next pods. */
+  onPlatform: (platform: FakePlatform) => void = () => {};
+  sandboxer!: Sandboxer;
+  readonly #clients: TtrpcClient[] = [];
+
+  get state(): string {
+    return path.join(this.directory, "state");
+  }
+
+  async open(): Promise<void> {
+    await this.events.listen(path.join(this.directory, "containerd.ttrpc"));
+    this.begin();
+  }
+
+  /** Another process with the same state folder. */
+  begin(): void {
+    const options: ShimOptions = {
+      ...{ name: "containerd-shim-fake-v2", runtimeName: "io.containerd.fake.v2", flavour: "lcow" },
+      ...{ version: "1.2.3", revision: "abc", socketDirectory: this.directory, executableDirectory: this.directory },
+      loadPlatform: async () => {
+        const platform = new FakePlatform();
+        this.onPlatform(platform);
+        this.platforms.push(platform);
+        return platform;
+      },
+    };
+    const nodeProcess = { env: { UVM_SHIM_RECORDS: path.join(this.directory, "records") } };
+    const sink = { queuedBytes: 0, write: (line: Buffer) => void this.lines.push(`${line}`) };
+    this.sandboxer = new Sandboxer({
+      settings: { containerd: path.join(this.directory, "containerd"), state: this.state, level: "info" },
+      ...{ options, nodeProcess: nodeProcess as unknown as NodeJS.Process, clock: systemClock, system: posixSystem },
+      identity: { pid: 77, processStartTime: "1" },
+      control: path.join(this.directory, "control"),
+      log: new SharedLog({ sink, clock: systemClock, level: "info" }),
+      logOf: (fields, level) => new SharedLog({ sink, clock: systemClock, level, fields: { ...fields } }),
+    });
+  }
+
+  /** As containerd, by messages that have been on the wire. */
+  call<M extends ControllerMethod>(method: M, request: Input<M>, namespace = "k8s.io") {
+    const { request: type } = Controller.methods[method];
+    const signal = new AbortController().signal;
+    const handler = this.sandboxer.controller[method];
+    return handler(type.decode(type.encode(request as never).finish()) as never, { namespace, metadata: {}, signal });
+  }
+
+  async run(sandboxId: string, namespace?: string) {
+    await this.call("Create", { sandboxId }, namespace);
+    return await this.call("Start", { sandboxId }, namespace);
+  }
+
+  /** A client of the pod's own socket. */
+  connect(address: string): TtrpcClient {
+    const client = new TtrpcClient(net.connect(address.replace("ttrpc+unix://", "")));
+    this.#clients.push(client);
+    return client;
+  }
+
+  sandbox(id: string): FakeSandbox {
+    const found = this.platforms.flatMap(({ sandboxes }) => sandboxes).findLast((sandbox) => sandbox.id === id);
+    if (found === undefined) throw new Error(`no sandbox ${id} was created`);
+    return found;
+  }
+
+  /** What is left in its folders. */
+  left(): readonly string[] {
+    const sockets = readdirSync(this.directory).filter((name) => name.startsWith("uvm-"));
+    const records = path.join(this.directory, "records");
+    const files = [this.state, records].flatMap((folder) =>
+      existsSync(folder)
+        ? readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) =>
+            entry.isFile() || path.basename(entry.parentPath) === "k8s.io" ? [entry.name] : [],
+          )
+        : [],
+    );
+    return [...sockets, ...files];
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients) client.close();
+    await this.sandboxer.drain("test");
+    this.sandboxer.control.destroy();
+    await this.events.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+let bench: Bench;
+beforeEach(async () => {
+  bench = new Bench();
+  await bench.open();
+});
+afterEach(() => bench.close());
+
+describe("a sandbox of containerd's controller API", () => {
+  it("is created, started, found, stopped and shut down, and leaves nothing", async () => {
+    expect(await bench.call("Create", { sandboxId: "s1" })).toEqual({ sandboxId: "s1" });
+    const started = await bench.call("Start", { sandboxId: "s1" });
+    expect(started).toMatchObject({ sandboxId: "s1", pid: 42, version: 3 });
+    expect(started).toMatchObject({ address: expect.stringMatching(/^ttrpc\+unix:\/\/.*\/uvm-[0-9a-f]{32}$/) });
+    expect(await bench.call("Status", { sandboxId: "s1" })).toMatchObject({
+      ...{ state: "SANDBOX_READY", pid: 42, version: 3, address: (started as { address: string }).address },
+    });
+    const exit = bench.call("Wait", { sandboxId: "s1" });
+    expect(await bench.call("Stop", { sandboxId: "s1", timeoutSecs: 5 })).toEqual({});
+    expect(await exit).toMatchObject({ exitStatus: 0 });
+    expect(await bench.call("Status", { sandboxId: "s1" })).toMatchObject({ state: "SANDBOX_NOTREADY" });
+    await bench.call("Shutdown", { sandboxId: "s1" });
+    expect(bench.left()).toEqual([]);
+    expect(bench.platforms.every(({ closed }) => closed)).toBe(true);
+  });
+
+  it("is made from what containerd sends: annotations, network namespace, options, specification", async () => {
+    const spec = { type_url: "spec", value: Buffer.from(JSON.stringify({ annotations: { a: "config" } })) };
+    const runtime = { name: "io.containerd.fake.v2", options: { type_url: "options", value: Uint8Array.of(7) } };
+    await bench.call("Create", {
+      ...{ sandboxId: "s1", netnsPath: "/run/netns/x", annotations: { b: "request" } },
+      sandbox: { sandboxId: "s1", spec, runtime },
+    });
+    expect(bench.sandbox("s1").request).toMatchObject({
+      ...{ id: "s1", namespace: "k8s.io", bundle: path.join(bench.state, "k8s.io", "s1"), netnsPath: "/run/netns/x" },
+      annotations: { a: "config", b: "request" },
+      runtimeOptions: { typeUrl: "options", value: Uint8Array.of(7) },
+      spec: { annotations: { a: "config" } },
+    });
+  });
+
+  it("has a Task service of its own, which knows no other pod's tasks", async () => {
+    const addresses = [];
+    for (const id of ["s1", "s2"]) addresses.push(((await bench.run(id)) as { address: string }).address);
+    const [one, other] = addresses.map((address) => bench.connect(address)) as [TtrpcClient, TtrpcClient];
+    const bundle = path.join(bench.directory, "c1");
+    mkdirSync(bundle);
+    writeFileSync(path.join(bundle, "config.json"), JSON.stringify({ process: { args: ["true"] } }));
+    await one.call(Task, "Create", { id: "c1", bundle });
+    await one.call(Task, "Start", { id: "c1" });
+    expect(await one.call(Task, "State", { id: "c1" })).toMatchObject({ id: "c1" });
+    await expect(other.call(Task, "State", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+    expect(readFileSync(path.join(bench.state, "k8s.io", "s1", "tasks"), "utf8")).toBe("c1\n");
+    expect(existsSync(path.join(bench.state, "k8s.io", "s2", "tasks"))).toBe(false);
+  });
+
+  it("has a record of its own", async () => {
+    const one = (await bench.run("s1")) as { address: string };
+    const other = (await bench.run("s2")) as { address: string };
+    await expect(bench.connect(one.address).call(Task, "State", { id: "in-s1" })).rejects.toThrow("in-s1");
+    await expect(bench.connect(other.address).call(Task, "State", { id: "in-s2" })).rejects.toThrow("in-s2");
+    const record = (id: string) =>
+      JSON.stringify(
+        parseRecord(readFileSync(path.join(bench.directory, "records", "k8s.io", `${id}.jsonl`), "utf8")).lines,
+      );
+    await expect.poll(() => record("s1")).toContain("in-s1");
+    await expect.poll(() => record("s2")).toContain("in-s2");
+    expect(record("s1")).not.toContain("s2");
+    expect(record("s2")).not.toContain("s1");
+  });
+
+  it("keeps namespaces apart", async () => {
+    await bench.run("s1", "one");
+    await bench.run("s1", "two");
+    await bench.call("Shutdown", { sandboxId: "s1" }, "one");
+    expect(await bench.call("Status", { sandboxId: "s1" }, "two")).toMatchObject({ state: "SANDBOX_READY" });
+  });
+
+  it("cannot be created twice, and its name is free once it is shut down", async () => {
+    await bench.run("s1");
+    await expect(bench.call("Create", { sandboxId: "s1" })).rejects.toMatchObject({ code: "AlreadyExists" });
+    await bench.call("Shutdown", { sandboxId: "s1" });
+    await bench.run("s1");
+    expect(await bench.call("Status", { sandboxId: "s1" })).toMatchObject({ state: "SANDBOX_READY" });
+  });
+
+  it("is created once when two ask at the same time", async () => {
+    const outcomes = await Promise.allSettled([
+      bench.call("Create", { sandboxId: "s1" }),
+      bench.call("Create", { sandboxId: "s1" }),
+    ]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+  });
+
+  it.each([
+    ["Start", { sandboxId: "s1" }, "NotFound"],
+    ["Wait", { sandboxId: "s1" }, "NotFound"],
+    ["Status", { sandboxId: "s1" }, "NotFound"],
+    ["Shutdown", { sandboxId: "s1" }, "NotFound"],
+    ["Metrics", { sandboxId: "s1" }, "NotFound"],
+    ["Update", { sandboxId: "s1" }, "NotFound"],
+    ["Create", { sandboxId: "../s1" }, "InvalidArgument"],
+    ["Create", { sandboxId: "" }, "InvalidArgument"],
+  ] as const)("%s of %j is answered with %s", async (method, request, code) => {
+    await expect(bench.call(method, request)).rejects.toMatchObject({ code });
+    expect(bench.left()).toEqual([]);
+  });
+
+  it("that is gone counts as stopped", async () => {
+    expect(await bench.call("Stop", { sandboxId: "s1" })).toEqual({});
+  });
+
+  it("leaves nothing when its creation or its start fails", async () => {
+    bench.onPlatform = (platform) => {
+      platform.onCreateSandbox = () => Promise.reject(new FakeError("ResourceExhausted", "no memory"));
+    };
+    await expect(bench.call("Create", { sandboxId: "s1" })).rejects.toMatchObject({ code: "ResourceExhausted" });
+    bench.onPlatform = () => {};
+    await bench.call("Create", { sandboxId: "s1" });
+    bench.sandbox("s1").onStart = () => Promise.reject(new FakeError("Unavailable", "no kernel"));
+    await expect(bench.call("Start", { sandboxId: "s1" })).rejects.toMatchObject({ code: "Unavailable" });
+    expect(bench.sandbox("s1").state).toBe("stopped");
+    await expect(bench.call("Status", { sandboxId: "s1" })).rejects.toMatchObject({ code: "NotFound" });
+    expect(bench.left().filter((name) => !name.endsWith(".jsonl"))).toEqual([]);
+  });
+
+  it("is measured", async () => {
+    await bench.run("s1");
+    expect(await bench.call("Metrics", { sandboxId: "s1" })).toMatchObject({ metrics: { id: "s1" } });
+    await expect(bench.call("Update", { sandboxId: "s1", fields: ["labels"] })).rejects.toMatchObject({
+      code: "Unimplemented",
+      message: expect.stringContaining("labels"),
+    });
+    expect(await bench.call("Platform", {})).toMatchObject({ platform: { os: "linux" } });
+  });
+});
+
+describe("a sandboxer that comes after a crash", () => {
+  it("ends the pods that are lost, reports the exits of their tasks, and serves new ones", async () => {
+    await bench.run("s1");
+    const bundle = path.join(bench.state, "k8s.io", "s1");
+    writeFileSync(path.join(bundle, "tasks"), "c1\nc2\n");
+    const before = bench.sandboxer;
+    bench.begin();
+    const { count, ended } = bench.sandboxer.takeOverLost();
+    expect(count).toBe(1);
+    const status = await bench.call("Status", { sandboxId: "s1" });
+    expect(status).toMatchObject({ state: "SANDBOX_NOTREADY", exitedAt: expect.anything() });
+    expect(await bench.call("Wait", { sandboxId: "s1" })).toMatchObject({ exitStatus: 137 });
+    await bench.run("s2");
+    await ended;
+    expect(bench.platforms.flatMap(({ cleaned }) => cleaned)).toEqual([{ namespace: "k8s.io", id: "s1", bundle }]);
+    expect(bench.events.topics).toEqual(["/tasks/exit", "/tasks/exit"]);
+    await expect(bench.call("Start", { sandboxId: "s1" })).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await expect(bench.call("Create", { sandboxId: "s1" })).rejects.toMatchObject({ code: "AlreadyExists" });
+    expect(await bench.call("Stop", { sandboxId: "s1" })).toEqual({});
+    await bench.call("Shutdown", { sandboxId: "s1" });
+    expect(existsSync(bundle)).toBe(false);
+    await before.drain("test");
+  });
+
+  it("says the same of a lost pod after another crash, and does not report its exits twice", async () => {
+    await bench.run("s1");
+    const before = bench.sandboxer;
+    const bundle = path.join(bench.state, "k8s.io", "s1");
+    writeFileSync(path.join(bundle, "tasks"), "c1\n");
+    bench.begin();
+    await bench.sandboxer.takeOverLost().ended;
+    const first = await bench.call("Status", { sandboxId: "s1" });
+    bench.begin();
+    await bench.sandboxer.takeOverLost().ended;
+    expect(await bench.call("Status", { sandboxId: "s1" })).toEqual(first);
+    expect(bench.events.topics).toEqual(["/tasks/exit"]);
+    await before.drain("test");
+  });
+});
+
+describe("ending in order", () => {
+  it("stops every pod and leaves nothing", async () => {
+    await bench.run("s1");
+    await bench.run("s2");
+    await bench.sandboxer.drain("SIGTERM");
+    expect(["s1", "s2"].map((id) => bench.sandbox(id).state)).toEqual(["stopped", "stopped"]);
+    expect(bench.left()).toEqual([]);
+    await expect(bench.call("Create", { sandboxId: "s3" })).rejects.toMatchObject({ code: "Unavailable" });
+  });
+});

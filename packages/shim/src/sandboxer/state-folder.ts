@@ -1,0 +1,55 @@
+/** What a sandboxer keeps on disk of the pods that it makes itself: a bundle each, by namespace and id. */
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { readState, type ShimState } from "../program/state-file.ts";
+import type { PodName } from "./registry.ts";
+
+/** The ids of a pod's tasks, a line each. */
+export const tasksFile = "tasks";
+
+export function bundleIn(folder: string, { namespace, id }: PodName): string {
+  return path.join(folder, namespace, id);
+}
+
+/** A bundle that an earlier sandboxer has left. */
+export interface LeftBundle {
+  readonly name: PodName;
+  readonly bundle: string;
+  /** Undefined for one that was never served. */
+  readonly state: ShimState | undefined;
+  readonly createdAt: Date;
+  readonly tasks: readonly string[];
+}
+
+/** All that are there; none if the folder is not. */
+export function leftBundles(folder: string): readonly LeftBundle[] {
+  return foldersIn(folder).flatMap((namespace) =>
+    foldersIn(path.join(folder, namespace)).map((id) => {
+      const bundle = bundleIn(folder, { namespace, id });
+      return {
+        ...{ name: { namespace, id }, bundle, state: readState(bundle) },
+        ...{ createdAt: statSync(bundle).birthtime, tasks: tasksIn(bundle) },
+      };
+    }),
+  );
+}
+
+function foldersIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+function tasksIn(bundle: string): readonly string[] {
+  try {
+    return readFileSync(path.join(bundle, tasksFile), "utf8")
+      .split("\n")
+      .filter((id) => id !== "");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
