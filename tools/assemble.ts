@@ -31,9 +31,6 @@ const launchers: Readonly<Record<string, string>> = {
 /** The program that a guest boots; it is among the boot files, not in lib. */
 const guestProgram = "guest-agent";
 
-/** What shims load only if they are asked to: no program of its own. */
-const telemetry = "telemetry";
-
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
   "shim-lcow": ["-info"],
@@ -41,7 +38,8 @@ const warmings: Readonly<Record<string, readonly string[]>> = {
   "hcs-emulator": ["--help"],
   "uvm-diag": ["--help"],
   [guestProgram]: [],
-  [telemetry]: [],
+  telemetry: [],
+  "grpc-server": [],
 };
 
 /** All that a distribution for Linux has. */
@@ -213,7 +211,7 @@ export async function assembleLinux({
 }
 
 function filesOf(folder: string, program: string): { readonly code: string; readonly start?: string } {
-  if (program === telemetry) return { code: join(folder, "lib", `${program}.cjs`) };
+  if (findProgram(program).isPart) return { code: join(folder, "lib", `${program}.cjs`) };
   const isGuest = program === guestProgram;
   const at = join(folder, isGuest ? "LinuxBootFiles" : "lib");
   return { code: join(at, `${program}.program.cjs`), start: join(at, isGuest ? "initrd.img" : `${program}.cjs`) };

@@ -75,6 +75,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
       "@opentelemetry/sdk-trace",
     ],
   },
+  "packages/grpc-server": { uses: [], libraries: ["@grpc/grpc-js"] },
   "packages/host-emulator": {
     uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
     tests: ["gcs-bridge"],

@@ -77,14 +77,19 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
     }
   });
 
-  it("contain nothing of OpenTelemetry, which has a bundle of its own", async () => {
-    const isOurs = (path: string): boolean => /^packages\/telemetry\/|@opentelemetry/.test(path);
+  it.each([
+    ["telemetry", /^packages\/telemetry\/|@opentelemetry/, "@opentelemetry"],
+    ["grpc-server", /^packages\/grpc-server\/|@grpc/, "@grpc/grpc-js"],
+  ])("contain nothing of %s, which has a bundle of its own", async (part, isOurs, library) => {
     for (const name of ["shim-lcow", "shim-wcow"]) {
-      expect((await inputsOf(name, system)).filter(isOurs), name).toEqual([]);
+      expect(
+        (await inputsOf(name, system)).filter((path) => isOurs.test(path)),
+        name,
+      ).toEqual([]);
     }
-    const own = await inputsOf("telemetry", system);
-    expect(own.filter((path) => path.startsWith("packages/") && !path.startsWith("packages/telemetry/"))).toEqual([]);
-    expect(own.some((path) => path.includes("@opentelemetry"))).toBe(true);
+    const own = await inputsOf(part, system);
+    expect(own.filter((path) => path.startsWith("packages/") && !path.startsWith(`packages/${part}/`))).toEqual([]);
+    expect(own.some((path) => path.includes(library))).toBe(true);
   });
 
   it("contain only those schema references that a VM's document needs", async () => {

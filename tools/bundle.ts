@@ -42,7 +42,7 @@ export async function bundleProgram(
     keepNames: true,
     legalComments: "none",
     // What is not the main script cannot import: a single executable has no loader for it.
-    supported: { "dynamic-import": program.name !== "telemetry" },
+    supported: { "dynamic-import": !program.isPart },
     // The banner makes all of the file strict: a directive in each module is of no use.
     tsconfigRaw: { compilerOptions: { strict: false, verbatimModuleSyntax: true, useDefineForClassFields: true } },
     logLevel: "silent",

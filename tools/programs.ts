@@ -13,6 +13,8 @@ export interface Program {
   /** What the shims' flavour module reads; programs without a flavour have none. */
   readonly flavour?: "lcow" | "wcow";
   readonly systems: readonly System[];
+  /** Whether it is no program of its own: shims load it if they need it. */
+  readonly isPart?: boolean;
 }
 
 const everywhere: readonly System[] = ["linux", "win32"];
@@ -22,8 +24,8 @@ export const programs: readonly Program[] = [
   { name: "shim-wcow", entry: "apps/shim-wcow/src/main.ts", flavour: "wcow", systems: everywhere },
   { name: "uvm-diag", entry: "apps/uvm-diag/src/main.ts", systems: everywhere },
   { name: "hcs-emulator", entry: "packages/host-emulator/src/main.ts", systems: ["linux"] },
-  // No program of its own: shims load it if they are asked to.
-  { name: "telemetry", entry: "packages/telemetry/src/index.ts", systems: everywhere },
+  { name: "telemetry", entry: "packages/telemetry/src/index.ts", systems: everywhere, isPart: true },
+  { name: "grpc-server", entry: "packages/grpc-server/src/index.ts", systems: everywhere, isPart: true },
   { name: "guest-agent", entry: "packages/guest-agent/src/main.ts", systems: ["linux"] },
 ];
 

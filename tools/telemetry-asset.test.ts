@@ -1,6 +1,6 @@
 import { getAsset, isSea } from "node:sea";
 import { afterEach, expect, it, vi } from "vitest";
-import { loadTelemetry } from "../packages/platform-common/src/telemetry-part.ts";
+import { loadTelemetry } from "../packages/platform-common/src/parts.ts";
 import type { TelemetryPart } from "../packages/shim/src/index.ts";
 import type * as telemetryPackage from "../packages/telemetry/src/index.ts";
 import { OtlpReceiver } from "../packages/test-support/src/otlp-receiver.ts";

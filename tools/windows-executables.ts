@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { koffiAddonFolder } from "./bundle.ts";
-import { bundleName, findProgram, programVersion } from "./programs.ts";
+import { bundleName, findProgram, programFolder, programs, programVersion } from "./programs.ts";
 import { runtimeOf } from "./targets.ts";
 import { editResources } from "./windows-resources.ts";
 import { root } from "./workspace.ts";
@@ -32,11 +32,11 @@ const executables = [
 export async function assembleWindows(): Promise<readonly string[]> {
   mkdirSync(windowsDistribution, { recursive: true });
   const node = readFileSync(runtimeOf("win32-x64"));
-  const telemetry = join(
-    root,
-    "packages/telemetry/dist/program",
-    `${bundleName(findProgram("telemetry"), "win32")}.cjs`,
-  );
+  const parts = programs.flatMap((program): (readonly [string, string])[] => {
+    if (!program.isPart) return [];
+    const bundle = join(root, programFolder(program), "dist", "program", `${bundleName(program, "win32")}.cjs`);
+    return [[`${program.name}.cjs`, bundle]];
+  });
   const koffi = join(koffiAddonFolder("win32-x64"), "win32_x64", "koffi.node");
   const tools = ["windows-executables.ts", "windows-resources.ts"].map((name) => join(root, "tools", name));
   const made: string[] = [];
@@ -45,11 +45,11 @@ export async function assembleWindows(): Promise<readonly string[]> {
     const bundle = join(root, "apps", program, "dist", "program", `${bundleName(findProgram(program), "win32")}.cjs`);
     const target = join(windowsDistribution, `${name}.exe`);
     const stamp = join(root, "apps", program, "dist", "program", "executable.stamp");
-    const inputs = [bundle, koffi, telemetry, ...tools].map((file) => readFileSync(file));
-    const parts = digest([node, ...inputs, Buffer.from(version)]);
-    if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, "utf8") === parts) continue;
-    pack({ bundle, koffi, telemetry, target, node: editResources(node, { name, version, description }) });
-    writeFileSync(stamp, parts);
+    const inputs = [bundle, koffi, ...parts.map(([, file]) => file), ...tools].map((file) => readFileSync(file));
+    const content = digest([node, ...inputs, Buffer.from(version)]);
+    if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, "utf8") === content) continue;
+    pack({ bundle, koffi, parts, target, node: editResources(node, { name, version, description }) });
+    writeFileSync(stamp, content);
     made.push(target);
   }
   placeTool();
@@ -76,7 +76,8 @@ function pack(parts: {
   readonly node: Uint8Array;
   readonly bundle: string;
   readonly koffi: string;
-  readonly telemetry: string;
+  /** What the executable loads only if it needs it: name and file of each. */
+  readonly parts: readonly (readonly [string, string])[];
   readonly target: string;
 }): void {
   const work = mkdtempSync(`${parts.target}.`);
@@ -89,7 +90,7 @@ function pack(parts: {
       mainFormat: "commonjs",
       executable: "node.exe",
       output: "shim.exe",
-      assets: { "koffi.node": parts.koffi, "telemetry.cjs": parts.telemetry },
+      assets: { "koffi.node": parts.koffi, ...Object.fromEntries(parts.parts) },
       // containerd reads standard error of `start` as a part of its answer.
       disableExperimentalSEAWarning: true,
       useSnapshot: false,

@@ -1,7 +1,7 @@
 import path from "node:path";
 import process from "node:process";
 import { isSea } from "node:sea";
-import { loadTelemetry } from "@uvm-shim/platform-common/telemetry-part";
+import { loadGrpc, loadTelemetry } from "@uvm-shim/platform-common/parts";
 import { loadWindowsCalls } from "@uvm-shim/platform-common/windows-calls";
 import { ownFolder, runShim } from "@uvm-shim/shim";
 import { features } from "./features.ts";
@@ -22,6 +22,7 @@ void runShim(
     loadPlatform,
     loadWindowsCalls,
     loadTelemetry,
+    loadGrpc,
     // Without a single executable the script is in lib/, below the launcher that people call the executable.
     executableDirectory: isSea() ? ownFolder(process) : path.dirname(ownFolder(process)),
   },

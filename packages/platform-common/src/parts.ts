@@ -1,0 +1,28 @@
+/** A module of its own, so that `start` and `-v` do not load the host driver. */
+import { createRequire } from "node:module";
+import path from "node:path";
+import process from "node:process";
+import { getAsset, isSea } from "node:sea";
+import { compileFunction } from "node:vm";
+import { type GrpcPart, ownFolder, type TelemetryPart } from "@uvm-shim/shim";
+
+/** Loads the bundle of packages/telemetry. */
+export async function loadTelemetry(): Promise<TelemetryPart> {
+  return loadPart("telemetry") as TelemetryPart;
+}
+
+/** Loads the bundle of packages/grpc-server. */
+export async function loadGrpc(): Promise<GrpcPart> {
+  return loadPart("grpc-server") as GrpcPart;
+}
+
+/** What only some processes need: a file beside the shim's own bundle, or an asset of the single executable. */
+function loadPart(name: string): unknown {
+  const file = path.join(ownFolder(process), `${name}.cjs`);
+  const require = createRequire(file);
+  if (!isSea()) return require(file);
+  const module = { exports: {} };
+  const parameters = ["module", "exports", "require"];
+  compileFunction(getAsset(`${name}.cjs`, "utf8"), parameters, { filename: file })(module, module.exports, require);
+  return module.exports;
+}
