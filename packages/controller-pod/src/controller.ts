@@ -1,7 +1,6 @@
 import type { VmExit, VmStatistics, VmUpdate } from "@uvm-shim/controller-vm";
 import {
   abortable,
-  type Clock,
   ControllerError,
   type ErrorCode,
   type Exit,
@@ -12,34 +11,11 @@ import {
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { Capacity } from "./capacity.ts";
-import { Diagnosis, type DiagnosisParts, type PodProgramRequest, type PodShare } from "./diagnosis.ts";
+import { PodContainers } from "./containers.ts";
+import { Diagnosis, type PodProgramRequest, type PodShare } from "./diagnosis.ts";
 import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
-import type { PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
-
-export interface PodOptions<Request, Container, Limits, Devices = object> {
-  readonly id: string;
-  /** A VM that was created and not started. The pod owns it from now on. */
-  readonly vm: PodVm;
-  /** Makes the controller of one container; the pod then calls its `create`. */
-  readonly newContainer: (request: Request) => Container;
-  /** The request for the container that holds the pod's namespaces, where the shim makes one itself. */
-  readonly sandboxContainer?: Request;
-  /** Absent for pods without a network. */
-  readonly network?: PodNetwork<Request>;
-  /** Resolves when the guest gives any answer. */
-  readonly pingGuest: (signal: AbortSignal) => Promise<void>;
-  /** Resolves when the host gives any answer. Absent where an answer would prove nothing. */
-  readonly pingHost?: ((signal: AbortSignal) => Promise<void>) | undefined;
-  readonly clock: Clock;
-  /** Whether the VM is large enough for its containers. */
-  readonly size: PodSize<Request, Limits>;
-  /** Logs a warning about a request that is not fully met. */
-  readonly warn: (sentence: string) => void;
-  readonly diagnosis: DiagnosisParts & {
-    /** The devices of the VM, of which the pod knows nothing. */
-    readonly describeDevices: () => Devices;
-  };
-}
+import type { PodOptions } from "./options.ts";
+import type { PodContainer, PodVm } from "./types.ts";
 
 const publicStates = {
   Created: "created",
@@ -68,15 +44,9 @@ export class PodController<
   readonly #exited: Promise<VmExit>;
   /** Resolves when the VM or the pod's own sandbox container has ended, whichever comes first. */
   readonly #ended = Promise.withResolvers<Exit>();
-  readonly #containers = new Map<string, Container>();
+  readonly #containers: PodContainers<Request, Container>;
   readonly #capacity: Capacity<Request, Limits>;
   readonly #diagnosis: Diagnosis;
-  /** Containers whose creation is under way. */
-  readonly #creating = new Map<string, Container>();
-  /** Containers whose creation failed and whose resources are not all released yet. */
-  readonly #leftovers = new Set<Container>();
-  /** The pod's own sandbox container, which is not in `containers()`. */
-  #sandboxContainer: Container | undefined;
   #pid: number | undefined;
   #isVmTerminated = false;
 
@@ -84,6 +54,7 @@ export class PodController<
     this.id = options.id;
     this.createdAt = options.clock.now();
     this.#options = options;
+    this.#containers = new PodContainers(options.id, options.newContainer);
     this.#capacity = new Capacity(options);
     this.#diagnosis = new Diagnosis(options.id, options.diagnosis);
     this.#life = new Lifecycle(podTable, options.id, { kind: "Created" });
@@ -107,9 +78,9 @@ export class PodController<
     return this.#pid;
   }
 
-  /** The pod's own sandbox container. */
+  /** The pod's own sandbox container, which is not in `containers()`. */
   get sandboxContainer(): Container | undefined {
-    return this.#sandboxContainer;
+    return this.#containers.own;
   }
 
   /** Starts the VM and the pod's own sandbox container. After a failure, call `stop`. */
@@ -123,7 +94,7 @@ export class PodController<
         await this.#startSandboxContainer(until);
         const startedAt = this.#options.vm.startedAt ?? this.#options.clock.now();
         this.#life.succeed("start", { kind: "Running", startedAt });
-        void this.#sandboxContainer?.init.wait().then((exit) => this.#sandboxExited(startedAt, exit));
+        void this.#containers.own?.init.wait().then((exit) => this.#sandboxExited(startedAt, exit));
         return { startedAt };
       } catch (error) {
         throw wrapError(error, "start pod", this.id);
@@ -132,12 +103,10 @@ export class PodController<
   }
 
   async #startSandboxContainer(signal: AbortSignal): Promise<void> {
-    const { sandboxContainer: request, network, newContainer } = this.#options;
+    const { sandboxContainer: request, network } = this.#options;
     if (request === undefined) return;
     await network?.prepare(request, signal);
-    const container = newContainer(request);
-    this.#sandboxContainer = container;
-    await container.create(request, signal);
+    const container = await this.#containers.createOwn(request, signal);
     this.#pid = await container.init.start(signal);
   }
 
@@ -161,10 +130,10 @@ export class PodController<
   }
 
   async #stop(timeoutMs: number): Promise<void> {
-    const containers = this.#all();
-    const own = this.#sandboxContainer === undefined ? [] : [this.#sandboxContainer];
+    const { others } = this.#containers;
+    const own = this.#ownContainers();
     if (this.#life.state.kind !== "Stopped") {
-      await this.#terminateContainers(containers, timeoutMs / 2);
+      await this.#terminateContainers(others, timeoutMs / 2);
       await this.#leaveNetwork(timeoutMs / 4);
       // Last: the other containers and the network use its namespaces.
       await this.#terminateContainers(own, timeoutMs / 8);
@@ -172,7 +141,7 @@ export class PodController<
     // Also when the VM has exited: an earlier attempt may have failed to release resources of the host.
     await this.#terminateVm();
     const outcomes = await Promise.allSettled([
-      ...[...containers, ...own].map((container) => this.#giveBack(container)),
+      ...[...others, ...own].map((container) => this.#containers.giveBack(container)),
       this.#options.network?.teardown(),
       this.#diagnosis.release(),
     ]);
@@ -221,11 +190,6 @@ export class PodController<
     await this.#exited;
   }
 
-  async #giveBack(container: Container): Promise<void> {
-    await container.delete();
-    this.#leftovers.delete(container);
-  }
-
   /**
    * Resolves when the VM has ended, for whatever reason, and every container has its exit; or when the pod's own
    * sandbox container has ended, since a pod cannot go on without it.
@@ -238,18 +202,6 @@ export class PodController<
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     const work = (vm: PodVm, until: AbortSignal) => this.#capacity.change(() => vm.update(update, until), until);
     return this.#withVm("update pod", work, signal);
-  }
-
-  /**
-   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. The VM grows first if it has
-   * to; if it cannot, the update is refused and the container keeps its limits.
-   */
-  async updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void> {
-    await this.#capacity.update(this.#require(id, "update container"), resources, this.#until(signal));
-  }
-
-  #until(signal: AbortSignal | undefined): AbortSignal {
-    return signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
   }
 
   /** Statistics of the whole VM, as the host measures them. */
@@ -292,18 +244,18 @@ export class PodController<
   /** Everything at this moment, without asking anybody. */
   describe() {
     const { vm, diagnosis } = this.#options;
-    const own = this.#sandboxContainer === undefined ? [] : [this.#sandboxContainer];
     return {
       vm: vm.describe(),
-      containers: [...own, ...this.#all()].map((container) => container.describe()),
+      containers: [...this.#ownContainers(), ...this.#containers.others].map((container) => container.describe()),
       ...diagnosis.describeDevices(),
       ownShares: this.#diagnosis.shares,
       programs: this.#diagnosis.programs,
     };
   }
 
-  #all(): readonly Container[] {
-    return [...new Set([...this.#containers.values(), ...this.#creating.values(), ...this.#leftovers])];
+  #ownContainers(): readonly Container[] {
+    const { own } = this.#containers;
+    return own === undefined ? [] : [own];
   }
 
   async #withVm<T>(
@@ -322,30 +274,22 @@ export class PodController<
     }
   }
 
+  /** Aborts with the signal, and when the pod is stopped. */
+  #until(signal: AbortSignal | undefined): AbortSignal {
+    return signal === undefined ? this.#stopping.signal : AbortSignal.any([signal, this.#stopping.signal]);
+  }
+
   /** AlreadyExists for an id in use. After a failed creation the id is free again. */
   async createContainer(request: Request, signal?: AbortSignal): Promise<Container> {
     const { id } = request;
     this.#requireFree(id);
     const until = this.#until(signal);
     await this.#options.network?.prepare(request, until);
-    return await this.#capacity.admit(request, () => this.#create(request, signal), until);
-  }
-
-  async #create(request: Request, signal: AbortSignal | undefined): Promise<Container> {
-    const { id } = request;
-    this.#requireFree(id);
-    const container = this.#options.newContainer(request);
-    this.#creating.set(id, container);
-    try {
-      await container.create(request, signal);
-      this.#containers.set(id, container);
-      return container;
-    } catch (error) {
-      await this.#discard(container);
-      throw error;
-    } finally {
-      this.#creating.delete(id);
-    }
+    const create = async (): Promise<Container> => {
+      this.#requireFree(id);
+      return await this.#containers.create(request, signal);
+    };
+    return await this.#capacity.admit(request, create, until);
   }
 
   #requireFree(id: string): void {
@@ -353,9 +297,7 @@ export class PodController<
       const why = this.#whyNotReady();
       throw this.#error("FailedPrecondition", `create container ${id} in pod`, why);
     }
-    if (this.#containers.has(id) || this.#creating.has(id) || this.#sandboxContainer?.id === id) {
-      throw this.#error("AlreadyExists", `create container ${id} in pod`, "a container with this id exists already");
-    }
+    this.#containers.requireFree(id);
   }
 
   #whyNotReady(): string {
@@ -364,36 +306,28 @@ export class PodController<
     return isLost ? "its guest is gone, and its VM is ending" : `the pod is ${this.state}, expected running`;
   }
 
-  /** Keeps what a failed creation could not release, so that stopping the pod can. */
-  async #discard(container: Container): Promise<void> {
-    this.#leftovers.add(container);
-    try {
-      await this.#giveBack(container);
-    } catch {
-      // The creation reports its own error, and `stop` reports what it cannot release either.
-    }
-  }
-
   container(id: string): Container | undefined {
     return this.#containers.get(id);
   }
 
   containers(): readonly Container[] {
-    return [...this.#containers.values()];
+    return this.#containers.created;
   }
 
-  #require(id: string, operation: string): Container {
-    const container = this.#containers.get(id);
-    if (container !== undefined) return container;
-    throw this.#error("NotFound", `${operation} ${id} of pod`, "no container has this id");
+  /**
+   * Changes a container's limits; `resources` are OCI resources as parsed JSON, unchecked. The VM grows first if it has
+   * to; if it cannot, the update is refused and the container keeps its limits.
+   */
+  async updateContainer(id: string, resources: unknown, signal?: AbortSignal): Promise<void> {
+    await this.#capacity.update(this.#containers.require(id, "update container"), resources, this.#until(signal));
   }
 
   /** Releases all that the container holds and forgets it. After a failure it is kept, and the call can be repeated. */
   async deleteContainer(id: string, signal?: AbortSignal): Promise<Exit> {
-    const container = this.#require(id, "delete container");
+    const container = this.#containers.require(id, "delete container");
     const deleting = this.#deleteBesideEnd(container).then((exit) => {
       this.#capacity.release(container);
-      if (this.#containers.get(id) === container) this.#containers.delete(id);
+      this.#containers.forget(container);
       return exit;
     });
     return await abortable(deleting, signal);
@@ -417,8 +351,7 @@ export class PodController<
 
   #vmExited(exit: VmExit): void {
     this.#life.happen("vmExited", { kind: "Stopped", exit });
-    for (const container of this.#all()) container.vmExited(exit);
-    this.#sandboxContainer?.vmExited(exit);
+    for (const container of [...this.#containers.others, ...this.#ownContainers()]) container.vmExited(exit);
     this.#diagnosis.vmExited(exit);
     this.#ended.resolve(exit);
   }

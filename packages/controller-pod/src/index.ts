@@ -1,3 +1,4 @@
-export { PodController, type PodOptions } from "./controller.ts";
+export { PodController } from "./controller.ts";
 export { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
+export type { PodOptions } from "./options.ts";
 export type { PodContainer, PodNetwork, PodProcess, PodVm } from "./types.ts";

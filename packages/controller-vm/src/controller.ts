@@ -3,37 +3,31 @@ import {
   Acquisitions,
   abortable,
   acquireOrRelease,
-  type Clock,
   ControllerError,
   type ErrorCode,
   Interruptions,
   Lifecycle,
-  messageOf,
   OperationQueue,
   observe,
-  unlessGone,
   withDeadline,
   wrapError,
 } from "@uvm-shim/lifecycle";
-import { discardProcess } from "./discard-process.ts";
+import { DeviceControllers } from "./device-controllers.ts";
+import { endMachine } from "./end.ts";
 import { ExitRecord, reportExit } from "./exit-record.ts";
 import { GuestLog } from "./guest-log/guest-log.ts";
-import { type DocumentDisks, documentDisks, hostDevices, isPciOff } from "./host-devices.ts";
+import { hostDevices } from "./host-devices.ts";
 import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
-import { type Machine, updateVm } from "./resources.ts";
-import { vmStatistics } from "./statistics.ts";
+import type { VmControllerOptions } from "./options.ts";
+import type { Machine } from "./resources.ts";
+import { RunningVm } from "./running.ts";
 import type {
   DeviceWiring,
-  GuestConnector,
-  GuestLogLine,
   VmCommand,
   VmComputeSystem,
-  VmDevices,
   VmExit,
-  VmFlavour,
   VmGuest,
-  VmHost,
   VmProcess,
   VmStatistics,
   VmUpdate,
@@ -45,27 +39,10 @@ const logDrainMs = 500;
 /** How long a VM whose bridge broke has to exit by itself, which gives the reason, in milliseconds. */
 const exitAfterLossMs = 1_000;
 
-export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never, Vsmb = never> {
-  /** Id of the compute system. */
-  readonly id: string;
-  readonly host: VmHost;
-  readonly connectGuest: GuestConnector<Guest>;
-  /** `linuxVm` or `windowsVm`. */
-  readonly flavour: VmFlavour<Guest>;
-  readonly clock: Clock;
-  readonly onGuestLog: (line: GuestLogLine) => void;
-  readonly devices: VmDevices<Guest, Scsi, Plan9, Vpci, Vsmb>;
-  /** Bound from the start of the compute system to the end of the negotiation, in milliseconds; default 2 minutes. */
-  readonly startTimeoutMs?: number;
-  /**
-   * Bound for the host to end the VM and report its exit, and again to release it, in milliseconds; default 10 seconds.
-   */
-  readonly exitTimeoutMs?: number;
-}
-
 /**
  * One utility VM: creates its compute system, starts it, connects to its guest, reports its exit, and ends it.
- * Operations run one at a time; terminate interrupts create and start instead of waiting for them.
+ * Create, start and update run one at a time; what else a running VM is asked does not wait for them. Terminate
+ * interrupts all of these instead of waiting for them.
  */
 export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never, Vsmb = never> {
   readonly #options: VmControllerOptions<Guest, Scsi, Plan9, Vpci, Vsmb>;
@@ -75,10 +52,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
   readonly #log: GuestLog;
   readonly #interruptions: Interruptions;
   readonly #exits: ExitRecord;
-  #machine: Machine<Scsi> | undefined;
-  #plan9: Plan9 | undefined;
-  #vpci: Vpci | undefined;
-  #vsmb: Vsmb | undefined;
+  readonly #running: RunningVm<Guest>;
+  #machine: Machine<DeviceControllers<Guest, Scsi, Plan9, Vpci, Vsmb>> | undefined;
   /** Whether a start is under way, which then reports the VM's exit by its error. */
   #starting = false;
   /** Whether the host has started it, so that it will report an exit. */
@@ -94,6 +69,15 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     this.#log = new GuestLog(options.onGuestLog);
     this.#interruptions = new Interruptions(options.id);
     this.#exits = new ExitRecord(options.clock);
+    const { id, flavour, onGuestLog } = options;
+    this.#running = new RunningVm({
+      ...{ id, flavour, onGuestLog, interruptions: this.#interruptions },
+      inTurn: (work, abort) => this.#queue.run(work, abort),
+      require: (operation) => {
+        this.#life.require(operation);
+        return { guest: this.guest, machine: this.#require(operation) };
+      },
+    });
   }
 
   get state(): VmState<Guest> {
@@ -133,23 +117,14 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   /** FailedPrecondition before the VM is created, and when its document has no SCSI controller. */
   get scsi(): Scsi {
-    const { scsi } = this.#require("SCSI controllers");
-    if (scsi !== undefined) return scsi;
-    throw this.#error("FailedPrecondition", "use SCSI of", "the VM's document has no SCSI controller");
+    return this.#require("SCSI controllers").devices.scsi;
   }
 
   /**
    * Made at first use. FailedPrecondition where the document has no Plan9, Unimplemented where this flavour has none.
    */
   get plan9(): Plan9 {
-    const { document } = this.#require("Plan9 shares");
-    const { plan9 } = this.#options.devices;
-    if (plan9 === undefined) throw this.#error("Unimplemented", "use Plan9 of", "guests of this flavour have no Plan9");
-    if (document.VirtualMachine.Devices?.Plan9 === undefined) {
-      throw this.#error("FailedPrecondition", "use Plan9 of", "the VM's document has no Plan9 device");
-    }
-    this.#plan9 ??= plan9(this.#wiring());
-    return this.#plan9;
+    return this.#require("Plan9 shares").devices.plan9;
   }
 
   /**
@@ -157,53 +132,36 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
    * devices.
    */
   get vpci(): Vpci {
-    const { document } = this.#require("assigned devices");
-    const { vpci } = this.#options.devices;
-    if (vpci === undefined)
-      throw this.#error("Unimplemented", "assign devices to", "VMs of this flavour support no assigned devices");
-    if (isPciOff(document))
-      throw this.#error("FailedPrecondition", "assign devices to", "the kernel command line has pci=off");
-    this.#vpci ??= vpci(this.#wiring());
-    return this.#vpci;
+    return this.#require("assigned devices").devices.vpci;
   }
 
   /** Made at first use. FailedPrecondition where the document has no VSMB, Unimplemented where this flavour has none. */
   get vsmb(): Vsmb {
-    const { VirtualMachine: machine } = this.#require("VSMB shares").document;
-    const { vsmb } = this.#options.devices;
-    if (vsmb === undefined) throw this.#error("Unimplemented", "use VSMB of", "guests of this flavour have no VSMB");
-    const { VirtualSmb: device } = machine.Devices ?? {};
-    if (device === undefined) {
-      throw this.#error("FailedPrecondition", "use VSMB of", "the VM's document has no VirtualSmb device");
-    }
-    this.#vsmb ??= vsmb({ ...this.#wiring(), names: (device.Shares ?? []).map(({ Name }) => Name) });
-    return this.#vsmb;
+    return this.#require("VSMB shares").devices.vsmb;
   }
 
   /** The device controllers that have been made so far. */
-  get madeDevices() {
-    return { scsi: this.#machine?.scsi, plan9: this.#plan9, vpci: this.#vpci, vsmb: this.#vsmb };
+  get madeDevices(): Partial<DeviceControllers<Guest, Scsi, Plan9, Vpci, Vsmb>["made"]> {
+    return this.#machine?.devices.made ?? {};
   }
 
   /** For the network controller of a pod. FailedPrecondition before the VM is created. */
   get networkWiring(): DeviceWiring<Guest> {
-    this.#require("networks");
-    return this.#wiring();
+    return this.#require("networks").devices.wiring;
   }
 
   /** Creates the compute system without starting it. After a failure nothing of it is left. */
   create({ document }: { readonly document: ComputeSystemDocument }, signal?: AbortSignal): Promise<void> {
     return this.#inTurn("create VM", signal, async (abort) => {
       this.#life.require("create");
-      const { id, host } = this.#options;
-      const disks = documentDisks(id, document);
-      const scsi = this.#scsi(disks);
+      const { id, host, devices: makers } = this.#options;
+      const devices = new DeviceControllers(this.#wiring(), document, makers);
       const system = await acquireOrRelease(host.createComputeSystem(id, document, abort), abort, (late) =>
         late.close(),
       );
       this.#held.add({ name: "compute system", release: (bound) => abortable(system.close(), bound) });
       const { SizeInMB: memoryInMb } = document.VirtualMachine.ComputeTopology.Memory;
-      this.#machine = { system, document, scsi, memoryInMb };
+      this.#machine = { system, document, devices, memoryInMb };
       this.#life.succeed("create", { kind: "Created" });
       void this.#watchExit(system);
     });
@@ -262,50 +220,29 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
    * names the field. After a failure the changes made so far stay, and the update can be repeated.
    */
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
-    const { id, flavour } = this.#options;
-    return this.#inTurn("update VM", signal, (abort) =>
-      this.#whileRunning("update", abort, (guest, machine) =>
-        updateVm(update, { id, flavour, guest, machine, signal: abort }),
-      ),
-    );
+    return this.#running.update(update, signal);
   }
 
   /** Statistics of a running VM, as the host measures them. */
   statistics(signal?: AbortSignal): Promise<VmStatistics> {
-    return this.#interruptions.run("measure VM", signal, (abort) =>
-      this.#whileRunning("statistics", abort, (_, { system, document }) =>
-        vmStatistics(system, document.VirtualMachine.ComputeTopology.Memory, abort),
-      ),
-    );
+    return this.#running.statistics(signal);
   }
 
   /**
    * Runs a program in the guest itself, outside of all containers. The caller must close the process, which ends it.
    */
   execute(command: VmCommand, signal?: AbortSignal): Promise<VmProcess> {
-    return this.#interruptions.run("execute in VM", signal, (abort) =>
-      this.#whileRunning("execute", abort, (guest) =>
-        acquireOrRelease(this.#options.flavour.execute(guest, command, abort), abort, (late) =>
-          discardProcess(late, this.#options.onGuestLog),
-        ),
-      ),
-    );
+    return this.#running.execute(command, signal);
   }
 
   /** Stacks of the guest's own programs; undefined where the guest cannot dump them. */
   dumpStacks(signal?: AbortSignal): Promise<string | undefined> {
-    return this.#interruptions.run("dump stacks of VM", signal, (abort) =>
-      this.#whileRunning("dumpStacks", abort, async (guest) =>
-        guest.canDumpStacks ? await guest.dumpStacks(abort) : undefined,
-      ),
-    );
+    return this.#running.dumpStacks(signal);
   }
 
   /** The host's properties of a running VM, as it writes them. */
   properties(signal?: AbortSignal): Promise<object> {
-    return this.#interruptions.run("ask for the properties of VM", signal, (abort) =>
-      this.#whileRunning("statistics", abort, (_, { system }) => system.properties(["Statistics", "Memory"], abort)),
-    );
+    return this.#running.properties(signal);
   }
 
   describe(): VmView {
@@ -344,14 +281,18 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
 
   async #end(): Promise<void> {
     const { exitTimeoutMs = 10_000 } = this.#options;
+    const within = <T>(step: (bound: AbortSignal) => Promise<T>): Promise<T> => this.#within(exitTimeoutMs, step);
     if (this.state.kind === "Terminated") {
       // The VM had ended by itself; this releases what could not be released then.
-      await this.#within(exitTimeoutMs, (bound) => this.#held.releaseAll(bound));
+      await within((bound) => this.#held.releaseAll(bound));
       return;
     }
     this.#ending = true;
     try {
-      if (this.#machine !== undefined) await this.#endMachine(this.#machine, exitTimeoutMs);
+      if (this.#machine !== undefined) {
+        const parts = { machine: this.#machine, held: this.#held, exits: this.#exits };
+        await endMachine({ ...parts, isStarted: () => this.#started, within });
+      }
       const exit = this.#exits.withoutReport(this.state, this.#machine !== undefined);
       this.#life.succeed("terminate", { kind: "Terminated", exit });
     } catch (error) {
@@ -360,24 +301,6 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
       throw cause;
     } finally {
       this.#ending = false;
-    }
-  }
-
-  async #endMachine({ system, document }: Machine<Scsi>, timeoutMs: number): Promise<void> {
-    let refusal: unknown;
-    if (this.exit === undefined) {
-      try {
-        await this.#within(timeoutMs, (bound) => unlessGone(() => abortable(system.terminate(bound), bound)));
-        if (this.#started) await this.#within(timeoutMs, (bound) => this.wait(bound));
-      } catch (error) {
-        // If its document says so, the VM ends with its last handle; otherwise the handle is kept for another attempt.
-        if (document.ShouldTerminateOnLastHandleClosed !== true) throw error;
-        refusal = error;
-      }
-    }
-    await this.#within(timeoutMs, (bound) => this.#held.releaseAll(bound));
-    if (this.#started && refusal !== undefined) {
-      this.#exits.record(1, `ended with its last handle; the host could not end it: ${messageOf(refusal)}`);
     }
   }
 
@@ -411,22 +334,8 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     return this.#interruptions.run(operation, signal, (abort) => this.#queue.run(() => work(abort), abort));
   }
 
-  /** Runs the work with a running VM; the state stays Running, whether it succeeds or fails. */
-  async #whileRunning<T>(
-    name: VmOperation,
-    abort: AbortSignal,
-    work: (guest: Guest, machine: Machine<Scsi>) => Promise<T>,
-  ): Promise<T> {
-    this.#life.require(name);
-    return await abortable(work(this.guest, this.#require(name)), abort);
-  }
-
   #within<T>(milliseconds: number, work: (bound: AbortSignal) => Promise<T>): Promise<T> {
     return withDeadline(work, { clock: this.#options.clock, milliseconds });
-  }
-
-  #scsi(disks: DocumentDisks): Scsi | undefined {
-    return disks.controllers === 0 ? undefined : this.#options.devices.scsi({ ...this.#wiring(), ...disks });
   }
 
   #wiring(): DeviceWiring<Guest> {
@@ -439,7 +348,7 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
     await this.#require("devices").system.modify(request, signal);
   };
 
-  #require(what: string): Machine<Scsi> {
+  #require(what: string): Machine<DeviceControllers<Guest, Scsi, Plan9, Vpci, Vsmb>> {
     if (this.#machine !== undefined) return this.#machine;
     throw this.#error(
       "FailedPrecondition",

@@ -1,6 +1,7 @@
-export { VmController, type VmControllerOptions } from "./controller.ts";
+export { VmController } from "./controller.ts";
 export { type LinuxVmGuest, linuxVm } from "./lcow.ts";
 export { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
+export type { VmControllerOptions } from "./options.ts";
 export type {
   DeviceWiring,
   GuestConnector,

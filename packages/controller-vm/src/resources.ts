@@ -31,10 +31,10 @@ function clamp(value: number, most: number): number {
 }
 
 /** What exists once the compute system does. */
-export interface Machine<Scsi> {
+export interface Machine<Devices = unknown> {
   readonly system: VmComputeSystem;
   readonly document: ComputeSystemDocument;
-  readonly scsi: Scsi | undefined;
+  readonly devices: Devices;
   /** The size last set on the host and in the guest. */
   memoryInMb: number;
 }
@@ -43,7 +43,7 @@ export interface UpdateParts<Guest extends VmGuest> {
   readonly id: string;
   readonly flavour: VmFlavour<Guest>;
   readonly guest: Guest;
-  readonly machine: Machine<unknown>;
+  readonly machine: Machine;
   readonly signal: AbortSignal;
 }
 

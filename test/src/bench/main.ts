@@ -14,51 +14,18 @@ import { Containerd } from "../e2e/containerd.ts";
 import { IMAGE, type Images, makeImages } from "../e2e/images.ts";
 import { checkMachine, servingShims } from "../e2e/machine.ts";
 import { RUNTIMES, type Runtime } from "../e2e/suite.ts";
-import { PHASES, type Phase, Pod, readOnlyRoot } from "../shim-client/pod.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { proportionalSetSize } from "../support/memory.ts";
 import { DISTRIBUTION, SHIM_PROGRAM, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
-import { type Growth, greatestRatio, measureGrowth, showGrowth } from "./growth.ts";
+import { type Growth, greatestRatio, measureGrowth } from "./growth.ts";
 import { growthSubjects } from "./growth-subjects.ts";
 import { measureOutput, type OutputCost } from "./output.ts";
-import { measurePods, type PodCost, showPods } from "./pod-cost.ts";
+import { measurePhases, type PhaseDurations, phasesOnce } from "./phases.ts";
+import { measurePods, type PodCost } from "./pod-cost.ts";
+import { type Comparison, type Results, show } from "./results.ts";
 import { info, startUp } from "./start-up.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 import { measureTelemetry } from "./telemetry.ts";
-
-interface Comparison {
-  readonly what: string;
-  readonly unit: string;
-  readonly ours: number;
-  readonly peers: number;
-  /** The median of the pairs' ratios. */
-  readonly ratio: number;
-}
-
-type PhaseDurations = { readonly [phase in Phase]: number };
-
-/** What the same phases took with the shim of another commit. */
-interface PhaseComparison {
-  readonly theirs: PhaseDurations;
-  /** The medians of the pairs' ratios. */
-  readonly ratios: PhaseDurations;
-  readonly totalRatio: number;
-}
-
-interface Results {
-  readonly containerd: string;
-  readonly pairs: number;
-  readonly comparisons: readonly Comparison[];
-  /** Of the shim for Windows containers, against that for Linux containers. */
-  readonly flavours: readonly Comparison[];
-  /** Of a run with telemetry, against one without. */
-  readonly telemetry: readonly Comparison[];
-  /** Absent where they were not asked for. */
-  readonly phases?: PhaseDurations;
-  readonly against?: PhaseComparison;
-  readonly growths: readonly Growth[];
-  readonly pods: readonly PodCost[];
-}
 
 const LEAST_PAIRS = 10;
 /** Of the measurements that take seconds each. */
@@ -149,68 +116,6 @@ async function shimMemory(bench: Bench, runtime: Runtime): Promise<number> {
   }
 }
 
-/** The phases of one pod with one container that runs `true`, spoken to through the Sandbox API. */
-async function phasesOnce(bench: Bench, executable = bench.shim): Promise<PhaseDurations> {
-  bench.count += 1;
-  const directory = join(bench.directory, `pod-${bench.count}`);
-  mkdirSync(directory);
-  const durations = new Map<Phase, number>();
-  const observer = { begins: () => undefined, ended: (phase: Phase, ms: number) => void durations.set(phase, ms) };
-  const { signal } = bench;
-  const pod = await Pod.run({
-    executable,
-    directory,
-    id: "pod",
-    environment: HOST_ENVIRONMENT,
-    signal,
-    observer,
-  });
-  try {
-    const rootfs = readOnlyRoot(bench.images.rootfs);
-    await pod.runContainer({ id: "one", args: ["true"], rootfs });
-    await pod.remove();
-  } finally {
-    await pod.abandon();
-  }
-  return eachPhase((phase) => {
-    const duration = durations.get(phase);
-    if (duration === undefined) throw new Error(`the pod did not go through the phase "${phase}"`);
-    return duration;
-  });
-}
-
-function eachPhase(of: (phase: Phase) => number): PhaseDurations {
-  return Object.fromEntries(PHASES.map((phase) => [phase, of(phase)])) as PhaseDurations;
-}
-
-function sumOf(phases: PhaseDurations): number {
-  return PHASES.reduce((sum, phase) => sum + phases[phase], 0);
-}
-
-async function measurePhases(bench: Bench, pairs: number): Promise<Pick<Results, "phases" | "against">> {
-  const { otherShim } = bench;
-  if (otherShim === undefined) {
-    const samples: PhaseDurations[] = [];
-    for (let sample = 0; sample < pairs; sample += 1) samples.push(await phasesOnce(bench));
-    return { phases: eachPhase((phase) => median(samples.map((durations) => durations[phase]))) };
-  }
-  await phasesOnce(bench, otherShim);
-  const { ours, peers } = await interleave(
-    pairs,
-    () => phasesOnce(bench),
-    () => phasesOnce(bench, otherShim),
-  );
-  const of = (samples: readonly PhaseDurations[], phase: Phase) => samples.map((durations) => durations[phase]);
-  return {
-    phases: eachPhase((phase) => median(of(ours, phase))),
-    against: {
-      theirs: eachPhase((phase) => median(of(peers, phase))),
-      ratios: eachPhase((phase) => medianRatio(of(ours, phase), of(peers, phase))),
-      totalRatio: medianRatio(ours.map(sumOf), peers.map(sumOf)),
-    },
-  };
-}
-
 async function compareFlavours(bench: Bench, pairs: number): Promise<readonly Comparison[]> {
   const windows = join(dirname(bench.shim), WINDOWS_SHIM_PROGRAM);
   const compare = async (what: string, one: (executable: string) => Promise<number>): Promise<Comparison> => {
@@ -281,7 +186,16 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
     growths,
     pods,
   };
-  return only.test("phases") ? { ...results, ...(await measurePhases(bench, pairs)) } : results;
+  if (!only.test("phases")) return results;
+  return { ...results, ...(await measurePhases((shim) => runPod(bench, shim), bench, pairs)) };
+}
+
+async function runPod(bench: Bench, executable: string): Promise<PhaseDurations> {
+  bench.count += 1;
+  const directory = join(bench.directory, `pod-${bench.count}`);
+  mkdirSync(directory);
+  const { images, signal } = bench;
+  return await phasesOnce({ executable, directory, environment: HOST_ENVIRONMENT, signal }, images.rootfs);
 }
 
 /** On a containerd of its own, since that of the others does not serve CRI. */
@@ -300,64 +214,6 @@ async function measureGrowths(): Promise<readonly Growth[]> {
   const growths: Growth[] = [];
   for (const subject of growthSubjects) growths.push(await measureGrowth(subject));
   return growths;
-}
-
-function show(results: Results): void {
-  print(
-    `containerd ${results.containerd}, medians of ${results.pairs} interleaved pairs; the emulated host was running`,
-  );
-  print("");
-  showComparisons(["shim-lcow", "runc shim"], results.comparisons);
-  showComparisons(["shim-wcow", "shim-lcow"], results.flavours);
-  showComparisons(["telemetry on", "off"], results.telemetry);
-  if (results.phases !== undefined) showPhases(results.phases, results.against, results.pairs);
-  if (results.pods.length > 0) {
-    print("");
-    print("a pod with one container, idle for 5 s, and then with a second that counts and fills 50 MiB of /dev/shm");
-    print("");
-    print(showPods(results.pods));
-  }
-  if (results.growths.length === 0) return;
-  print("");
-  print(`the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`);
-  print("");
-  print(showGrowth(results.growths));
-}
-
-function showComparisons(columns: readonly string[], comparisons: readonly Comparison[]): void {
-  if (comparisons.length === 0) return;
-  print(`${"".padEnd(26)}${[...columns].map((name) => name.padStart(12)).join("")}${"ratio".padStart(9)}`);
-  for (const { what, unit, ours, peers, ratio } of comparisons) {
-    const value = (number: number): string => `${number.toFixed(1)} ${unit}`.padStart(12);
-    print(`${what.padEnd(26)}${value(ours)}${value(peers)}${`${ratio.toFixed(2)}x`.padStart(9)}`);
-  }
-  print("");
-}
-
-function showPhases(phases: PhaseDurations, against: PhaseComparison | undefined, pairs: number): void {
-  print("");
-  print(`phases of one pod with one container, through the Sandbox API, medians of ${pairs}`);
-  print(
-    "(ctr run goes the classic way: its Create contains create sandbox, boot and create, its Delete contains stop)",
-  );
-  print("");
-  const milliseconds = (duration: number): string => `${duration.toFixed(1)} ms`.padStart(12);
-  const total = sumOf(phases);
-  if (against !== undefined)
-    print(`${"".padEnd(26)}${"this".padStart(12)}${"share".padStart(12)}${"other".padStart(12)}`);
-  for (const phase of PHASES) {
-    const share = `${((phases[phase] / total) * 100).toFixed(0)} %`.padStart(12);
-    const other =
-      against === undefined
-        ? ""
-        : `${milliseconds(against.theirs[phase])}${`${against.ratios[phase].toFixed(2)}x`.padStart(9)}`;
-    print(`${phase.padEnd(26)}${milliseconds(phases[phase])}${share}${other}`);
-  }
-  const other =
-    against === undefined
-      ? ""
-      : `${"".padStart(12)}${milliseconds(sumOf(against.theirs))}${`${against.totalRatio.toFixed(2)}x`.padStart(9)}`;
-  print(`${"sum".padEnd(26)}${milliseconds(total)}${other}`);
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
@@ -379,7 +235,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     const otherShim = against === undefined ? undefined : join(otherShims, SHIM_PROGRAM);
     const bench: Bench = { containerd, images, directory, shim, otherShim, signal, count: 0 };
     const results = await measure(bench, pairs, only);
-    show(results);
+    show(results, print);
     if (json !== undefined) writeFileSync(resolve(json), `${JSON.stringify(results, undefined, 2)}\n`);
     return results.growths.every(({ ratio }) => ratio <= greatestRatio) ? 0 : 1;
   } finally {

@@ -15,51 +15,10 @@ import { shimScope } from "../leaks/shim-scope.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
 import { makeWindowsLayers } from "../support/windows-layers.ts";
-import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
-import { criCases } from "./cases/cri.ts";
-import { criControlGroupCases } from "./cases/cri-cgroups.ts";
-import { criDocumentedCases } from "./cases/cri-documented.ts";
-import { criEndCases } from "./cases/cri-ends.ts";
-import { criHungCases } from "./cases/cri-hung.ts";
-import { criNamespaceCases } from "./cases/cri-namespaces.ts";
-import { criNetworkCases } from "./cases/cri-networks.ts";
-import { criPodCases } from "./cases/cri-pod.ts";
-import { criPrivilegeCases } from "./cases/cri-privileges.ts";
-import { criSizeCases } from "./cases/cri-size.ts";
 import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
-import { declareDevices, deviceCases } from "./cases/devices.ts";
-import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
-import { diagnosticCases, windowsDiagnosticCases } from "./cases/diagnostics.ts";
-import { eventCases } from "./cases/events.ts";
-import { hungCases } from "./cases/hung.ts";
-import { inputCases } from "./cases/input.ts";
-import { networkCases } from "./cases/network.ts";
-import { optionCases } from "./cases/options.ts";
-import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
-import { protocolCases, runProtocolCase } from "./cases/protocol.ts";
-import { protocolCanaryCases } from "./cases/protocol-canaries.ts";
-import { protocolGivenUpCases } from "./cases/protocol-cancellations.ts";
-import { protocolContainerCases } from "./cases/protocol-containers.ts";
-import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
-import { protocolDescriptorCases } from "./cases/protocol-descriptors.ts";
-import { protocolEndCases } from "./cases/protocol-ends.ts";
-import { protocolErrorCases } from "./cases/protocol-errors.ts";
-import { protocolMountCases } from "./cases/protocol-mounts.ts";
-import { protocolNetworkCases } from "./cases/protocol-network.ts";
-import { protocolProcessCases } from "./cases/protocol-processes.ts";
-import { protocolRuntimeCases } from "./cases/protocol-runtime.ts";
-import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
-import { protocolSettingCases } from "./cases/protocol-settings.ts";
-import { resourceCases } from "./cases/resources.ts";
-import { runningCases } from "./cases/running.ts";
-import { sandboxCases } from "./cases/sandbox.ts";
-import { settingCases } from "./cases/settings.ts";
-import { snapshotterCases } from "./cases/snapshotters.ts";
-import { specificationCases } from "./cases/specification.ts";
-import { stdioCases } from "./cases/stdio.ts";
-import { storageCases } from "./cases/storage.ts";
-import { windowsCases } from "./cases/windows.ts";
-import { windowsResourceCases } from "./cases/windows-resources.ts";
+import { declareDevices } from "./cases/devices.ts";
+import { runProtocolCase } from "./cases/protocol.ts";
+import { CASES, COMMON_CRI_CASES, CRI_CASES, PROTOCOL_CASES, WINDOWS_CASES } from "./cases.ts";
 import { askedHandler, Containerd, type ContainerdOptions, networkedHandler } from "./containerd.ts";
 import { handlerName } from "./cri-case.ts";
 import { documentedTables } from "./documented.ts";
@@ -79,46 +38,8 @@ import { CONFIGURED_HANDLER, importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } 
 import { WindowsSnapshotter } from "./windows/snapshotter.ts";
 import { runWindowsCase } from "./windows/windows-pods.ts";
 
-const CASES: readonly Case[] = [
-  ...runningCases,
-  ...stdioCases,
-  ...eventCases,
-  ...snapshotterCases,
-  ...inputCases,
-  ...optionCases,
-  ...settingCases,
-  ...sandboxCases,
-  ...deviceCases,
-  ...blockDeviceCases,
-  ...specificationCases,
-  ...storageCases,
-  ...networkCases,
-  ...resourceCases,
-  ...hungCases,
-  ...diagnosisCases,
-];
-
 /** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
 const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
-
-/** Whoever makes the pods. */
-const COMMON_CRI_CASES: readonly Case<CriCaseContext>[] = [
-  ...criCases,
-  ...criDocumentedCases,
-  ...criNamespaceCases,
-  ...criPrivilegeCases,
-  ...criSizeCases,
-];
-const CRI_CASES: readonly Case<CriCaseContext>[] = [
-  ...COMMON_CRI_CASES,
-  ...criPodCases,
-  ...criControlGroupCases,
-  ...criBlockDeviceCases,
-  ...criPropagationCases,
-  ...criNetworkCases,
-  ...criHungCases,
-  ...criEndCases,
-];
 
 interface Selection {
   readonly runtime: Runtime;
@@ -185,26 +106,7 @@ async function runProtocol(
   const parent = join(round.directory, "p");
   mkdirSync(parent);
   print(`the shim protocol, ${selection.runtime.program}`);
-  const cases = [
-    ...protocolCases,
-    ...protocolContainerCases,
-    ...protocolEndCases,
-    ...protocolCrowdCases,
-    ...protocolGivenUpCases,
-    ...protocolNetworkCases,
-    ...protocolSandboxCases,
-    ...protocolSettingCases,
-    ...protocolErrorCases,
-    ...protocolMountCases,
-    ...protocolBlockDeviceCases,
-    ...protocolPropagationCases,
-    ...protocolProcessCases,
-    ...protocolRuntimeCases,
-    ...protocolCanaryCases,
-    ...protocolDescriptorCases,
-    ...diagnosticCases,
-  ];
-  for (const [index, one] of cases.entries()) {
+  for (const [index, one] of PROTOCOL_CASES.entries()) {
     if (signal.aborted) return;
     if (!selection.only.test(one.name)) continue;
     const context = { executable, environment, images, signal, directory: join(parent, `${index}`) };
@@ -230,8 +132,7 @@ async function runWindows(
   round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
   const { selection, report, environment, signal } = round;
-  const all = [...windowsCases, ...windowsResourceCases, ...windowsDiagnosticCases, ...windowsDiagnosisCases];
-  const cases = all.filter(({ name }) => selection.only.test(name));
+  const cases = WINDOWS_CASES.filter(({ name }) => selection.only.test(name));
   if (isLeftOut(cases.length)) return;
   const parent = join(round.directory, "w");
   mkdirSync(parent);

@@ -1,7 +1,8 @@
 import { type ComputeSystemDocument, scsiControllerGuids } from "@uvm-shim/hcs-schema";
 import { ManualClock, type ScriptedCalls } from "@uvm-shim/lifecycle/testing";
-import { VmController, type VmControllerOptions } from "../controller.ts";
+import { VmController } from "../controller.ts";
 import { linuxVm } from "../lcow.ts";
+import type { VmControllerOptions } from "../options.ts";
 import type { DeviceWiring, GuestLogLine, ScsiWiring, VsmbWiring } from "../types.ts";
 import type { FakeGuest } from "./fake-guest.ts";
 import { FakeHost } from "./fake-host.ts";

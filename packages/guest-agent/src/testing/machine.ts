@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, wr
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
-import { type ContainerNotification, GcsBridgeClient, infiniteTimeout, uvmContainerId } from "@uvm-shim/gcs-bridge";
+import { type ContainerNotification, GcsBridgeClient, uvmContainerId } from "@uvm-shim/gcs-bridge";
 import { type LinuxProcessParameters, linuxVsockPorts, type OciProcess, type OciSpec } from "@uvm-shim/hcs-schema";
 import { hostPortPath } from "@uvm-shim/host-protocol";
 import {
@@ -16,7 +16,6 @@ import {
   hvsocketBaseName,
   powerDescriptor,
 } from "@uvm-shim/host-protocol/guest";
-import { delay } from "@uvm-shim/lifecycle";
 import {
   attachLoop,
   type LoopDevice,
@@ -27,9 +26,15 @@ import {
   withMountNamespace,
 } from "@uvm-shim/linux-calls";
 import { makeCgroups, removeCgroups } from "./cgroups.ts";
-import { type Collected, collect } from "./collected.ts";
 import { type Fixtures, packages } from "./fixtures.ts";
-import { type Finished, finish, type RunningProcess } from "./running-process.ts";
+import {
+  type Finished,
+  finish,
+  type ProcessHost,
+  type RunningProcess,
+  type StartParameters,
+  startProcess,
+} from "./running-process.ts";
 import {
   bundleOf,
   containerTypeKey,
@@ -54,7 +59,7 @@ type Workload = [
   more?: Partial<OciSpec>,
 ];
 
-export class Machine {
+export class Machine implements ProcessHost {
   readonly fixtures: Fixtures;
   readonly logLines: string[] = [];
   readonly notifications: ContainerNotification[] = [];
@@ -71,7 +76,7 @@ export class Machine {
   #child: ChildProcess | undefined;
   #client: GcsBridgeClient | undefined;
   #sandbox: Promise<RunningProcess> | undefined;
-  #nextPort: number = linuxVsockPorts.firstStdio;
+  #unusedPort: number = linuxVsockPorts.firstStdio;
 
   private constructor(fixtures: Fixtures) {
     this.fixtures = fixtures;
@@ -236,6 +241,11 @@ export class Machine {
     return promise;
   }
 
+  /** A port for a stream of a process. */
+  newPort(): number {
+    return this.#unusedPort++;
+  }
+
   get hostSocket(): string {
     return join(this.#sockets, hvsocketBaseName);
   }
@@ -337,57 +347,8 @@ export class Machine {
   }
 
   /** Starts a process with the pipes that the parameters request. */
-  async execute(
-    id: string,
-    { unread, ...parameters }: Partial<LinuxProcessParameters> & { readonly unread?: boolean } = {},
-  ): Promise<RunningProcess> {
-    const terminal = parameters.EmulateConsole === true;
-    const all: LinuxProcessParameters = {
-      EmulateConsole: false,
-      CreateStdInPipe: true,
-      CreateStdOutPipe: true,
-      CreateStdErrPipe: !terminal,
-      ...parameters,
-    };
-    const take = (isRequested: boolean) => {
-      if (!isRequested) return undefined;
-      const port = this.#nextPort++;
-      return { port, socket: this.accept(port) };
-    };
-    const stdin = take(all.CreateStdInPipe);
-    const stdout = take(all.CreateStdOutPipe);
-    const stderr = take(all.CreateStdErrPipe);
-    await delay(0);
-    const { ProcessId: pid } = await this.client.request("executeProcess", id, {
-      Settings: {
-        ProcessParameters: JSON.stringify(all),
-        VsockStdioRelaySettings: {
-          ...(stdin === undefined ? {} : { StdIn: stdin.port }),
-          ...(stdout === undefined ? {} : { StdOut: stdout.port }),
-          ...(stderr === undefined ? {} : { StdErr: stderr.port }),
-        },
-      },
-    });
-    const exit = this.client
-      .request("waitForProcess", id, { ProcessId: pid, TimeoutInMs: infiniteTimeout })
-      .then(({ ExitCode }) => ExitCode);
-    // Tests that are not about exits leave processes running until the machine ends.
-    exit.catch(() => {});
-    const options = { keepsOpen: this.keepsOutputs };
-    const output = async (of: typeof stdout): Promise<Collected | undefined> => {
-      const socket = await of?.socket;
-      const collected = socket && collect(socket, options);
-      if (unread) socket?.pause();
-      return collected;
-    };
-    return {
-      pid,
-      ports: { stdout: stdout?.port, stderr: stderr?.port },
-      stdin: (await stdin?.socket) as Socket,
-      stdout: (await output(stdout)) as Collected,
-      stderr: await output(stderr),
-      exit,
-    };
+  async execute(id: string, parameters: StartParameters = {}): Promise<RunningProcess> {
+    return await startProcess(this, id, parameters);
   }
 
   /** Runs a process of the VM to its end. */

@@ -8,13 +8,7 @@ import {
   specification,
 } from "@uvm-shim/controller-container-wcow/testing";
 import { PodController } from "@uvm-shim/controller-pod";
-import {
-  ProcessController,
-  type StdioPaths,
-  type UpstreamStdio,
-  vmPrograms,
-  windowsProcesses,
-} from "@uvm-shim/controller-process";
+import { ProcessController, type StdioPaths, vmPrograms, windowsProcesses } from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import {
   ScsiController,
@@ -31,8 +25,8 @@ import { type ComputeSystemDocument, scsiControllerGuids, utcTimeZone } from "@u
 import { windowsPaths } from "@uvm-shim/lifecycle";
 import type { CaseContext, Play, Scenario } from "../scenario.ts";
 import { WindowsStackGuest } from "./stack-guest-wcow.ts";
+import { closingLost, leavePrograms, podPlay } from "./stack-play.ts";
 
-const stopMs = 10_000;
 const vmId = "p1@vm";
 const pipe = "\\\\.\\pipe\\engine";
 const container = specification({
@@ -115,18 +109,7 @@ function podOn({ script, clock }: CaseContext) {
   const files = new FakeFiles();
   addHostFiles(files);
   const upstream = new FakeUpstream(script);
-  const opener: UpstreamStdio = {
-    open: async (paths, signal) => {
-      const before = upstream.opened.length;
-      try {
-        return await upstream.open(paths, signal);
-      } catch (error) {
-        // Of an answer that was lost nobody has the ends; the opener closes those itself.
-        for (const opened of upstream.opened.slice(before)) await opened.close();
-        throw error;
-      }
-    },
-  };
+  const opener = closingLost(upstream);
   const grantVmAccess = (path: string, signal?: AbortSignal): Promise<void> => host.grantVmAccess(vmId, path, signal);
   const newPod = () =>
     new PodController<ContainerRequest, WindowsContainerController>({
@@ -181,91 +164,41 @@ function podOn({ script, clock }: CaseContext) {
     ...upstream.opened.filter(({ isClosed }) => !isClosed).map(() => "open stdio"),
     ...(vm.state.kind === "Terminated" ? [] : [`a VM that is ${vm.state.kind}`]),
   ];
-  return { vm, newPod, leftovers, close: () => host.close() };
+  // A redirection whose answer was lost ends with its connection to the host.
+  return { vm, document, newPod, leftovers, close: () => host.close() };
 }
 
 type End = "after its init process" | "terminated" | "with the pod";
 
 /** From the VM to the last exec and back. */
 function podLife(context: CaseContext, end: End): Play {
-  const { callers } = context;
-  const { vm, newPod, leftovers, close } = podOn(context);
-  let pod: ReturnType<typeof newPod> | undefined;
-  return {
-    async act() {
-      await callers.attempt(async (signal) => {
-        await vm.create({ document }, signal);
-        pod = newPod();
-        await pod.start(signal);
-        const request = { id: "c1", spec: container, rootfs: [layersMount], stdio: pipes };
-        const made = await pod.createContainer(request, signal);
-        const { init } = made;
-        await init.start(signal);
-        const spec = { args: ["cmd", "/c", "dir"], cwd: "C:\\" };
-        const exec = await made.createProcess({ execId: "e", spec, stdio: pipes }, signal);
-        await exec.start(signal);
-        await exec.kill(9, signal);
-        await exec.wait(signal);
-        await made.deleteProcess("e");
-        if (end === "with the pod") return;
-        if (end === "terminated") await made.terminate(signal);
-        else await init.kill(9, signal);
-        await init.wait(signal);
-        await pod.deleteContainer("c1", signal);
-      });
-    },
-    async cleanUp() {
-      if (pod === undefined) await vm.terminate();
-      else {
-        try {
-          await pod.stop(stopMs);
-        } catch (error) {
-          // What the host does with its own files cannot be given up: it answers some time, and stopping goes on.
-          context.script.answerLate();
-          throw error;
-        }
-      }
-      // As the shim does before it ends: a redirection whose answer was lost ends with its connection to the host.
-      await close();
-    },
-    leftovers,
-  };
+  return podPlay(context, podOn(context), async (pod, signal) => {
+    const request = { id: "c1", spec: container, rootfs: [layersMount], stdio: pipes };
+    const made = await pod.createContainer(request, signal);
+    const { init } = made;
+    await init.start(signal);
+    const spec = { args: ["cmd", "/c", "dir"], cwd: "C:\\" };
+    const exec = await made.createProcess({ execId: "e", spec, stdio: pipes }, signal);
+    await exec.start(signal);
+    await exec.kill(9, signal);
+    await exec.wait(signal);
+    await made.deleteProcess("e");
+    if (end === "with the pod") return;
+    if (end === "terminated") await made.terminate(signal);
+    else await init.kill(9, signal);
+    await init.wait(signal);
+    await pod.deleteContainer("c1", signal);
+  });
 }
 
 /** A pod that is diagnosed: a folder is shared, and a program of the VM itself is cancelled, another runs on. */
 function diagnosedPod(context: CaseContext): Play {
-  const { callers } = context;
-  const { vm, newPod, leftovers, close } = podOn(context);
-  let pod: ReturnType<typeof newPod> | undefined;
-  return {
-    async act() {
-      await callers.attempt(async (signal) => {
-        await vm.create({ document }, signal);
-        pod = newPod();
-        await pod.start(signal);
-        const share = { hostPath: "C:\\data", kind: "directory", guestPath: "C:\\shown", readOnly: true } as const;
-        await pod.share(share, signal);
-        await pod.dumpStacks(signal);
-      });
-      if (pod === undefined) return;
-      const hold = new AbortController();
-      const program = { args: ["cmd"], workingDirectory: "", stdio: pipes };
-      pod.executeInVm(program, hold.signal).catch(() => {});
-      pod.executeInVm(program).catch(() => {});
-      await new Promise((resolve) => setImmediate(resolve));
-      hold.abort();
-    },
-    async cleanUp() {
-      if (pod === undefined) await vm.terminate();
-      else await pod.stop(stopMs);
-      await close();
-    },
-    leftovers: () => [
-      ...leftovers(),
-      ...(pod?.describe().ownShares ?? []).map(({ guestPath }) => `share at ${guestPath}`),
-      ...(pod?.describe().programs ?? []).map(({ id }) => id),
-    ],
+  const diagnose = async (pod: ReturnType<ReturnType<typeof podOn>["newPod"]>, signal: AbortSignal): Promise<void> => {
+    const share = { hostPath: "C:\\data", kind: "directory", guestPath: "C:\\shown", readOnly: true } as const;
+    await pod.share(share, signal);
+    await pod.dumpStacks(signal);
   };
+  return podPlay(context, podOn(context), diagnose, (pod) => leavePrograms(pod, "cmd"));
 }
 
 const controller = "the whole stack";

@@ -3,13 +3,7 @@ import { LinuxContainerController, type RootfsMount, sandboxSpecification } from
 import { FakeFiles, layersMount, noStdio, specification } from "@uvm-shim/controller-container/testing";
 import { Plan9Controller, showFolder } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
-import {
-  linuxProcesses,
-  ProcessController,
-  type StdioPaths,
-  type UpstreamStdio,
-  vmPrograms,
-} from "@uvm-shim/controller-process";
+import { linuxProcesses, ProcessController, type StdioPaths, vmPrograms } from "@uvm-shim/controller-process";
 import { FakeUpstream, pipes } from "@uvm-shim/controller-process/testing";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
@@ -21,8 +15,8 @@ import { posixPaths } from "@uvm-shim/lifecycle";
 import { type ContainerLimits, ordinaryGuestLayout, PodSize } from "@uvm-shim/sandbox-lcow";
 import type { CaseContext, Play, Scenario } from "../scenario.ts";
 import { StackGuest } from "./stack-guest.ts";
+import { closingLost, leavePrograms, podPlay } from "./stack-play.ts";
 
-const stopMs = 10_000;
 /** The VM's document has 1024 MB, so a container with a limit makes it grow. */
 const size = new PodSize({
   ...{ processors: 2, hostProcessors: 2, areProcessorsFixed: false },
@@ -88,18 +82,7 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
   files.kinds.set("/data", "directory");
   files.kinds.set(sandboxRoot, "directory");
   const upstream = new FakeUpstream(script);
-  const opener: UpstreamStdio = {
-    open: async (paths, signal) => {
-      const before = upstream.opened.length;
-      try {
-        return await upstream.open(paths, signal);
-      } catch (error) {
-        // Of an answer that was lost nobody has the ends; the opener closes those itself.
-        for (const opened of upstream.opened.slice(before)) await opened.close();
-        throw error;
-      }
-    },
-  };
+  const opener = closingLost(upstream);
   const newPod = () => {
     type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
     const pod: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
@@ -140,7 +123,7 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
     ...upstream.opened.filter(({ isClosed }) => !isClosed).map(() => "open stdio"),
     ...(vm.state.kind === "Terminated" ? [] : [`a VM that is ${vm.state.kind}`]),
   ];
-  return { vm, newPod, leftovers };
+  return { vm, document, newPod, leftovers };
 }
 
 interface ContainerRequest {
@@ -155,80 +138,39 @@ interface ContainerRequest {
  * `makesContainer`: the pod has a sandbox container of its own.
  */
 function podLife(context: CaseContext, endsContainer: boolean, makesContainer = false): Play {
-  const { callers } = context;
-  const { vm, newPod, leftovers } = podOn(context, makesContainer);
-  let pod: ReturnType<typeof newPod> | undefined;
-  return {
-    async act() {
-      await callers.attempt(async (signal) => {
-        await vm.create({ document }, signal);
-        pod = newPod();
-        await pod.start(signal);
-        const request = { id: "c1", spec: specification({ mounts, linux }), rootfs: [layersMount], stdio: pipes };
-        const container = await pod.createContainer(request, signal);
-        await container.init.start(signal);
-        const spec = { args: ["ls"], cwd: "/" };
-        const exec = await container.createProcess({ execId: "e", spec, stdio: pipes }, signal);
-        await exec.start(signal);
-        await exec.kill(9, signal);
-        await exec.wait(signal);
-        await container.deleteProcess("e");
-        if (!endsContainer) return;
-        await container.terminate(signal);
-        await pod.deleteContainer("c1", signal);
-      });
-    },
-    async cleanUp() {
-      if (pod === undefined) return await vm.terminate();
-      try {
-        await pod.stop(stopMs);
-      } catch (error) {
-        // What the host does with its own files cannot be given up: it answers some time, and stopping goes on.
-        context.script.answerLate();
-        throw error;
-      }
-    },
-    leftovers,
-  };
+  return podPlay(context, podOn(context, makesContainer), async (pod, signal) => {
+    const request = { id: "c1", spec: specification({ mounts, linux }), rootfs: [layersMount], stdio: pipes };
+    const container = await pod.createContainer(request, signal);
+    await container.init.start(signal);
+    const spec = { args: ["ls"], cwd: "/" };
+    const exec = await container.createProcess({ execId: "e", spec, stdio: pipes }, signal);
+    await exec.start(signal);
+    await exec.kill(9, signal);
+    await exec.wait(signal);
+    await container.deleteProcess("e");
+    if (!endsContainer) return;
+    await container.terminate(signal);
+    await pod.deleteContainer("c1", signal);
+  });
 }
 
 /** A pod that is diagnosed: a folder is shared, and programs of the VM itself end, or are still there when it stops. */
 function diagnosedPod(context: CaseContext, endsPrograms: boolean): Play {
-  const { callers } = context;
-  const { vm, newPod, leftovers } = podOn(context, false);
-  let pod: ReturnType<typeof newPod> | undefined;
-  return {
-    async act() {
-      await callers.attempt(async (signal) => {
-        await vm.create({ document }, signal);
-        pod = newPod();
-        await pod.start(signal);
-        const share = { hostPath: "/data", kind: "directory", guestPath: "/mnt/data", readOnly: true } as const;
-        await pod.share(share, signal);
-        await pod.share(share, signal);
-        await pod.share({ hostPath: "/data/file", kind: "file", guestPath: "/mnt/file", readOnly: false }, signal);
-        await pod.dumpStacks(signal);
-        const program = { args: ["true"], workingDirectory: "", stdio: pipes };
-        if (endsPrograms) await pod.executeInVm(program, signal);
-      });
-      if (pod === undefined || endsPrograms) return;
-      const hold = new AbortController();
-      const cancelled = pod.executeInVm({ args: ["sleep"], workingDirectory: "", stdio: pipes }, hold.signal);
-      cancelled.catch(() => {});
-      void pod.executeInVm({ args: ["sleep"], workingDirectory: "", stdio: pipes }).catch(() => {});
-      await new Promise((resolve) => setImmediate(resolve));
-      hold.abort();
+  return podPlay(
+    context,
+    podOn(context, false),
+    async (pod, signal) => {
+      const share = { hostPath: "/data", kind: "directory", guestPath: "/mnt/data", readOnly: true } as const;
+      await pod.share(share, signal);
+      await pod.share(share, signal);
+      await pod.share({ hostPath: "/data/file", kind: "file", guestPath: "/mnt/file", readOnly: false }, signal);
+      await pod.dumpStacks(signal);
+      if (endsPrograms) await pod.executeInVm({ args: ["true"], workingDirectory: "", stdio: pipes }, signal);
     },
-    async cleanUp() {
-      if (pod === undefined) await vm.terminate();
-      else await pod.stop(stopMs);
+    async (pod) => {
+      if (!endsPrograms) await leavePrograms(pod, "sleep");
     },
-    leftovers: () => [
-      ...leftovers(),
-      ...(pod?.describe().ownShares ?? []).map(({ guestPath }) => `share at ${guestPath}`),
-      ...(pod?.describe().programs ?? []).map(({ id }) => id),
-    ],
-  };
+  );
 }
 
 const controller = "the whole stack";

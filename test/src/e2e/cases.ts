@@ -1,0 +1,115 @@
+/** All cases of the suite, by who asks the shim. */
+import { blockDeviceCases, criBlockDeviceCases, protocolBlockDeviceCases } from "./cases/block-devices.ts";
+import { criCases } from "./cases/cri.ts";
+import { criControlGroupCases } from "./cases/cri-cgroups.ts";
+import { criDocumentedCases } from "./cases/cri-documented.ts";
+import { criEndCases } from "./cases/cri-ends.ts";
+import { criHungCases } from "./cases/cri-hung.ts";
+import { criNamespaceCases } from "./cases/cri-namespaces.ts";
+import { criNetworkCases } from "./cases/cri-networks.ts";
+import { criPodCases } from "./cases/cri-pod.ts";
+import { criPrivilegeCases } from "./cases/cri-privileges.ts";
+import { criSizeCases } from "./cases/cri-size.ts";
+import { deviceCases } from "./cases/devices.ts";
+import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
+import { diagnosticCases, windowsDiagnosticCases } from "./cases/diagnostics.ts";
+import { eventCases } from "./cases/events.ts";
+import { hungCases } from "./cases/hung.ts";
+import { inputCases } from "./cases/input.ts";
+import { networkCases } from "./cases/network.ts";
+import { optionCases } from "./cases/options.ts";
+import { criPropagationCases, protocolPropagationCases } from "./cases/propagation.ts";
+import { protocolCases } from "./cases/protocol.ts";
+import { protocolCanaryCases } from "./cases/protocol-canaries.ts";
+import { protocolGivenUpCases } from "./cases/protocol-cancellations.ts";
+import { protocolContainerCases } from "./cases/protocol-containers.ts";
+import { protocolCrowdCases } from "./cases/protocol-crowd.ts";
+import { protocolDescriptorCases } from "./cases/protocol-descriptors.ts";
+import { protocolEndCases } from "./cases/protocol-ends.ts";
+import { protocolErrorCases } from "./cases/protocol-errors.ts";
+import { protocolMountCases } from "./cases/protocol-mounts.ts";
+import { protocolNetworkCases } from "./cases/protocol-network.ts";
+import { protocolProcessCases } from "./cases/protocol-processes.ts";
+import { protocolRuntimeCases } from "./cases/protocol-runtime.ts";
+import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
+import { protocolSettingCases } from "./cases/protocol-settings.ts";
+import { resourceCases } from "./cases/resources.ts";
+import { runningCases } from "./cases/running.ts";
+import { sandboxCases } from "./cases/sandbox.ts";
+import { settingCases } from "./cases/settings.ts";
+import { snapshotterCases } from "./cases/snapshotters.ts";
+import { specificationCases } from "./cases/specification.ts";
+import { stdioCases } from "./cases/stdio.ts";
+import { storageCases } from "./cases/storage.ts";
+import { windowsCases } from "./cases/windows.ts";
+import { windowsResourceCases } from "./cases/windows-resources.ts";
+import type { Case, CriCaseContext } from "./suite.ts";
+
+/** containerd, through its own client. */
+export const CASES: readonly Case[] = [
+  ...runningCases,
+  ...stdioCases,
+  ...eventCases,
+  ...snapshotterCases,
+  ...inputCases,
+  ...optionCases,
+  ...settingCases,
+  ...sandboxCases,
+  ...deviceCases,
+  ...blockDeviceCases,
+  ...specificationCases,
+  ...storageCases,
+  ...networkCases,
+  ...resourceCases,
+  ...hungCases,
+  ...diagnosisCases,
+];
+
+/** Kubernetes' runtime interface, whoever makes the pods. */
+export const COMMON_CRI_CASES: readonly Case<CriCaseContext>[] = [
+  ...criCases,
+  ...criDocumentedCases,
+  ...criNamespaceCases,
+  ...criPrivilegeCases,
+  ...criSizeCases,
+];
+/** The same, where the shim makes them too. */
+export const CRI_CASES: readonly Case<CriCaseContext>[] = [
+  ...COMMON_CRI_CASES,
+  ...criPodCases,
+  ...criControlGroupCases,
+  ...criBlockDeviceCases,
+  ...criPropagationCases,
+  ...criNetworkCases,
+  ...criHungCases,
+  ...criEndCases,
+];
+
+/** The suite itself, in the shim's protocol. */
+export const PROTOCOL_CASES = [
+  ...protocolCases,
+  ...protocolContainerCases,
+  ...protocolEndCases,
+  ...protocolCrowdCases,
+  ...protocolGivenUpCases,
+  ...protocolNetworkCases,
+  ...protocolSandboxCases,
+  ...protocolSettingCases,
+  ...protocolErrorCases,
+  ...protocolMountCases,
+  ...protocolBlockDeviceCases,
+  ...protocolPropagationCases,
+  ...protocolProcessCases,
+  ...protocolRuntimeCases,
+  ...protocolCanaryCases,
+  ...protocolDescriptorCases,
+  ...diagnosticCases,
+];
+
+/** The suite, with the calls of a containerd for Windows, which no containerd for Linux makes. */
+export const WINDOWS_CASES = [
+  ...windowsCases,
+  ...windowsResourceCases,
+  ...windowsDiagnosticCases,
+  ...windowsDiagnosisCases,
+];
