@@ -13,6 +13,7 @@ import { pluginFolder } from "../../../tools/bootstrap/needs.mjs";
 import type { ContainerdBuild } from "../debian/containerds.ts";
 import { poll } from "../support/wait.ts";
 import { makeNetworks, pluginNetworks } from "./cni.ts";
+import { SANDBOXER_PLUGIN } from "./sandboxer.ts";
 
 export interface ContainerdOptions {
   readonly build: ContainerdBuild;
@@ -28,6 +29,8 @@ export interface ContainerdOptions {
   readonly cri?: CriOptions;
   /** Snapshotters that others serve. */
   readonly snapshotters?: readonly ProxySnapshotter[];
+  /** A sandbox controller that another process serves. */
+  readonly sandboxer?: { readonly name: string; readonly socket: string };
   /** Further tables of its configuration. */
   readonly tables?: readonly string[];
 }
@@ -77,10 +80,14 @@ export function networkedHandler(handler: string): string {
 }
 
 /** The setting's words for who makes the container of a pod. */
-const SANDBOXERS: { readonly [form in PodForm]: string } = { shim: "shim", containerd: "podsandbox" };
+const SANDBOXERS: { readonly [form in PodForm]: string } = {
+  shim: "shim",
+  containerd: "podsandbox",
+  sandboxer: SANDBOXER_PLUGIN,
+};
 
-/** Who makes the container that holds a pod: its shim, or containerd, as it does for runtimes that cannot. */
-export type PodForm = "shim" | "containerd";
+/** Who makes the container that holds a pod: its shim, containerd, as it does for runtimes that cannot, or a sandboxer. */
+export type PodForm = "shim" | "containerd" | "sandboxer";
 
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [
@@ -218,7 +225,7 @@ export class Containerd {
   }
 
   #configuration(): string {
-    const { build, directory, blockfileScratch, cri, snapshotters = [], tables = [] } = this.#options;
+    const { build, directory, blockfileScratch, cri, snapshotters = [], sandboxer, tables = [] } = this.#options;
     const blockfile =
       blockfileScratch === undefined
         ? []
@@ -248,6 +255,13 @@ export class Containerd {
         `[proxy_plugins.${JSON.stringify(name)}.exports]`,
         `root = ${JSON.stringify(directory)}`,
       ]),
+      ...(sandboxer === undefined
+        ? []
+        : [
+            `[proxy_plugins.${JSON.stringify(sandboxer.name)}]`,
+            'type = "sandbox"',
+            `address = ${JSON.stringify(sandboxer.socket)}`,
+          ]),
       ...(cri === undefined ? [] : criConfiguration(cri, directory, build.major)),
       ...tables,
       "",

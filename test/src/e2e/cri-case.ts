@@ -14,8 +14,21 @@ export const READY_MS = 20_000;
 
 /** The name of a runtime's handler for pods of a form. */
 export function handlerName(runtime: string, form: PodForm): string {
-  return form === "shim" ? runtime : classicHandler(runtime);
+  switch (form) {
+    case "shim":
+      return runtime;
+    case "containerd":
+      return classicHandler(runtime);
+    case "sandboxer":
+      return `${runtime}-sandboxer`;
+  }
 }
+
+export const makers: { readonly [form in PodForm]: string } = {
+  shim: "the shim",
+  containerd: "containerd",
+  sandboxer: "the sandboxer",
+};
 
 /** A case for each form that a pod may have. */
 export function inEachForm(
@@ -23,8 +36,8 @@ export function inEachForm(
   run: (context: CriCaseContext, handler: string, form: PodForm) => Promise<void>,
   applies: (context: CriCaseContext) => boolean = () => true,
 ): Case<CriCaseContext>[] {
-  return (["shim", "containerd"] as const).map((form) => ({
-    name: `CRI: ${name}, in pods made by ${form === "shim" ? "the shim" : "containerd"}`,
+  return (["shim", "containerd", "sandboxer"] as const).map((form) => ({
+    name: `CRI: ${name}, in pods made by ${makers[form]}`,
     applies: (context) => context.forms.includes(form) && applies(context),
     run: (context) => run(context, handlerName(context.runtime.name, form), form),
   }));

@@ -20,10 +20,11 @@ import { declareDevices } from "./cases/devices.ts";
 import { runProtocolCase } from "./cases/protocol.ts";
 import { CASES, COMMON_CRI_CASES, CRI_CASES, PROTOCOL_CASES, WINDOWS_CASES } from "./cases.ts";
 import { askedHandler, Containerd, type ContainerdOptions, networkedHandler } from "./containerd.ts";
-import { handlerName } from "./cri-case.ts";
+import { handlerName, makers } from "./cri-case.ts";
 import { documentedTables } from "./documented.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
+import { SANDBOXER_PLUGIN, SandboxerProcess, sandboxerSocket } from "./sandboxer.ts";
 import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
 import {
   type Case,
@@ -89,6 +90,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     await runAgainst(round);
     const forms = podForms(build, selection.runtime);
     if (forms !== undefined) await runCri(round, forms);
+    if (forms?.includes("shim") === true) await runCri(round, ["sandboxer"]);
     if (build === selection.builds.at(-1) && forms?.includes("shim") === true) await runCriWindows(round);
   }
   if (signal.aborted) print("interrupted");
@@ -184,7 +186,7 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
   const { build, selection, images } = round;
   const { key, name, program } = selection.runtime;
   print(
-    `containerd ${build.version}, Container Runtime Interface, runtime ${name}, pods made by ${forms.join(" and ")}`,
+    `containerd ${build.version}, Container Runtime Interface, runtime ${name}, pods made by ${forms.map((form) => makers[form]).join(" and ")}`,
   );
   // containerd's streaming server listens there.
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
@@ -197,19 +199,37 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
       ...(form === "containerd" ? [{ ...handler, ...asked }] : []),
     ];
   });
+  const isHosted = forms.includes("sandboxer");
+  const directoryName = `${build.version}-${isHosted ? "sandboxer" : "cri"}`;
   const criRound = { ...round, environment: { ...round.environment, ...COMPLETED_SOON } };
   const options = {
     cri: { sandboxImage: PAUSE_IMAGE, handlers, restrictsOomScores: key === "runc" },
     tables: documentedTables(build.major),
+    ...(isHosted && {
+      sandboxer: { name: SANDBOXER_PLUGIN, socket: sandboxerSocket(join(round.directory, directoryName)) },
+    }),
   };
-  await withContainerd(criRound, `${build.version}-cri`, options, async (containerd, context) => {
+  await withContainerd(criRound, directoryName, options, async (containerd, context) => {
     const cri = new CriClient(containerd.address);
+    const sandboxer = isHosted
+      ? new SandboxerProcess({
+          executable: join(DISTRIBUTION, program),
+          directory: join(round.directory, directoryName),
+          containerd: containerd.address,
+          environment: containerd.environment,
+        })
+      : undefined;
     try {
+      await sandboxer?.start(round.signal);
       for (const archive of [images.archive, images.pauseArchive]) {
         await containerd.mustCtr(["image", "import", archive]);
       }
-      await runCases(round, forms.includes("shim") ? CRI_CASES : COMMON_CRI_CASES, { ...context, cri, forms });
+      await runCases(round, forms.includes("containerd") && !forms.includes("shim") ? COMMON_CRI_CASES : CRI_CASES, {
+        ...{ ...context, cri, forms },
+        ...(sandboxer && { sandboxer }),
+      });
     } finally {
+      await sandboxer?.stop();
       cri.close();
     }
   });
@@ -253,7 +273,7 @@ async function runCriWindows(round: Round): Promise<void> {
 async function withContainerd(
   round: Round,
   name: string,
-  options: Pick<ContainerdOptions, "cri" | "snapshotters">,
+  options: Pick<ContainerdOptions, "cri" | "snapshotters" | "sandboxer" | "tables">,
   work: (containerd: Containerd, context: CaseContext) => Promise<void>,
 ): Promise<void> {
   const { build, selection, images, blockfileScratch, environment, signal } = round;

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { runCommand } from "@uvm-shim/test-support/command";
 import { type HoldingsScope, readProcesses } from "../leaks/holdings.ts";
 import { parseMountinfo } from "../leaks/mountinfo.ts";
@@ -12,14 +12,19 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
   const { root, state, namespace } = containerd;
   const plugins = ["io.containerd.runtime.v2.task", "io.containerd.sandbox.controller.v1.shim"];
   const bundles = [root, state].flatMap((directory) => plugins.map((plugin) => join(directory, plugin)));
+  const sandboxer = join(dirname(state), "sandboxer");
   const expected = new Set([
     ...bundles.flatMap((directory) => [directory, join(directory, namespace)]),
     // Parents of what CRI keeps of pods and containers.
     ...["containers", "sandboxes"].map((name) => join(state, "io.containerd.grpc.v1.cri", name)),
+    // Of a sandboxer, and the namespaces in it.
+    sandboxer,
+    join(sandboxer, namespace),
     "/run/netns",
     "/run/xtables.lock",
   ]);
-  const scope = shimScope([state, ...bundles, String(containerd.environment.TMPDIR)]);
+  const kept = existsSync(sandboxer) ? [sandboxer] : [];
+  const scope = shimScope([state, ...kept, ...bundles, String(containerd.environment.TMPDIR)]);
   return {
     ...scope,
     isExpected: (path) =>
@@ -34,8 +39,9 @@ function runcLeaves(path: string, namespace: string): boolean {
   return path.startsWith("/run/containerd/s/") || (path.startsWith("/sys/fs/cgroup/") && basename(path) === namespace);
 }
 
+/** containerd, and the sandboxer that serves it. */
 function isContainerd(command: string): boolean {
-  return command.includes("/containerd --config");
+  return command.includes("/containerd --config") || / sandboxer$/.test(command.trim());
 }
 
 /** After a failed case: ends its tasks, containers and sandboxes, then by force whatever is not containerd. */

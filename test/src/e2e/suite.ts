@@ -6,6 +6,7 @@ import { takeHoldings, waitForNothingLeft } from "../leaks/holdings.ts";
 import { SHIM_PROGRAM } from "../support/programs.ts";
 import type { Containerd, PodForm } from "./containerd.ts";
 import type { Images } from "./images.ts";
+import type { SandboxerProcess } from "./sandboxer.ts";
 
 export interface Runtime {
   readonly key: "lcow" | "runc";
@@ -38,6 +39,8 @@ export interface CriCaseContext extends CaseContext {
   readonly cri: CriClient;
   /** That this containerd has with this runtime; the first is that of cases that do not choose. */
   readonly forms: readonly [PodForm, ...PodForm[]];
+  /** Present where it makes the pods. */
+  readonly sandboxer?: SandboxerProcess;
 }
 
 export interface Case<G extends CaseContext = CaseContext> {
