@@ -122,8 +122,9 @@ async function untilReady({ cri, signal }: CriCaseContext, podSandboxId: string)
         const { status } = await cri.call("PodSandboxStatus", { podSandboxId });
         return status?.state === SANDBOX_READY ? true : undefined;
       } catch (error) {
-        // It accepts calls before it answers them.
-        if ((error as ServiceError).code !== grpcStatus.UNAVAILABLE) throw error;
+        // It accepts calls before it answers them, and 1.7 says so without a code.
+        const { code, details } = error as ServiceError;
+        if (code !== grpcStatus.UNAVAILABLE && details !== "server is not initialized yet") throw error;
         return undefined;
       }
     },
