@@ -33,6 +33,7 @@ beforeEach(async () => {
     env: { UVM_SHIM_HOST: `unix:${socketPath}` },
     namespace: "ns",
     executableDirectory: directory,
+    servesOnePod: true,
   });
 });
 

@@ -139,7 +139,7 @@ async function createSandbox(
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
   try {
-    await joinControlGroup(controlGroupOf(request), vmId, host, process.pid, signal);
+    await joinControlGroup(controlGroupOf(request), vmId, host, context.servesOnePod ? process.pid : undefined, signal);
   } catch (error) {
     await vm.terminate();
     throw error;

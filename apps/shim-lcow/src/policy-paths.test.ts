@@ -95,6 +95,7 @@ describeWith(
       upstreamStdio: new FakeUpstream(new ScriptedCalls()),
       env: { UVM_SHIM_HOST: `unix:${socketPath}` },
       executableDirectory: folder,
+      servesOnePod: true,
       namespace: "policy",
     });
     rootfs = join(folder, "rootfs");

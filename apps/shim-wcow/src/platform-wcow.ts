@@ -138,7 +138,7 @@ async function createSandbox(
   await withPreparation(preparation, bundle, { grantVmAccess, services }, create, signal);
   const podVm = vmOfPod(vm, { bundle, preserved: confidential?.preserved, warn });
   try {
-    await joinControlGroup(controlGroupOf(request), vmId, host, process.pid, signal);
+    await joinControlGroup(controlGroupOf(request), vmId, host, context.servesOnePod ? process.pid : undefined, signal);
   } catch (error) {
     await podVm.terminate();
     throw error;

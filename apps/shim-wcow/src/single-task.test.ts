@@ -32,6 +32,7 @@ describeWith(
     const platform = createWcowPlatform({
       ...{ log, guestLog: log, requestLog: log, upstreamStdio: upstream, namespace, executableDirectory: directory },
       env: { UVM_SHIM_HOST: `unix:${socketPath}` },
+      servesOnePod: true,
     });
     const [bundle, scratch] = ["bundle", "scratch"].map((name) => join(directory, name)) as [string, string];
     for (const folder of [bundle, scratch]) mkdirSync(folder);

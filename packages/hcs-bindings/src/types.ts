@@ -37,10 +37,15 @@ export interface ComputeHost {
    */
   joinNetworkNamespace?(computeSystemId: string, path: string, signal?: AbortSignal): Promise<string>;
   /**
-   * Places a VM that has not started, and a process of the host, below a cgroup of the host until the VM ends, so that
-   * the pod's limits and accounting include both. Absent on hosts without cgroups.
+   * Places a VM that has not started, and a process of the host if one is named, below a cgroup of the host until the VM
+   * ends, so that the pod's limits and accounting include both. Absent on hosts without cgroups.
    */
-  joinControlGroup?(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void>;
+  joinControlGroup?(
+    computeSystemId: string,
+    path: string,
+    pid: number | undefined,
+    signal?: AbortSignal,
+  ): Promise<void>;
   /**
    * Resolves when the host answers. Absent on Windows: the compute service may answer a query while another request
    * hangs, so an answer proves nothing.

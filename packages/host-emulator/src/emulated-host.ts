@@ -190,10 +190,10 @@ export class EmulatedHost {
   }
 
   /**
-   * Places a system that has not started, and the process that serves its pod, below the pod's cgroup until the system
-   * ends.
+   * Places a system that has not started, and the process that serves its pod alone, below the pod's cgroup until the
+   * system ends.
    */
-  joinControlGroup(id: string, path: string, pid: number): void {
+  joinControlGroup(id: string, path: string, pid?: number): void {
     const system = this.find(id);
     system.requireCreated("join a cgroup with");
     this.#podGroups.join(id, path, pid);

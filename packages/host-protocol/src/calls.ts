@@ -55,7 +55,7 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls, EmulatedGuestSe
    * Windows has no such call. Places a system that has not started below a cgroup of this machine, and the process that
    * serves the pod in it, until the system has ended.
    */
-  readonly joinControlGroup: { readonly system: string; readonly path: string; readonly pid: number };
+  readonly joinControlGroup: { readonly system: string; readonly path: string; readonly pid?: number };
   /** A fault for tests. A frozen guest keeps everything and does nothing until it is thawed or ended. */
   readonly freeze: { readonly system: string; readonly isFrozen: boolean };
   readonly start: { readonly handle: number };
@@ -131,7 +131,7 @@ const callChecks: { readonly [Name in EmulatedHostCallName]: Check<EmulatedHostC
   joinControlGroup: closedObject<EmulatedHostCalls["joinControlGroup"]>({
     system: filledText,
     path: filledText,
-    pid: integer(1),
+    pid: optional(integer(1)),
   }),
   freeze: closedObject<EmulatedHostCalls["freeze"]>({ system: filledText, isFrozen: truth }),
   start: byHandle,

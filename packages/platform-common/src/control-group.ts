@@ -32,7 +32,7 @@ export async function joinControlGroup(
   group: RequestedGroup | undefined,
   vmId: string,
   host: Pick<ComputeHost, "joinControlGroup">,
-  pid: number,
+  pid: number | undefined,
   signal?: AbortSignal,
 ): Promise<void> {
   if (group === undefined || host.joinControlGroup === undefined) return;

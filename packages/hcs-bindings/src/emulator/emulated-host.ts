@@ -92,12 +92,22 @@ class EmulatedComputeHost implements ComputeHost {
     });
   }
 
-  joinControlGroup(computeSystemId: string, path: string, pid: number, signal?: AbortSignal): Promise<void> {
+  joinControlGroup(
+    computeSystemId: string,
+    path: string,
+    pid: number | undefined,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const subject = { operation: `join cgroup ${path} with compute system`, id: computeSystemId };
-    return this.#connection.call("joinControlGroup", { system: computeSystemId, path, pid }, subject, {
-      signal,
-      receive: done,
-    });
+    return this.#connection.call(
+      "joinControlGroup",
+      { system: computeSystemId, path, ...(pid !== undefined && { pid }) },
+      subject,
+      {
+        signal,
+        receive: done,
+      },
+    );
   }
 
   ping(signal?: AbortSignal): Promise<void> {

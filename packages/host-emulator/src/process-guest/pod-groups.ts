@@ -59,14 +59,17 @@ export class PodGroups {
     this.#hierarchies = options.hierarchies ?? mountedHierarchies();
   }
 
-  /** Moves a process into the group of this name, for the machine of a system below it. Throws an HcsFailure. */
-  join(system: string, name: string, pid: number): void {
+  /**
+   * Has the machine of a system below the group of this name, and moves the process of this pid there. A process that
+   * serves other pods too stays where it is: then there is none. Throws an HcsFailure.
+   */
+  join(system: string, name: string, pid?: number): void {
     const path = podPath(name);
     for (const other of this.#joined.values()) {
       if (other.system !== system && !overlap(other.path, path)) continue;
       throw new HcsFailure("ERROR_ALREADY_EXISTS", `path: ${other.path} is in use by compute system ${other.system}`);
     }
-    const joined = { system, path, origins: this.#originsOf(pid) };
+    const joined = { system, path, origins: pid === undefined ? [] : this.#originsOf(pid) };
     this.#joined.set(system, joined);
     try {
       this.#writeDown();
@@ -74,13 +77,13 @@ export class PodGroups {
         const group = join(hierarchy.mountPoint, path);
         for (const made of makeGroups(hierarchy, group)) this.#made.add(made);
         makeSeat(hierarchy, join(group, serverGroup));
-        moveProcess(pid, join(group, serverGroup));
+        if (pid !== undefined) moveProcess(pid, join(group, serverGroup));
       }
       this.#writeDown();
     } catch (cause) {
       this.leave(system);
       const { code, message } = cause as NodeJS.ErrnoException;
-      if (code === "ESRCH") throw noProcess(pid);
+      if (code === "ESRCH" && pid !== undefined) throw noProcess(pid);
       throw new HcsFailure("E_FAIL", `path: cannot join cgroup ${path}: ${message}`, { cause });
     }
   }

@@ -87,6 +87,7 @@ export class CanaryBench {
     const platform = this.#createPlatform({
       ...{ log, guestLog: log, requestLog: log, upstreamStdio: new FakeUpstream(new ScriptedCalls()) },
       ...{ env: { UVM_SHIM_HOST: `unix:${this.#socketPath}` }, executableDirectory: this.folder, namespace: "canary" },
+      servesOnePod: true,
     });
     const services = createServices({
       ...{

@@ -34,7 +34,9 @@ export async function deleteLeftovers(
   const system = systemOf(options);
   const state = readState(bundle);
   if (!isMember(bundle, flags.id, state)) {
-    const cleanEnd = state?.kind === "ended" && (await endsInOrder(state, bundle, clock, system));
+    const cleanEnd =
+      (state?.kind === "ended" && (await endsInOrder(state, bundle, clock, system))) ||
+      (await isReleasedBySandboxer(state, system));
     if (!cleanEnd) {
       const wasRunning = await endProcess(state, clock, system);
       // containerd logs the standard error of `delete`; written before anything else can fail.
@@ -45,7 +47,7 @@ export async function deleteLeftovers(
     }
     await system.removeDeadSocket(state?.socket ?? socketOf(flags, options, nodeProcess, system));
     if (!cleanEnd) await cleanUp(flags, options, nodeProcess, bundle, system);
-    if (state?.kind === "serving") markEnded(bundle, state, nodeProcess);
+    if (state?.kind === "serving" || state?.kind === "hosted") markEnded(bundle, state, nodeProcess);
   }
   return encodeFields([
     [2, killedStatus],
@@ -66,7 +68,7 @@ async function recordLoss(
   state: ShimState | undefined,
   { wasRunning, stderr }: { readonly wasRunning: boolean; readonly stderr: string },
 ): Promise<void> {
-  if (state?.kind !== "serving") return;
+  if (state?.kind !== "serving" && state?.kind !== "hosted") return;
   const { appendToRecord } = await import("../record/pod-record.ts");
   const { nodeProcess, options } = parts;
   const installed = options.executableDirectory ?? ownFolder(nodeProcess);
@@ -76,7 +78,11 @@ async function recordLoss(
 }
 
 /** Spares a repeated `delete` the cleanup. Failing to write it, as on a full disk, does not fail this one. */
-function markEnded(bundle: string, state: ShimState & { readonly kind: "serving" }, nodeProcess: NodeJS.Process): void {
+function markEnded(
+  bundle: string,
+  state: ShimState & { readonly kind: "serving" | "hosted" },
+  nodeProcess: NodeJS.Process,
+): void {
   try {
     writeState(bundle, { ...state, kind: "ended" });
   } catch (error) {
@@ -108,6 +114,15 @@ function isMember(bundle: string, id: string, state: ShimState | undefined): boo
   }
 }
 
+/** Whether a sandboxer that still runs has ended all that was left of the pod. */
+async function isReleasedBySandboxer(state: ShimState | undefined, system: ShimSystem): Promise<boolean> {
+  if (state?.kind !== "hosted" && state?.kind !== "ended") return false;
+  if (state.control === undefined || !(await isAlive(state, system))) return false;
+  const { releasePod } = await import("../sandboxer/control-client.ts");
+  await releasePod(state.control, state);
+  return true;
+}
+
 /** Waits until the serving process has ended, or has nothing left but to report to others than clients. */
 async function endsInOrder(
   state: ShimState & { readonly kind: "ended" },
@@ -128,6 +143,8 @@ async function endsInOrder(
  */
 async function endProcess(state: ShimState | undefined, clock: Clock, system: ShimSystem): Promise<boolean> {
   if (state?.kind !== "serving" && state?.kind !== "ended") return false;
+  // The process serves other pods too.
+  if (state.kind === "ended" && state.control !== undefined) return false;
   if (!(await isAlive(state, system))) return false;
   process.kill(state.pid, "SIGKILL");
   if (await endsWithin(state, killMilliseconds, clock, system)) return true;
@@ -167,7 +184,7 @@ async function cleanUp(
   try {
     const work = async (): Promise<void> => {
       const platform = await options.loadPlatform(
-        platformContext({ options, nodeProcess, log, namespace, clock, system }),
+        platformContext({ options, nodeProcess, log, namespace, clock, system, servesOnePod: true }),
       );
       await platform.cleanUp({ namespace, id, bundle });
       await platform.close();

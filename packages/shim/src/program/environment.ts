@@ -2,6 +2,7 @@
 import path from "node:path";
 import { Refusal } from "./refusal.ts";
 import { expectedLinger, readLinger } from "./retirement.ts";
+import { isSandboxerAddress } from "./sandboxer-address.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
@@ -17,6 +18,7 @@ const isFolder = (value: string): boolean => path.isAbsolute(value);
 /** `UVM_SHIM_HOST` and the variables of the emulated host are not among them: they differ by system. */
 export const shimVariables: readonly ShimVariable[] = [
   { name: "UVM_SHIM_SOCKET_DIRECTORY", expected: "an absolute path", accepts: isFolder },
+  { name: "UVM_SHIM_SANDBOXER", expected: "an absolute path or none", accepts: isSandboxerAddress },
   { name: "UVM_SHIM_TELEMETRY_FILE", expected: "an absolute path", accepts: isFolder },
   {
     name: "UVM_SHIM_RECORDS",

@@ -56,6 +56,12 @@ const variables: readonly VariableManual[] = [
     standard: "the one that containerd names, else /run/containerd/s",
   },
   {
+    name: "UVM_SHIM_SANDBOXER",
+    value: "PATH or none",
+    meaning: "the socket of a sandboxer, to which start hands the pod over instead of starting a process for it",
+    standard: "the usual one, where it runs and has its pods on the same host; else each pod has a process of its own",
+  },
+  {
     name: "UVM_SHIM_RECORDS",
     value: "FOLDER or none",
     meaning: "where shims record what happens to their pods; none keeps no file",

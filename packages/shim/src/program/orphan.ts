@@ -1,5 +1,8 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 
+/** How long a shim without sandbox and task runs before it exits. */
+export const orphanMilliseconds = 60_000;
+
 /** A shim that had neither sandbox nor task at two checks in a row has been forgotten by containerd. */
 export async function endWhenOrphaned(
   services: { readonly isIdle: boolean },

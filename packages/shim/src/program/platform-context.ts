@@ -16,10 +16,22 @@ export function platformContext(parts: {
   readonly clock: Clock;
   readonly system: ShimSystem;
   readonly runtimeOptions?: RuntimeOptions | undefined;
+  readonly servesOnePod: boolean;
   /** Absent where nobody wants to know. */
   readonly queuedStdio?: QueuedStdio | undefined;
 }): PlatformContext {
-  const { options, nodeProcess, log, guestLog = log, namespace, clock, system, runtimeOptions, queuedStdio } = parts;
+  const {
+    options,
+    nodeProcess,
+    log,
+    guestLog = log,
+    namespace,
+    clock,
+    system,
+    runtimeOptions,
+    queuedStdio,
+    servesOnePod,
+  } = parts;
   const retryMilliseconds = async (): Promise<number> => {
     if (runtimeOptions === undefined) return 0;
     const { decodeRuntimeOptions } = await import("./runtime-options.ts");
@@ -33,6 +45,7 @@ export function platformContext(parts: {
     upstreamStdio: queuedStdio?.watch(upstreamStdio) ?? upstreamStdio,
     env: nodeProcess.env,
     namespace,
+    servesOnePod,
     executableDirectory: options.executableDirectory ?? ownFolder(nodeProcess),
   };
 }

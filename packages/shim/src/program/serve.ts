@@ -6,7 +6,7 @@ import { ServedPod } from "../serving/served-pod.ts";
 import { systemOf } from "../system/select-system.ts";
 import type { ShimFlags } from "./flags.ts";
 import { readOptionsPipe } from "./options-pipe.ts";
-import { endWhenOrphaned } from "./orphan.ts";
+import { endWhenOrphaned, orphanMilliseconds } from "./orphan.ts";
 import { reportReady } from "./readiness.ts";
 import type { ShimOptions } from "./shim-options.ts";
 import { writeState } from "./state-file.ts";
@@ -62,7 +62,7 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     const services = await served.load(telemetry?.stdio);
     telemetry?.begin(services);
     const end = (reason: string): void => served.end(reason);
-    void endWhenOrphaned(services, options.orphanMilliseconds ?? 60_000, clock, orphan.signal, end);
+    void endWhenOrphaned(services, options.orphanMilliseconds ?? orphanMilliseconds, clock, orphan.signal, end);
     const reason = await served.ended;
     served.log.log("info", "ending", { reason });
     reportOccurrence("ending", { reason });

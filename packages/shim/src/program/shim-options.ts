@@ -17,6 +17,8 @@ export interface PlatformContext {
   /** The folder of the programs and files that are installed with the shim. */
   readonly executableDirectory: string;
   readonly namespace: string;
+  /** Whether this process serves no other pod: then it belongs to the pod, and its use of resources is the pod's. */
+  readonly servesOnePod: boolean;
 }
 
 export interface ShimOptions {

@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
@@ -15,6 +15,7 @@ import { ownCommand, ownFolder, withoutNodeVariables } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { prepareOptionsPipe } from "./options-pipe.ts";
 import { readyDescriptorVariable } from "./readiness.ts";
+import { chooseSandboxer } from "./sandboxer-address.ts";
 import type { ShimOptions } from "./shim-options.ts";
 import { checkBundle, checkCaller } from "./start-checks.ts";
 import { readState, writeFileAtomically, writeState } from "./state-file.ts";
@@ -50,7 +51,9 @@ export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess:
   } else {
     socket = socketOf(flags.id);
     try {
-      await startServing(flags, options, nodeProcess, { bundle, socket, input, system });
+      const target = { bundle, socket, input, system };
+      const isHosted = await handOver(flags, options, nodeProcess, target);
+      if (!isHosted) await startServing(flags, options, nodeProcess, target);
     } catch (error) {
       await recordFailure(flags, options, nodeProcess, { bundle, socket, system, error });
       throw error;
@@ -109,6 +112,46 @@ async function recordFailure(
   await appendToRecord("start", pod, [{ name: "start failed", attributes: { error: describeError(failed.error) } }]);
 }
 
+/** Has a sandboxer serve the pod, without a process of its own. Answers whether one does. */
+async function handOver(
+  flags: ShimFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+  { bundle, socket, input }: { readonly bundle: string; readonly socket: string; readonly input: StartInput },
+): Promise<boolean> {
+  const { env } = nodeProcess;
+  const choice = chooseSandboxer(env.UVM_SHIM_SANDBOXER, options.flavour);
+  if (choice.kind === "none" || (choice.kind === "usual" && !mayExist(choice.control))) return false;
+  const { hostPod } = await import("../sandboxer/control-client.ts");
+  const { namespace, id } = flags;
+  try {
+    await hostPod(choice.control, {
+      ...{ namespace, id, bundle, socket, flavour: options.flavour, host: env.UVM_SHIM_HOST ?? "" },
+      ...{ runtimeOptions: input.runtimeOptions, debug: isDebugging(flags, input) },
+      ttrpcAddress: ttrpcAddressOf(input, nodeProcess),
+      grpcAddress: grpcAddressOf(input, flags, nodeProcess),
+    });
+    return true;
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown };
+    if (choice.kind === "usual" && (code === "Unavailable" || code === "FailedPrecondition")) return false;
+    throw error;
+  }
+}
+
+/** A pipe of Windows cannot be looked for, only dialled. */
+function mayExist(control: string): boolean {
+  return process.platform === "win32" || existsSync(control);
+}
+
+function isDebugging(flags: ShimFlags, input: StartInput): boolean {
+  return flags.debug || (input.dialect === "bootstrap" && input.debug);
+}
+
+function ttrpcAddressOf(input: StartInput, nodeProcess: NodeJS.Process): string {
+  return (input.dialect === "bootstrap" && input.ttrpcAddress) || nodeProcess.env.TTRPC_ADDRESS || "";
+}
+
 async function startServing(
   flags: ShimFlags,
   options: ShimOptions,
@@ -128,9 +171,11 @@ async function startServing(
   });
   const output = openSync(stderrFile(bundle), "w", 0o600);
   const command = options.command ?? ownCommand(nodeProcess);
-  const debug = flags.debug || (input.dialect === "bootstrap" && input.debug);
-  const ttrpcAddress = (input.dialect === "bootstrap" && input.ttrpcAddress) || nodeProcess.env.TTRPC_ADDRESS || "";
-  const addresses = { TTRPC_ADDRESS: ttrpcAddress, GRPC_ADDRESS: grpcAddressOf(input, flags, nodeProcess) };
+  const debug = isDebugging(flags, input);
+  const addresses = {
+    TTRPC_ADDRESS: ttrpcAddressOf(input, nodeProcess),
+    GRPC_ADDRESS: grpcAddressOf(input, flags, nodeProcess),
+  };
   const optionsPipe = prepareOptionsPipe(input.runtimeOptions);
   const starting = startProgram(
     command.file,

@@ -21,6 +21,8 @@ export interface HandedPod {
 export interface ControlServiceOptions {
   readonly registry: PodRegistry<HostedPod>;
   readonly flavour: string;
+  /** What UVM_SHIM_HOST says. */
+  readonly host: string;
   readonly pid: number;
   readonly makePod: (pod: HandedPod) => HostedPod;
   readonly log: Log;
@@ -28,7 +30,7 @@ export interface ControlServiceOptions {
 
 /** The service by which `start` hands pods over and `delete` gives them up. */
 export function controlServer(options: ControlServiceOptions): TtrpcServer {
-  const { registry, flavour, pid, log } = options;
+  const { registry, flavour, host, pid, log } = options;
   return new TtrpcServer({
     services: [
       implement(uvmshim.sandboxer.v1.Sandboxer, {
@@ -37,6 +39,12 @@ export function controlServer(options: ControlServiceOptions): TtrpcServer {
             throw new ShimError(
               "InvalidArgument",
               `host pod ${request.id}: it is of flavour ${request.flavour}, and this sandboxer serves ${flavour}`,
+            );
+          }
+          if (request.host !== host) {
+            throw new ShimError(
+              "FailedPrecondition",
+              `host pod ${request.id}: UVM_SHIM_HOST is ${JSON.stringify(request.host)}, and ${JSON.stringify(host)} for this sandboxer: expected the same`,
             );
           }
           const { bundle, socket, debug, ttrpcAddress, grpcAddress, runtimeOptions } = request;

@@ -5,6 +5,7 @@ import { Acquisitions, ObservationScope, type Step } from "@uvm-shim/lifecycle";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { describeError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
+import { endWhenOrphaned, orphanMilliseconds } from "../program/orphan.ts";
 import { writeFileAtomically, writeState } from "../program/state-file.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
@@ -99,7 +100,7 @@ export class HostedPod {
         release: async () => this.#listener?.close(),
       },
     ];
-    if (ownBundle === undefined) return served;
+    if (ownBundle === undefined) return [...served, this.#orphanWatch()];
     const own: Step = {
       name: "bundle",
       acquire: async () => {
@@ -112,6 +113,21 @@ export class HostedPod {
       release: async () => await rm(bundle, { recursive: true, force: true }),
     };
     return [own, ...served];
+  }
+
+  /** Nobody may ever come to a pod that `start` has handed over. */
+  #orphanWatch(): Step {
+    const over = new AbortController();
+    const { options, clock } = this.#options;
+    return {
+      name: "orphan watch",
+      acquire: async () => {
+        const milliseconds = options.orphanMilliseconds ?? orphanMilliseconds;
+        const end = (reason: string): void => this.#pod.end(reason);
+        void endWhenOrphaned(this.#pod, milliseconds, clock, over.signal, end);
+      },
+      release: async () => over.abort(),
+    };
   }
 
   /** A sandboxer that comes after a crash reports their exits. */

@@ -3,6 +3,7 @@ import { systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
 import { checkEnvironment } from "../program/environment.ts";
 import type { SandboxerFlags } from "../program/flags.ts";
+import { controlOf } from "../program/sandboxer-address.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { fileThreads } from "../system/file-calls.ts";
@@ -36,7 +37,7 @@ export async function runSandboxer(
   const system = systemOf(options);
   const sink = standardError();
   const log = new SharedLog({ sink, clock, level: settings.level });
-  const control = `${settings.socket}.ttrpc`;
+  const control = controlOf(settings.socket);
   const identity = { pid, processStartTime: (await system.processStartTime(pid)) ?? "" };
   const sandboxer = new Sandboxer({
     ...{ settings, options, nodeProcess, clock, system, identity, control, log },

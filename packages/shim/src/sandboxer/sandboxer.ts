@@ -51,7 +51,10 @@ export class Sandboxer {
       addressOf: (pod) => `ttrpc+${system.address(pod.socket)}`,
     });
     const makePod = (pod: HandedPod): HostedPod => this.#makeHandedPod(pod);
-    this.control = controlServer({ registry, flavour, pid: identity.pid, makePod, log });
+    this.control = controlServer({
+      ...{ registry, flavour, pid: identity.pid, makePod, log },
+      host: options.nodeProcess.env.UVM_SHIM_HOST ?? "",
+    });
   }
 
   /** How many pods are served. */
@@ -132,7 +135,7 @@ export class Sandboxer {
     const { namespace } = pod;
     const log = this.#options.logOf(pod, settings.level);
     const platform = await options.loadPlatform(
-      platformContext({ options, nodeProcess, log, namespace, clock, system }),
+      platformContext({ options, nodeProcess, log, namespace, clock, system, servesOnePod: false }),
     );
     try {
       await platform.cleanUp(pod);

@@ -3,6 +3,7 @@ import type { Clock } from "@uvm-shim/lifecycle";
 import { parse as parseToml } from "smol-toml";
 import type { SandboxerFlags } from "../program/flags.ts";
 import { Refusal } from "../program/refusal.ts";
+import { standardSocket } from "../program/sandboxer-address.ts";
 import { tomlErrorPosition, typeName } from "../redaction.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 
@@ -79,13 +80,13 @@ export function standardSettings(
   if (platform === "win32") {
     return {
       containerd: String.raw`\\.\pipe\containerd-containerd`,
-      socket: String.raw`\\.\pipe\ProtectedPrefix\Administrators\uvm-shim-${flavour}`,
+      socket: standardSocket(flavour, platform),
       state: path.win32.join(process.env.ProgramData ?? String.raw`C:\ProgramData`, "uvm-shim", "sandboxer", flavour),
     };
   }
   return {
     containerd: "/run/containerd/containerd.sock",
-    socket: `/run/uvm-shim/${flavour}.sock`,
+    socket: standardSocket(flavour, platform),
     state: `/run/uvm-shim/sandboxer/${flavour}`,
   };
 }

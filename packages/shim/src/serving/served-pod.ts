@@ -76,6 +76,11 @@ export class ServedPod {
     return this.#record?.log ?? this.#options.log;
   }
 
+  /** Whether there is neither a sandbox nor a task. */
+  get isIdle(): boolean {
+    return this.#loaded?.isIdle ?? true;
+  }
+
   /** Serves a client once the services are loaded. */
   accept(connection: Duplex): void {
     connection.on("error", () => {});
@@ -110,6 +115,7 @@ export class ServedPod {
     const context = {
       ...platformContext({
         ...{ options, nodeProcess, log, namespace, clock, system, runtimeOptions, queuedStdio },
+        servesOnePod: this.#options.hosted === undefined,
         ...(guestLog && { guestLog }),
       }),
       setLogLevel,

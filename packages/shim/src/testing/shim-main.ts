@@ -31,6 +31,10 @@ if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
       checkHost: async ({ UVM_SHIM_HOST: host }) => {
         if (host !== undefined) throw new Error(`fake host ${JSON.stringify(host)} is unknown`);
       },
+      // Tests speak to a sandboxer by its control service.
+      loadGrpc: async () => ({
+        createGrpcServer: () => ({ accept: (connection) => void connection.destroy(), close: async () => {} }),
+      }),
       loadPlatform: async ({ namespace }) => {
         record(`load ${namespace}`);
         if (process.env.FAKE_PLATFORM_FAILS !== undefined) throw new FakeError("Unavailable", "no host here");

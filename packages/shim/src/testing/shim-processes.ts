@@ -30,6 +30,15 @@ export interface RunOptions {
   readonly user?: number;
 }
 
+export interface TestSandboxer {
+  readonly socket: string;
+  readonly pid: number;
+  /** What it has written to standard error. */
+  log(): string;
+  /** Resolves with the exit code, which a signal leaves null. */
+  end(signal: NodeJS.Signals): Promise<number | null>;
+}
+
 export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
   return processStartTime(identity.pid) === identity.processStartTime;
 }
@@ -56,6 +65,7 @@ export class ShimProcesses {
   readonly #main: string;
   readonly #clients: TtrpcClient[] = [];
   readonly #ids = new Set<string>();
+  readonly #sandboxers: (() => Promise<void>)[] = [];
 
   constructor(main: string) {
     this.#main = main;
@@ -67,6 +77,7 @@ export class ShimProcesses {
 
   async close(): Promise<void> {
     for (const client of this.#clients) client.close();
+    for (const end of this.#sandboxers) await end();
     for (const id of this.#ids) {
       const state = readState(this.bundle(id));
       if (state?.kind === "serving" && isAlive(state)) process.kill(state.pid, "SIGKILL");
@@ -101,20 +112,50 @@ export class ShimProcesses {
     return this.#run(argumentList, {}, this.directory);
   }
 
+  /** Runs a sandboxer until the test ends; resolves once it serves. */
+  async startSandboxer(options: RunOptions & { readonly drains?: boolean } = {}): Promise<TestSandboxer> {
+    const socket = path.join(this.directory, "sandboxer");
+    const flags = ["-socket", socket, "-state", path.join(this.directory, "state")];
+    flags.push("-address", path.join(this.directory, "containerd.sock"), ...(options.drains ? ["-drain"] : []));
+    const child = spawn(process.execPath, [this.#main, ...flags, "sandboxer"], {
+      env: this.#environment(options),
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk;
+    });
+    const ended = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
+    this.#sandboxers.push(async () => {
+      child.kill("SIGKILL");
+      await ended;
+    });
+    await expect.poll(() => said, { timeout: 10_000 }).toContain("msg=serving socket=");
+    const end = async (signal: NodeJS.Signals): Promise<number | null> => {
+      child.kill(signal);
+      return await ended;
+    };
+    return { socket, pid: child.pid ?? 0, log: () => said, end };
+  }
+
+  #environment(options: RunOptions): NodeJS.ProcessEnv {
+    return {
+      PATH: process.env.PATH,
+      TTRPC_ADDRESS: path.join(this.directory, "events"),
+      UVM_SHIM_RECORDS: this.records,
+      UVM_SHIM_SOCKET_DIRECTORY: path.join(this.directory, "s"),
+      FAKE_RECORD: path.join(this.directory, "record"),
+      ...options.env,
+    };
+  }
+
   #run(argumentList: readonly string[], options: RunOptions, directory: string): Promise<Outcome> {
     const limit = options.descriptors === undefined ? "" : `ulimit -n ${options.descriptors}; `;
     const command = ["-c", `${limit}exec "$0" "$@"`, process.execPath, this.#main, ...argumentList];
     const child = spawn("/bin/sh", command, {
       cwd: directory,
       ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
-      env: {
-        PATH: process.env.PATH,
-        TTRPC_ADDRESS: path.join(this.directory, "events"),
-        UVM_SHIM_RECORDS: this.records,
-        UVM_SHIM_SOCKET_DIRECTORY: path.join(this.directory, "s"),
-        FAKE_RECORD: path.join(this.directory, "record"),
-        ...options.env,
-      },
+      env: this.#environment(options),
     });
     const all: Buffer[] = [];
     const stdout: Buffer[] = [];
