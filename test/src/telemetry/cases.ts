@@ -3,9 +3,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "@uvm-shim/lifecycle";
 import { OtlpReceiver, type ReceivedSpan } from "@uvm-shim/test-support/otlp-receiver";
+import { readProcesses } from "../leaks/holdings.ts";
 import { type Phase, Pod, readOnlyRoot } from "../shim-client/pod.ts";
 import { Task } from "../shim-client/shim.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../support/programs.ts";
+import { poll } from "../support/wait.ts";
 
 export interface Stage {
   readonly directory: string;
@@ -34,6 +36,8 @@ interface Life {
   readonly phases: ReadonlyMap<Phase, number>;
   /** What shim and guest have logged. */
   readonly log: string;
+  /** The process that served the pod. */
+  readonly shimPid: number;
 }
 
 /** A pod with one container, which is asked for its state within a trace of the caller's, until it is gone. */
@@ -48,6 +52,7 @@ async function live({ directory, rootfs, signal }: Stage, variables: Variables):
     observer: { begins: () => undefined, ended: (phase, milliseconds) => void phases.set(phase, milliseconds) },
   });
   let log = "";
+  let shimPid = 0;
   try {
     const container = await pod.createContainer({
       ...{ id: "one", rootfs: readOnlyRoot(rootfs) },
@@ -56,6 +61,7 @@ async function live({ directory, rootfs, signal }: Stage, variables: Variables):
       change: (specification) => ({ ...specification, annotations: { note: secret } }),
     });
     await container.start();
+    ({ shimPid } = await pod.shim.call(Task, "Connect", { id: "one" }));
     await pod.shim.call(Task, "Pids", { id: "one" }, { metadata: remote });
     await pod.shim.call(Task, "State", { id: "unknown" }).catch(() => undefined);
     assert.equal(await container.wait(), 0);
@@ -65,7 +71,7 @@ async function live({ directory, rootfs, signal }: Stage, variables: Variables):
   } finally {
     await pod.remove();
   }
-  return { phases, log };
+  return { phases, log, shimPid };
 }
 
 /** The log in a bundle, once a text is in it; as it is after a while, if that never comes. */
@@ -98,10 +104,13 @@ const sandbox = (method: string): string => `containerd.runtime.sandbox.v1.Sandb
 
 async function checkLife(stage: Stage, protocol: string): Promise<OtlpReceiver> {
   await using receiver = await OtlpReceiver.listen();
-  const { log } = await live(stage, {
+  const { log, shimPid } = await live(stage, {
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
     OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
   });
+  // Nobody waits for its last words: the pod is gone before they are said.
+  const hasEnded = (): true | undefined => (readProcesses().some(({ pid }) => pid === shimPid) ? undefined : true);
+  await poll("the shim to end", hasEnded, { timeoutMs: 10_000, signal: stage.signal });
   assert.deepEqual(receiver.problems, []);
   checkTraces(receiver);
   checkRemoteParent(receiver, log);
