@@ -21,6 +21,8 @@ export interface CriPodOptions {
   readonly directory: string;
   readonly name: string;
   readonly config?: PodConfig;
+  /** How long each call may take; by default as long as the client has it. */
+  readonly timeoutMs?: number;
 }
 
 export class CriPod {
@@ -54,10 +56,14 @@ export class CriPod {
       },
     };
     try {
-      const { podSandboxId } = await cri.call("RunPodSandbox", { config, runtimeHandler });
+      const { podSandboxId } = await cri.call("RunPodSandbox", { config, runtimeHandler }, timeoutOf(options));
       return new CriPod(options, podSandboxId, config, groups);
     } catch (error) {
-      removeControlGroups(groups);
+      try {
+        removeControlGroups(groups);
+      } catch {
+        // What failed first is what matters.
+      }
       throw error;
     }
   }
@@ -65,13 +71,13 @@ export class CriPod {
   /** Creates and starts a container; returns its id. */
   async run(name: string, command: readonly string[], config: ContainerConfig = {}): Promise<string> {
     const id = await this.create(name, command, config);
-    await this.#options.cri.call("StartContainer", { containerId: id });
+    await this.#options.cri.call("StartContainer", { containerId: id }, timeoutOf(this.#options));
     return id;
   }
 
   async create(name: string, command: readonly string[], config: ContainerConfig = {}): Promise<string> {
     const { cri, image } = this.#options;
-    const { containerId } = await cri.call("CreateContainer", {
+    const request = {
       podSandboxId: this.id,
       sandboxConfig: this.config,
       config: {
@@ -86,7 +92,8 @@ export class CriPod {
           securityContext: { namespaceOptions: { pid: CONTAINER }, ...config.linux?.securityContext },
         },
       },
-    });
+    };
+    const { containerId } = await cri.call("CreateContainer", request, timeoutOf(this.#options));
     return containerId;
   }
 
@@ -116,7 +123,7 @@ export class CriPod {
     const { cri } = this.#options;
     for (let time = 1; ; time++) {
       try {
-        await cri.call("StopPodSandbox", { podSandboxId: this.id });
+        await cri.call("StopPodSandbox", { podSandboxId: this.id }, timeoutOf(this.#options));
         return;
       } catch (error) {
         if (time === STOPS || !String(error).includes("ttrpc: closed")) throw error;
@@ -127,9 +134,13 @@ export class CriPod {
   async remove(): Promise<void> {
     const { cri } = this.#options;
     await this.stop();
-    await cri.call("RemovePodSandbox", { podSandboxId: this.id });
+    await cri.call("RemovePodSandbox", { podSandboxId: this.id }, timeoutOf(this.#options));
     removeControlGroups(this.controlGroups);
   }
+}
+
+function timeoutOf({ timeoutMs }: CriPodOptions): { readonly timeoutMs?: number } {
+  return timeoutMs === undefined ? {} : { timeoutMs };
 }
 
 function makeControlGroups(name: string): readonly string[] {

@@ -9,6 +9,7 @@ import { criNamespaceCases } from "./cases/cri-namespaces.ts";
 import { criNetworkCases } from "./cases/cri-networks.ts";
 import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
+import { criSandboxerCases } from "./cases/cri-sandboxer.ts";
 import { criSizeCases } from "./cases/cri-size.ts";
 import { deviceCases } from "./cases/devices.ts";
 import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
@@ -83,6 +84,7 @@ export const CRI_CASES: readonly Case<CriCaseContext>[] = [
   ...criNetworkCases,
   ...criHungCases,
   ...criEndCases,
+  ...criSandboxerCases,
 ];
 
 /** The suite itself, in the shim's protocol. */

@@ -19,6 +19,7 @@ export interface LostPodsOptions {
   readonly clock: Clock;
   /** Ends what is left of the VM and what the host keeps for it. Repeatable. */
   readonly cleanUp: (pod: PodName & { readonly bundle: string }) => Promise<void>;
+  readonly removeDeadSocket: (socket: string) => Promise<void>;
   readonly connectEvents: (namespace: string) => Promise<EventSink>;
 }
 
@@ -40,6 +41,7 @@ export function lostPodOf(left: LeftBundle, options: LostPodsOptions): LostPod &
         new ShimError("DeadlineExceeded", `clean up pod ${name.id}: not done within ${cleanUpMilliseconds} ms`);
       const work = (until: AbortSignal): Promise<void> => abortable(options.cleanUp({ ...name, bundle }), until);
       await withDeadline(work, { clock, milliseconds: cleanUpMilliseconds, error });
+      if (state !== undefined && state.socket !== "") await options.removeDeadSocket(state.socket);
       isClean = true;
     });
 

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -270,6 +279,25 @@ describe("a sandboxer that comes after a crash", () => {
     await bench.call("Shutdown", { sandboxId: "s1" });
     expect(existsSync(bundle)).toBe(false);
     await before.drain("test");
+  });
+
+  it("removes the sockets of the lost, which nobody serves", async () => {
+    const { address } = (await bench.run("s1")) as { address: string };
+    const bundle = path.join(bench.state, "k8s.io", "s1");
+    const state = readFileSync(path.join(bundle, "uvm-shim.json"));
+    await bench.sandboxer.drain("test");
+    // As after a crash: both are there, and no process.
+    const socket = address.replace("ttrpc+unix://", "");
+    const dead = net.createServer().listen(socket);
+    await new Promise((resolve) => dead.once("listening", resolve));
+    renameSync(socket, `${socket}.kept`);
+    await new Promise((resolve) => dead.close(resolve));
+    renameSync(`${socket}.kept`, socket);
+    mkdirSync(bundle, { recursive: true });
+    writeFileSync(path.join(bundle, "uvm-shim.json"), state);
+    bench.begin();
+    await bench.sandboxer.takeOverLost().ended;
+    expect(existsSync(socket)).toBe(false);
   });
 
   it("says the same of a lost pod after another crash, and does not report its exits twice", async () => {

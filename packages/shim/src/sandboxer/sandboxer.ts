@@ -71,13 +71,14 @@ export class Sandboxer {
    * pods that are, and when all are ended.
    */
   takeOverLost(): { readonly count: number; readonly ended: Promise<void> } {
-    const { settings, clock, log } = this.#options;
+    const { settings, clock, log, system } = this.#options;
     const lost = leftBundles(settings.state).map((left) => {
       const pod = lostPodOf(left, {
         log,
         clock,
         connectEvents: (namespace) => connectEvents(ttrpcAddressOf(settings.containerd), namespace),
         cleanUp: (what) => this.#cleanUp(what),
+        removeDeadSocket: (socket) => system.removeDeadSocket(socket),
       });
       this.#registry.addLost(left.name, pod);
       return pod.ended;

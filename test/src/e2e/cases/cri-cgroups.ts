@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { CriPod } from "../../cri/pod.ts";
+import type { PodForm } from "../containerd.ts";
 import { execSync, inEachForm, output, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import { servingShims } from "../machine.ts";
@@ -30,20 +31,23 @@ async function usage({ cri }: CriCaseContext, { id }: CriPod) {
   };
 }
 
-async function accounted(context: CriCaseContext, handler: string): Promise<void> {
+async function accounted(context: CriCaseContext, handler: string, form: PodForm): Promise<void> {
   await withPod(
     context,
     async (pod) => {
       const linux = { resources: { memoryLimitInBytes: 64 * MEBIBYTE } };
       const id = await pod.run("measured", ["sleep", "1000"], { linux });
-      const [shim] = servingShims(context.runtime, pod.id);
-      assert.ok(shim !== undefined);
+      // A sandboxer belongs to no pod.
+      const shims = form === "sandboxer" ? [] : servingShims(context.runtime, pod.id);
+      assert.equal(shims.length, form === "sandboxer" ? 0 : 1);
       const groups = pod.controlGroups;
       assert.ok(groups.length > 0);
       for (const group of groups) {
         const inShim = processesBelow(join(group, pod.id, "shim"));
         const inVm = processesBelow(join(group, pod.id, "vm"));
-        assert.ok(inShim.includes(shim), `${group}: the shim is ${shim}, there are ${inShim}`);
+        if (form === "sandboxer") assert.deepEqual(inShim, []);
+        for (const shim of shims)
+          assert.ok(inShim.includes(shim), `${group}: the shim is ${shim}, there are ${inShim}`);
         // The process that started the guest, its agent, and the container's at least.
         assert.ok(inVm.length >= 3, `${group}: there are ${inVm}`);
         assert.deepEqual([...processesBelow(group)].sort(), [...inShim, ...inVm].sort(), "and nothing else");
