@@ -127,7 +127,7 @@ async function createSandbox(
   });
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
-  await joinPodsControlGroup(request, { vmId, host, endVm: () => vm.terminate() }, signal);
+  await joinPodsControlGroup(request, { vmId, host, pid: process.pid, endVm: () => vm.terminate() }, signal);
 
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import path from "node:path";
+import process from "node:process";
 import { BlockCimController, WindowsContainerController } from "@uvm-shim/controller-container-wcow";
 import { NetworkController, PodNetwork, windowsNetworking } from "@uvm-shim/controller-network";
 import { PodController } from "@uvm-shim/controller-pod";
@@ -125,7 +126,7 @@ async function createSandbox(
   const create = (): Promise<void> => vm.create({ document }, signal);
   await withPreparation(preparation, bundle, { grantVmAccess, services }, create, signal);
   const podVm = vmOfPod(vm, { bundle, preserved: confidential?.preserved, warn });
-  await joinPodsControlGroup(request, { vmId, host, endVm: () => podVm.terminate() }, signal);
+  await joinPodsControlGroup(request, { vmId, host, pid: process.pid, endVm: () => podVm.terminate() }, signal);
 
   const files = planFiles({ grantVmAccess }, clock);
   const cims = new BlockCimController({

@@ -1,5 +1,4 @@
 import { posix } from "node:path";
-import process from "node:process";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
 import type { SandboxRequest } from "@uvm-shim/shim";
@@ -7,18 +6,20 @@ import type { SandboxRequest } from "@uvm-shim/shim";
 export interface NewVm {
   readonly vmId: string;
   readonly host: Pick<ComputeHost, "joinControlGroup">;
+  /** The process that joins with it. */
+  readonly pid: number;
   /** Nothing else would end it after an error. */
   readonly endVm: () => Promise<void>;
 }
 
-/** Moves a VM that has just been created, and this process, into the pod's cgroup; ends the VM if it cannot. */
+/** Moves a VM that has just been created, and the process, into the pod's cgroup; ends the VM if it cannot. */
 export async function joinPodsControlGroup(
   request: SandboxRequest,
-  { vmId, host, endVm }: NewVm,
+  { vmId, host, pid, endVm }: NewVm,
   signal?: AbortSignal,
 ): Promise<void> {
   try {
-    await joinControlGroup(controlGroupOf(request), vmId, host, process.pid, signal);
+    await joinControlGroup(controlGroupOf(request), vmId, host, pid, signal);
   } catch (error) {
     await endVm();
     throw error;
