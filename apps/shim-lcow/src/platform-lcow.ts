@@ -13,16 +13,14 @@ import { LinuxGuest } from "@uvm-shim/guest-lcow";
 import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { systemClock as clock } from "@uvm-shim/lifecycle";
 import {
-  applyLogLevel,
-  controlGroupOf,
   createHostFiles,
   createSandboxLogs,
   describeDevices,
   guestConnectionOptions,
-  HostConnection,
   hostPathGrammar,
-  joinControlGroup,
+  hostPlatform,
   joinNetwork,
+  joinPodsControlGroup,
   hostPaths as paths,
   securityPolicyOf,
   vmIdOf,
@@ -50,14 +48,7 @@ import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
 
 /** Linux containers in utility VMs of this machine's compute service. */
 export function createLcowPlatform(context: PlatformContext): Platform {
-  const connection = new HostConnection(context);
-  return {
-    os: "linux",
-    createSandbox: async (request, signal) => await createSandbox(request, await connection.connect(), context, signal),
-    cleanUp: (request) => cleanUp(request, context),
-    describeHost: () => connection.describe(),
-    close: () => connection.close(),
-  };
+  return hostPlatform({ os: "linux", createSandbox, cleanUp }, context);
 }
 
 async function createSandbox(
@@ -75,10 +66,8 @@ async function createSandbox(
       pod: request.pod?.specification,
     }),
   );
-  applyLogLevel(settings.logLevel, context);
-  const logs = createSandboxLogs(request.id, context);
+  const logs = createSandboxLogs(request.id, context, { logLevel: settings.logLevel, warnings });
   const { warn } = logs;
-  for (const warning of warnings) logs.warnOfRequest(warning);
 
   const { confidential, ioRetrySeconds } = settings;
   // Before the VM is created, since nothing would end it after an error.
@@ -138,12 +127,8 @@ async function createSandbox(
   });
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
   await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
-  try {
-    await joinControlGroup(controlGroupOf(request), vmId, host, context.servesOnePod ? process.pid : undefined, signal);
-  } catch (error) {
-    await vm.terminate();
-    throw error;
-  }
+  const pid = context.servesOnePod ? process.pid : undefined;
+  await joinPodsControlGroup(request, { vmId, host, pid, endVm: () => vm.terminate() }, signal);
 
   /** The container that holds the pod's namespaces. */
   const holderId = sandboxContainer?.id ?? request.id;

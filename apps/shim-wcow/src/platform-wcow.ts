@@ -20,16 +20,14 @@ import type { ComputeHost, WindowsGuestServices } from "@uvm-shim/hcs-bindings";
 import { utcTimeZone } from "@uvm-shim/hcs-schema";
 import { ControllerError, systemClock as clock } from "@uvm-shim/lifecycle";
 import {
-  applyLogLevel,
-  controlGroupOf,
   createSandboxLogs,
   describeDevices,
   guestConnectionOptions,
-  HostConnection,
   hostBuild,
   hostPathGrammar,
-  joinControlGroup,
+  hostPlatform,
   joinNetwork,
+  joinPodsControlGroup,
   hostPaths as paths,
   securityPolicyOf,
   vmIdOf,
@@ -54,14 +52,7 @@ import { vmOfPod } from "./vm-of-pod.ts";
 
 /** Windows containers in utility VMs of this machine's compute service. */
 export function createWcowPlatform(context: PlatformContext): Platform {
-  const connection = new HostConnection(context);
-  return {
-    os: "windows",
-    createSandbox: async (request, signal) => await createSandbox(request, await connection.connect(), context, signal),
-    cleanUp: (request) => cleanUp(request, context),
-    describeHost: () => connection.describe(),
-    close: () => connection.close(),
-  };
+  return hostPlatform({ os: "windows", createSandbox, cleanUp }, context);
 }
 
 type Disks = ScsiController<WindowsScsiGuest, WindowsDiskMount>;
@@ -89,10 +80,8 @@ async function createSandbox(
     }),
   );
   const isPod = request.makesContainer || sandboxRole(annotations, request.id) === "pod";
-  applyLogLevel(settings.logLevel, context);
-  const logs = createSandboxLogs(request.id, context);
+  const logs = createSandboxLogs(request.id, context, { logLevel: settings.logLevel, warnings });
   const { warn } = logs;
-  for (const warning of warnings) logs.warnOfRequest(warning);
 
   const { confidential, preparation, ioRetrySeconds } = settings;
   const policy = confidential && (await securityPolicyOf(confidential));
@@ -137,12 +126,8 @@ async function createSandbox(
   const create = (): Promise<void> => vm.create({ document }, signal);
   await withPreparation(preparation, bundle, { grantVmAccess, services }, create, signal);
   const podVm = vmOfPod(vm, { bundle, preserved: confidential?.preserved, warn });
-  try {
-    await joinControlGroup(controlGroupOf(request), vmId, host, context.servesOnePod ? process.pid : undefined, signal);
-  } catch (error) {
-    await podVm.terminate();
-    throw error;
-  }
+  const pid = context.servesOnePod ? process.pid : undefined;
+  await joinPodsControlGroup(request, { vmId, host, pid, endVm: () => podVm.terminate() }, signal);
 
   const files = planFiles({ grantVmAccess }, clock);
   const cims = new BlockCimController({

@@ -20,32 +20,25 @@ import type { PipeController, VsmbController } from "@uvm-shim/controller-vsmb";
 import type { WindowsGuest } from "@uvm-shim/guest-wcow";
 import type { ComputeHost, WindowsGuestServices } from "@uvm-shim/hcs-bindings";
 import type { WindowsProcessParameters } from "@uvm-shim/hcs-schema";
-import type {
-  Container,
-  ContainerRequest,
-  DeviceDescriptions,
-  Process,
-  Sandbox,
-  UpstreamStdio as ShimUpstreamStdio,
-} from "@uvm-shim/shim";
+import type * as shim from "@uvm-shim/shim";
 import { describe, expectTypeOf, it } from "vitest";
 
 type WindowsProcessController = ProcessController<WindowsProcessDescription, WindowsProcessParameters, number | string>;
 
 describe("interfaces of the shim to the controllers", () => {
   it("are satisfied", () => {
-    type Pod = PodController<ContainerRequest, WindowsContainerController, unknown, DeviceDescriptions>;
-    expectTypeOf<Pod>().toExtend<Sandbox>();
-    expectTypeOf<WindowsContainerController>().toExtend<Container>();
-    expectTypeOf<WindowsProcessController>().toExtend<Process>();
-    expectTypeOf<ShimUpstreamStdio>().toExtend<UpstreamStdio>();
+    type Pod = PodController<shim.ContainerRequest, WindowsContainerController, unknown, shim.DeviceDescriptions>;
+    expectTypeOf<Pod>().toExtend<shim.Sandbox>();
+    expectTypeOf<WindowsContainerController>().toExtend<shim.Container>();
+    expectTypeOf<WindowsProcessController>().toExtend<shim.Process>();
+    expectTypeOf<shim.UpstreamStdio>().toExtend<UpstreamStdio>();
   });
 });
 
 describe("interfaces of the controllers to each other and to the host", () => {
   it("are satisfied", () => {
     expectTypeOf<VmController<WindowsGuest, unknown, never, VpciController>>().toExtend<PodVm>();
-    expectTypeOf<WindowsContainerController>().toExtend<PodContainer<ContainerRequest>>();
+    expectTypeOf<WindowsContainerController>().toExtend<PodContainer<shim.ContainerRequest>>();
     expectTypeOf<WindowsProcessController>().toExtend<ContainerProcess>();
     expectTypeOf<ScsiController<WindowsScsiGuest, WindowsDiskMount>>().toExtend<ContainerDisks>();
     expectTypeOf<ScsiController<WindowsScsiGuest, WindowsDiskMount>>().toExtend<CimDisks>();
@@ -55,6 +48,6 @@ describe("interfaces of the controllers to each other and to the host", () => {
     expectTypeOf<VpciController>().toExtend<ContainerDevices>();
     expectTypeOf<WindowsGuestServices>().toExtend<ContainerHostServices>();
     expectTypeOf<ComputeHost>().toExtend<VmHost>();
-    expectTypeOf<ReturnType<ProcessFactory>>().toExtend<Process>();
+    expectTypeOf<ReturnType<ProcessFactory>>().toExtend<shim.Process>();
   });
 });

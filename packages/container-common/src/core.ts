@@ -12,14 +12,23 @@ import {
   wrapError,
 } from "@uvm-shim/lifecycle";
 import { checkId } from "./checks.ts";
-import { ContainerProcesses, type ExitStatuses } from "./processes.ts";
+import { ContainerProcesses, type ExecRequest, type ExitStatuses } from "./processes.ts";
 import { vmBound } from "./steps.ts";
-import type { ContainerProcess } from "./types.ts";
+import type { ContainerProcess, ProcessFactory } from "./types.ts";
 
 export interface ContainerCoreOptions {
   readonly id: string;
   readonly statuses: ExitStatuses;
   readonly clock: { now(): Date };
+}
+
+/** What an exec is created from. */
+export interface ExecParts<Guest, Description> {
+  /** The container in the guest; throws unless it takes execs. */
+  readonly running: (refuse: Refuse) => Guest;
+  /** Checks and describes the process. */
+  readonly describe: (refuse: Refuse) => Description;
+  readonly make: ProcessFactory<Guest, Description>;
 }
 
 /**
@@ -120,6 +129,21 @@ export class ContainerCore<Description> {
       },
       release: () => this.processes.abandonInit(),
     };
+  }
+
+  /** Creates an exec with what a client asks for. */
+  async createExec<Guest>(
+    { execId, stdio }: Omit<ExecRequest<unknown>, "process">,
+    { running, describe, make }: ExecParts<Guest, Description>,
+    signal: AbortSignal | undefined,
+  ): Promise<ContainerProcess<Description>> {
+    const refuse = this.refusing(`create process ${execId} in container`);
+    const guest = running(refuse);
+    this.processes.checkNew(execId);
+    const process = describe(refuse);
+    const exec = make({ containerId: this.id, execId, guest });
+    const stillTaken = () => void running(refuse);
+    return await this.processes.create(exec, { execId, stdio, process }, stillTaken, this.until(signal));
   }
 
   /** Runs the start of the init process, which ends of the container wait for. */

@@ -1,4 +1,4 @@
-import { ContainerCore, type ExitStatuses } from "@uvm-shim/container-common";
+import { CommonContainer, ContainerCore, type ExitStatuses } from "@uvm-shim/container-common";
 import type { StdioPaths, WindowsProcessDescription } from "@uvm-shim/controller-process";
 import {
   type WindowsContainerStatistics,
@@ -36,42 +36,22 @@ const statuses: ExitStatuses = { killed: 1, neverRan: 0, unknown: 255 };
  * when it has ended and what it held is released. Errors are ControllerErrors; errors in config.json are InvalidArgument
  * and name the field.
  */
-export class WindowsContainerController {
-  readonly id: string;
-  readonly bundle: string;
+export class WindowsContainerController extends CommonContainer<ContainerStateKind, WindowsProcessDescription> {
   readonly #options: WindowsContainerOptions;
   readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
   readonly #core: ContainerCore<WindowsProcessDescription>;
   #plan: WindowsContainerPlan | undefined;
+
   constructor(options: WindowsContainerOptions) {
-    this.id = options.id;
-    this.bundle = options.bundle;
+    const core = new ContainerCore<WindowsProcessDescription>({ id: options.id, statuses, clock: options.clock });
+    super(core, options.bundle);
     this.#options = options;
-    this.#core = new ContainerCore({ id: options.id, statuses, clock: options.clock });
+    this.#core = core;
     this.#life = new Lifecycle(containerTable, options.id, { kind: "NotCreated" });
   }
 
-  get state(): ContainerStateKind {
+  override get state(): ContainerStateKind {
     return this.#life.state.kind;
-  }
-
-  /** For diagnostics. */
-  describe(): { readonly id: string; readonly state: ContainerStateKind; readonly held: readonly string[] } {
-    return { id: this.id, state: this.state, held: this.#core.held };
-  }
-
-  /** The init process. FailedPrecondition before it has been created. */
-  get init(): ContainerProcess {
-    return this.#core.processes.init;
-  }
-
-  /** The init process for the empty id, else an exec. */
-  process(execId: string): ContainerProcess | undefined {
-    return this.#core.processes.get(execId);
-  }
-
-  processes(): readonly ContainerProcess[] {
-    return this.#core.processes.all();
   }
 
   /**
@@ -192,28 +172,14 @@ export class WindowsContainerController {
   }
 
   /** Creates an exec; `spec` is the OCI process as parsed JSON, unchecked. */
-  async createProcess(
+  createProcess(
     request: { readonly execId: string; readonly spec: unknown; readonly stdio: StdioPaths },
     signal?: AbortSignal,
   ): Promise<ContainerProcess> {
-    const { execId, stdio } = request;
-    const refuse = this.#core.refusing(`create process ${execId} in container`);
-    const guest = this.#running(refuse);
-    this.#core.processes.checkNew(execId);
-    const process = describedProcess(
-      checkedProcess(request.spec, refuse),
-      this.#plan?.annotations ?? {},
-      "process",
-      refuse,
-    );
-    const exec = this.#options.createProcess({ containerId: this.id, execId, guest });
-    const stillTaken = () => void this.#running(refuse);
-    return await this.#core.processes.create(exec, { execId, stdio, process }, stillTaken, this.#core.until(signal));
-  }
-
-  /** Removes an exec that has exited or was never started, and returns its exit. */
-  deleteProcess(execId: string): Promise<Exit> {
-    return this.#core.processes.delete(execId);
+    const describe = (refuse: Refuse) =>
+      describedProcess(checkedProcess(request.spec, refuse), this.#plan?.annotations ?? {}, "process", refuse);
+    const running = (refuse: Refuse) => this.#running(refuse);
+    return this.#core.createExec(request, { running, describe, make: this.#options.createProcess }, signal);
   }
 
   /** Processes in the guest, with the exec id for processes of execs. Before the start there are none. */
@@ -366,11 +332,6 @@ export class WindowsContainerController {
       "DeadlineExceeded",
       `the container is still ending after ${endsWithin} ms: its deletion can be repeated`,
     );
-  }
-
-  /** Called when the VM has exited: gives every process an exit and forgets what the VM held. */
-  vmExited(exit: { readonly reason: string }): void {
-    this.#core.vmExited(exit);
   }
 
   #running(refuse: Refuse): GuestContainer {

@@ -1,4 +1,4 @@
-import { ContainerCore, type ExitStatuses } from "@uvm-shim/container-common";
+import { CommonContainer, ContainerCore, type ExitStatuses } from "@uvm-shim/container-common";
 import type { GuestProcess, StdioPaths } from "@uvm-shim/controller-process";
 import type { CgroupMetrics, LinuxProcessParameters, OciProcess } from "@uvm-shim/hcs-schema";
 import { abortable, type Exit, Lifecycle, type Refuse, wrapError } from "@uvm-shim/lifecycle";
@@ -17,54 +17,34 @@ const noUsage: CgroupMetrics = {
   version: 1,
   metrics: { pids: { current: 0 }, cpu: { usage: { total: 0 } }, memory: { usage: { usage: 0 } } },
 };
+
 /**
  * One Linux container in a utility VM. Resources of host and guest are recorded when they are acquired, and released in
  * reverse order after any failure. Errors are ControllerErrors; errors in config.json are InvalidArgument and name the
  * field.
  */
-export class LinuxContainerController {
-  readonly id: string;
-  readonly bundle: string;
+export class LinuxContainerController extends CommonContainer<ContainerStateKind, OciProcess> {
   readonly #options: LinuxContainerOptions;
   readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
   readonly #core: ContainerCore<OciProcess>;
   #role: ContainerRole | undefined;
 
   constructor(options: LinuxContainerOptions) {
-    this.id = options.id;
-    this.bundle = options.bundle;
+    const core = new ContainerCore<OciProcess>({ id: options.id, statuses, clock: options.clock });
+    super(core, options.bundle);
     this.#options = options;
-    this.#core = new ContainerCore({ id: options.id, statuses, clock: options.clock });
+    this.#core = core;
     this.#life = new Lifecycle(containerTable, options.id, { kind: "NotCreated" });
   }
 
-  get state(): ContainerStateKind {
+  override get state(): ContainerStateKind {
     return this.#life.state.kind;
-  }
-
-  /** For diagnostics. */
-  describe(): { readonly id: string; readonly state: ContainerStateKind; readonly held: readonly string[] } {
-    return { id: this.id, state: this.state, held: this.#core.held };
-  }
-
-  /** The init process. FailedPrecondition before it has been created. */
-  get init(): ContainerProcess {
-    return this.#core.processes.init;
   }
 
   /** This container as the anchor of the pod's later containers. */
   get anchor(): PodAnchor {
     const init = this.#core.processes.knownInit;
     return { isSandbox: this.#role === "sandbox", pid: init?.state === "running" ? init.pid : undefined };
-  }
-
-  /** The init process for the empty id, else an exec. */
-  process(execId: string): ContainerProcess | undefined {
-    return this.#core.processes.get(execId);
-  }
-
-  processes(): readonly ContainerProcess[] {
-    return this.#core.processes.all();
   }
 
   /**
@@ -161,23 +141,13 @@ export class LinuxContainerController {
   }
 
   /** Creates an exec; `spec` is the OCI process as parsed JSON, unchecked. */
-  async createProcess(
+  createProcess(
     request: { readonly execId: string; readonly spec: unknown; readonly stdio: StdioPaths },
     signal?: AbortSignal,
   ): Promise<ContainerProcess> {
-    const { execId, stdio } = request;
-    const refuse = this.#core.refusing(`create process ${execId} in container`);
-    const guest = this.#running(refuse);
-    this.#core.processes.checkNew(execId);
-    const process = guestProcess(checkedProcess(request.spec, refuse), stdio.terminal);
-    const exec = this.#options.createProcess({ containerId: this.id, execId, guest });
-    const stillTaken = () => void this.#running(refuse);
-    return await this.#core.processes.create(exec, { execId, stdio, process }, stillTaken, this.#core.until(signal));
-  }
-
-  /** Removes an exec that has exited or was never started, and returns its exit. */
-  deleteProcess(execId: string): Promise<Exit> {
-    return this.#core.processes.delete(execId);
+    const describe = (refuse: Refuse) => guestProcess(checkedProcess(request.spec, refuse), request.stdio.terminal);
+    const running = (refuse: Refuse) => this.#running(refuse);
+    return this.#core.createExec(request, { running, describe, make: this.#options.createProcess }, signal);
   }
 
   /** Pids in the guest, with the exec id for processes of execs. */
@@ -298,11 +268,6 @@ export class LinuxContainerController {
       return exit;
     });
     return abortable(deleting, signal);
-  }
-
-  /** Called when the VM has exited: gives every process an exit and forgets what the VM held. */
-  vmExited(exit: { readonly reason: string }): void {
-    this.#core.vmExited(exit);
   }
 
   #running(refuse: Refuse): GuestContainer {

@@ -3,6 +3,30 @@ import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
 import type { SandboxRequest } from "@uvm-shim/shim";
 
+export interface NewVm {
+  readonly vmId: string;
+  readonly host: Pick<ComputeHost, "joinControlGroup">;
+  /** The process that joins with it. */
+  /** Absent if it serves other pods too. */
+  readonly pid: number | undefined;
+  /** Nothing else would end it after an error. */
+  readonly endVm: () => Promise<void>;
+}
+
+/** Moves a VM that has just been created, and the process, into the pod's cgroup; ends the VM if it cannot. */
+export async function joinPodsControlGroup(
+  request: SandboxRequest,
+  { vmId, host, pid, endVm }: NewVm,
+  signal?: AbortSignal,
+): Promise<void> {
+  try {
+    await joinControlGroup(controlGroupOf(request), vmId, host, pid, signal);
+  } catch (error) {
+    await endVm();
+    throw error;
+  }
+}
+
 interface RequestedGroup {
   readonly field: string;
   readonly path: string;

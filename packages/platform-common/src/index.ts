@@ -1,13 +1,12 @@
 export { cleanUpInTurn, endVm, type HostContext, withRunningHost } from "./clean-up.ts";
-export { HostConnection } from "./connection.ts";
-export { controlGroupOf, joinControlGroup } from "./control-group.ts";
+export { joinPodsControlGroup, type NewVm } from "./control-group.ts";
 export { describeDevices } from "./device-descriptions.ts";
 export { type GuestConnectionParts, guestConnectionOptions } from "./guest-connection.ts";
 export { createHostFiles, hostPathGrammar, hostPaths } from "./host.ts";
 export { hostBuild, withHostFacts } from "./host-facts.ts";
 export { withBoundedLookups } from "./host-files.ts";
+export { hostPlatform, type PlatformFlavour } from "./host-platform.ts";
 export { joinNetwork, type SandboxNetwork } from "./joined-network.ts";
-export { applyLogLevel } from "./log-level.ts";
 export { createSandboxLogs, type SandboxLogs } from "./sandbox-logs.ts";
 export { type PolicySettings, securityPolicyOf, withCopies } from "./security-policy.ts";
 export { vmIdOf } from "./vm-id.ts";

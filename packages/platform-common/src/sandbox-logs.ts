@@ -1,5 +1,6 @@
 import type { ProcessControllerOptions } from "@uvm-shim/controller-process";
 import type { PlatformContext } from "@uvm-shim/shim";
+import { applyLogLevel } from "./log-level.ts";
 
 /** The longest delay of a timer, about 25 days. */
 const longestDelayMs = 2 ** 31 - 1;
@@ -21,14 +22,27 @@ export interface SandboxLogs {
   noticesOf(ids: ProcessIds, ioRetrySeconds: number | undefined): ProcessNotices;
 }
 
+/** What a sandbox's request says about its log, and what there is to say about the request. */
+export interface RequestNotices {
+  readonly logLevel: string | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Applies the request's log level, and logs its warnings. */
 export function createSandboxLogs(
   sandbox: string,
-  { log, requestLog }: Pick<PlatformContext, "log" | "requestLog">,
+  context: Pick<PlatformContext, "log" | "requestLog" | "setLogLevel">,
+  { logLevel, warnings }: RequestNotices,
 ): SandboxLogs {
+  const { log, requestLog } = context;
+  applyLogLevel(logLevel, context);
   const warn: SandboxLogs["warn"] = (sentence, fields = {}) => log.log("warn", sentence, { sandbox, ...fields });
+  const warnOfRequest: SandboxLogs["warn"] = (sentence, fields = {}) =>
+    requestLog.log("warn", sentence, { sandbox, ...fields });
+  for (const warning of warnings) warnOfRequest(warning);
   return {
     warn,
-    warnOfRequest: (sentence, fields = {}) => requestLog.log("warn", sentence, { sandbox, ...fields }),
+    warnOfRequest,
     noticesOf: ({ containerId: container, execId: exec }, ioRetrySeconds) => ({
       onUnreportedExit: (why) => warn(unreportedExits[why], { container, exec }),
       clientPatience:

@@ -3,23 +3,17 @@ import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { itWith } from "@uvm-shim/test-support/machine-needs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { google } from "../generated/messages.js";
-import { type Outcome, ShimExecutable, ShimProcesses } from "../testing/shim-processes.ts";
+import { eachTestWithProcesses, type Outcome, type ShimProcesses } from "../testing/shim-processes.ts";
 import { exitCodes } from "./refusal.ts";
 
-let executable: ShimExecutable;
 let shim: ShimProcesses;
-beforeAll(async () => {
-  executable = new ShimExecutable();
-  await executable.build();
+let executable: string;
+eachTestWithProcesses((processes, main) => {
+  shim = processes;
+  executable = main;
 });
-afterAll(() => executable.remove());
-beforeEach(async () => {
-  shim = new ShimProcesses(executable.main);
-  await shim.open();
-});
-afterEach(() => shim.close());
 
 /** The one line on standard error, without the program's name. */
 function sentenceOf({ stdout, stderr }: Outcome): string {
@@ -126,7 +120,7 @@ describe("start", () => {
   const notRoot = "tells a user who is not root who starts shims, and leaves no file";
   itWith(notRoot, "root")(notRoot, async () => {
     const nobody = 65_534;
-    for (const folder of [shim.directory, path.dirname(executable.main), tmpdir()]) {
+    for (const folder of [shim.directory, path.dirname(executable), tmpdir()]) {
       chmodSync(folder, statSync(folder).mode | 0o111);
     }
     mkdirSync(path.join(shim.directory, "s"), { mode: 0o711 });

@@ -1,27 +1,19 @@
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { processStartTime } from "../system/process-identity.ts";
-import { isAlive, ShimExecutable, ShimProcesses } from "../testing/shim-processes.ts";
+import { eachTestWithProcesses, isAlive, type ShimProcesses } from "../testing/shim-processes.ts";
 import { readState } from "./state-file.ts";
 
 const { Task } = containerd.task.v3;
 const { Sandbox } = containerd.runtime.sandbox.v1;
 
-let executable: ShimExecutable;
 let shim: ShimProcesses;
-beforeAll(async () => {
-  executable = new ShimExecutable();
-  await executable.build();
+eachTestWithProcesses((processes) => {
+  shim = processes;
 });
-afterAll(() => executable.remove());
-beforeEach(async () => {
-  shim = new ShimProcesses(executable.main);
-  await shim.open();
-});
-afterEach(() => shim.close());
 
 describe("the life of a shim", () => {
   it("ends after Shutdown with nothing left, so that delete has nothing to do", async () => {

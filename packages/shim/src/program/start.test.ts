@@ -1,27 +1,19 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { containerd, google } from "../generated/messages.js";
 import { fileThreads, mostCallsInAll } from "../system/file-calls.ts";
 import { processStartTime } from "../system/process-identity.ts";
-import { isAlive, ShimExecutable, ShimProcesses } from "../testing/shim-processes.ts";
+import { eachTestWithProcesses, isAlive, type ShimProcesses } from "../testing/shim-processes.ts";
 import { serveVersion } from "../testing/version-server.ts";
 
 const { Task } = containerd.task.v3;
 const { BootstrapParams, BootstrapResult } = containerd.runtime.bootstrap.v1;
 
-let executable: ShimExecutable;
 let shim: ShimProcesses;
-beforeAll(async () => {
-  executable = new ShimExecutable();
-  await executable.build();
+eachTestWithProcesses((processes) => {
+  shim = processes;
 });
-afterAll(() => executable.remove());
-beforeEach(async () => {
-  shim = new ShimProcesses(executable.main);
-  await shim.open();
-});
-afterEach(() => shim.close());
 
 describe("start", () => {
   it("answers containerd 1.6 with only the address, once the socket accepts", async () => {

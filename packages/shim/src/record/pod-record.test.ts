@@ -1,23 +1,15 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
-import { ShimExecutable, ShimProcesses } from "../testing/shim-processes.ts";
+import { eachTestWithProcesses, type ShimProcesses } from "../testing/shim-processes.ts";
 import { parseRecord, type RecordLine, recordFile } from "./lines.ts";
 
 const { Task } = containerd.task.v3;
 
-let executable: ShimExecutable;
 let shim: ShimProcesses;
-beforeAll(async () => {
-  executable = new ShimExecutable();
-  await executable.build();
+eachTestWithProcesses((processes) => {
+  shim = processes;
 });
-afterAll(() => executable.remove());
-beforeEach(async () => {
-  shim = new ShimProcesses(executable.main);
-  await shim.open();
-});
-afterEach(() => shim.close());
 
 const file = () => recordFile(shim.records, "ns", "c1");
 const lines = (): readonly RecordLine[] => (existsSync(file()) ? parseRecord(readFileSync(file(), "utf8")).lines : []);

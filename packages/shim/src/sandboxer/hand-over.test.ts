@@ -1,24 +1,16 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { readState } from "../program/state-file.ts";
-import { ShimExecutable, ShimProcesses } from "../testing/shim-processes.ts";
+import { eachTestWithProcesses, type ShimProcesses } from "../testing/shim-processes.ts";
 
 const { Task } = containerd.task.v3;
 
-let executable: ShimExecutable;
 let shim: ShimProcesses;
-beforeAll(async () => {
-  executable = new ShimExecutable();
-  await executable.build();
+eachTestWithProcesses((processes) => {
+  shim = processes;
 });
-afterAll(() => executable.remove());
-beforeEach(async () => {
-  shim = new ShimProcesses(executable.main);
-  await shim.open();
-});
-afterEach(() => shim.close());
 
 /** A pod of one task, as containerd makes it for `ctr run`. */
 async function runPod(id: string, env: { readonly [name: string]: string }) {

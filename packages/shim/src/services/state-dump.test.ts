@@ -3,22 +3,17 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { ownCommand } from "../program/executable.ts";
-import { ShimExecutable, ShimProcesses } from "../testing/shim-processes.ts";
+import { eachTestWithProcesses, type ShimProcesses } from "../testing/shim-processes.ts";
 
 const { Task } = containerd.task.v3;
 
-const executable = new ShimExecutable();
 let shim: ShimProcesses;
-beforeAll(() => executable.build());
-afterAll(() => executable.remove());
-beforeEach(async () => {
-  shim = new ShimProcesses(executable.main);
-  await shim.open();
+eachTestWithProcesses((processes) => {
+  shim = processes;
 });
-afterEach(() => shim.close());
 
 /** The TCP sockets on which a process listens, by inode. */
 function listeningSockets(pid: number): readonly string[] {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { build } from "esbuild";
-import { expect } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { readState } from "../program/state-file.ts";
 import { processStartTime } from "../system/process-identity.ts";
@@ -56,6 +56,24 @@ export class ShimExecutable {
   remove(): void {
     rmSync(this.#directory, { recursive: true, force: true });
   }
+}
+
+/** Builds the executable before the tests of a file, and gives each of them processes of its own. */
+export function eachTestWithProcesses(begin: (processes: ShimProcesses, executable: string) => void): void {
+  let executable: ShimExecutable | undefined;
+  let processes: ShimProcesses | undefined;
+  beforeAll(async () => {
+    executable = new ShimExecutable();
+    await executable.build();
+  });
+  afterAll(() => executable?.remove());
+  beforeEach(async () => {
+    if (executable === undefined) throw new Error("the executable has not been built");
+    processes = new ShimProcesses(executable.main);
+    await processes.open();
+    begin(processes, executable.main);
+  });
+  afterEach(() => processes?.close());
 }
 
 export class ShimProcesses {
