@@ -111,8 +111,16 @@ describe("list", () => {
     ]);
   });
 
+  it("stops waiting for a shim that hangs when it is interrupted", async () => {
+    for (const command of ["list", "state", "pid web", "why web", "events web"]) {
+      const interruption = new AbortController();
+      const { pod } = await serve({ hangs: () => interruption.abort(), state: sampleState() });
+      expect(await run(command, [pod], { signal: interruption.signal }), command).toMatchObject({ code: 130, err: "" });
+    }
+  });
+
   it("does not wait long for a shim that hangs", async () => {
-    const { pod } = await serve({ hangs: true });
+    const { pod } = await serve({ hangs: () => {} });
     const { out, code } = await run("list --timeout 0.05", [pod]);
     expect(code).toBe(0);
     expect(out).toContain("did not answer within 0.05 s");
@@ -238,6 +246,63 @@ describe("exec", () => {
     expect(await run("exec nobody -- x", [pod])).toMatchObject({ code: 125 });
     expect(await run("exec web -- x", [pod], { userId: 1000 })).toMatchObject({ code: 125 });
     expect(await run("exec web", [pod])).toMatchObject({ code: 2 });
+  });
+
+  it("has a key to leave by in raw mode, also while the shim has opened nothing, and gives the terminal back", async () => {
+    const { pod } = await serve({ execInHost: () => new Promise(() => {}) });
+    const modes: boolean[] = [];
+    const keys = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (mode: boolean) => modes.push(mode) });
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    keys.write("\u001d\u001d\u001d");
+    const streams = { stdin: keys, stdout, stderr } as unknown as Surroundings["streams"];
+    expect(await run("exec -it web -- sh", [pod], { streams })).toMatchObject({ code: 125 });
+    expect(modes).toEqual([true, false]);
+    expect(String(stderr.read())).toBe("uvm-diag: left, which ends the program\n");
+  });
+
+  it("takes no bytes of a file for keys", async () => {
+    const { pod } = await serve({
+      execInHost: async ({ stdin, stdout }) => {
+        const [input, output] = await Promise.all([open(stdin, constants.O_RDONLY), open(stdout, "w")]);
+        await output.writeFile(await text(input.createReadStream()));
+        await output.close();
+        return 0;
+      },
+    });
+    const input = "\u001d".repeat(10);
+    expect(await run("exec -i web -- cat", [pod], { input })).toMatchObject({ code: 0, out: input });
+    expect(await run("exec -it web -- cat", [pod], { input })).toMatchObject({ code: 0, out: input });
+  });
+
+  it("ends when its reader does not read and it is interrupted", async () => {
+    const interruption = new AbortController();
+    const { pod } = await serve({
+      execInHost: async ({ stdout }) => {
+        const output = await open(stdout, "w");
+        void output.writeFile(Buffer.alloc(2_000_000)).catch(() => output.close());
+        setImmediate(() => interruption.abort());
+        return 0;
+      },
+    });
+    const streams = {
+      stdin: new PassThrough().end(),
+      stdout: new PassThrough(),
+      stderr: new PassThrough(),
+    } as unknown as Surroundings["streams"];
+    const ran = await run("exec web -- yes", [pod], { streams, signal: interruption.signal });
+    expect(ran.code).toBe(130);
+  });
+
+  it("leaves no connection open when it cannot make its pipes", async () => {
+    const { pod, server } = await serve();
+    const PATH = process.env.PATH;
+    process.env.PATH = "";
+    try {
+      expect(await run("exec web -- x", [pod])).toMatchObject({ code: 125, err: expect.stringContaining("mkfifo") });
+    } finally {
+      process.env.PATH = PATH;
+    }
+    await expect.poll(() => server.connections).toBe(0);
   });
 
   it("ends the call, and so the program, when it is interrupted", async () => {

@@ -17,7 +17,10 @@ export async function list(context: Context): Promise<number> {
     for (const pod of pods) output.line(plain(nameOf(pod)));
     return 0;
   }
-  const surveyed = await survey(pods, Math.min(longestWaitMs, timeoutOf(context)));
+  const surveyed = await survey(pods, {
+    timeoutMs: Math.min(longestWaitMs, timeoutOf(context)),
+    signal: context.signal,
+  });
   if (options.json !== undefined) writeJson(output, surveyed.map(asJson));
   else if (surveyed.length === 0) output.line(noPods(env));
   else {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { HeaderLine, RecordLine } from "@uvm-shim/shim/record";
-import { type Context, podAndRest, timeoutOf, writeJson } from "../context.ts";
+import { type Context, patienceOf, podAndRest, writeJson } from "../context.ts";
 import { exitCodes } from "../errors.ts";
 import { calendarDay, clockTime } from "../output/duration.ts";
 import type { Output } from "../output/output.ts";
@@ -32,7 +32,7 @@ export async function why(context: Context): Promise<number> {
 
 async function whatIsKnown(pod: Pod, context: Context): Promise<WhyInput> {
   const [events, log] = [await recordOf(pod, "Events", context), await recordOf(pod, "Log", context)];
-  const answer = await ask(pod, timeoutOf(context));
+  const answer = await ask(pod, patienceOf(context));
   const header = events.findLast((line): line is HeaderLine => line.type === "header");
   // What a record of another machine tells has nothing to do with this one.
   const isHere = context.options.record === undefined;

@@ -23,6 +23,7 @@ export async function recordOf(pod: Pod, kind: RecordKind, context: Context): Pr
       client.close();
     }
   } catch (error) {
+    context.signal.throwIfAborted();
     if (!(error instanceof DiagError) || error.exitCode !== exitCodes.failed || pod.record === undefined) throw error;
     context.output.note(`${plain(nameOf(pod))}: this is its record, since ${plain(error.message)}`);
     return ofKind(readRecord(pod.record), kind);
@@ -40,7 +41,7 @@ export async function followRecord(
   const client = await connectTo(pod, context);
   try {
     for (let after = 0; !signal.aborted; ) {
-      const { text, last, lost } = await client.records(kind, after, waitMs, signal);
+      const { text, last, lost } = await client.records(kind, after, waitMs);
       if (lost > 0) output.note(`${lost} lines are not kept any more`);
       for (const one of text.split("\n")) {
         const line = parseRecordLine(one);
