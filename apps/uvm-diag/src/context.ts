@@ -3,6 +3,7 @@ import type { CommandManual } from "@uvm-shim/command-line";
 import { type Options, usage } from "./command-line/parse.ts";
 import { DiagError, exitCodes } from "./errors.ts";
 import type { Output } from "./output/output.ts";
+import { plainJson } from "./output/plain.ts";
 import { nameOf, type Pod } from "./pods/pod.ts";
 import { selectPod } from "./pods/select.ts";
 import { connectToPod, type Patience, type ShimClient } from "./shim/client.ts";
@@ -101,5 +102,5 @@ export async function withShim<T>(pod: Pod, context: Context, work: (client: Shi
 }
 
 export function writeJson(output: Output, value: unknown): void {
-  output.raw(`${JSON.stringify(value, undefined, 2)}\n`);
+  output.raw(`${plainJson(value, 2)}\n`);
 }
