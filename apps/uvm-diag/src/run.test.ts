@@ -365,6 +365,19 @@ describe("records", () => {
     expect(await run("events web", [podAt(undefined)])).toMatchObject({ code: 1 });
   });
 
+  it("say where lines are left out of them", async () => {
+    const lines = new Lines();
+    lines.header();
+    for (let at = 1; at < 9; at++) lines.add(at, { type: "occurred", name: `number ${at}` });
+    const { pod } = await serve({ state: sampleState(), lines: lines.all, lost: { from: 4, to: 7 } });
+    expect((await run("events web", [pod], later)).out.split("\n").slice(3, 7)).toEqual([
+      "12:00:00.002  ● number 2",
+      "12:00:00.007  4 lines are not kept any more",
+      "12:00:00.007  ● number 7",
+      "12:00:00.008  ● number 8",
+    ]);
+  });
+
   it("are followed until the shim ends", async () => {
     const lines = new Lines();
     lines.header();
@@ -425,6 +438,34 @@ describe("records", () => {
     });
     expect(readFileSync(file, "utf8")).toBe((await run("timeline web --html -", [pod], later)).out);
     expect(await run(`timeline web --html ${folder}/no/web.html`, [pod])).toMatchObject({ code: 1, out: "" });
+  });
+});
+
+describe("why", () => {
+  it("says of a shim that hangs that it does, by one question and its record", async () => {
+    let asked = 0;
+    const { pod, folder } = await serve({ hangs: () => void asked++, state: sampleState() });
+    const record = path.join(folder, "web.jsonl");
+    const lines = new Lines();
+    lines.header();
+    writeFileSync(record, `${lines.all.map((line) => JSON.stringify(line)).join("\n")}\n`);
+    const ran = await run("why web --timeout 0.05", [{ ...pod, record }]);
+    expect(ran).toMatchObject({ code: 10, err: "" });
+    expect(ran.out).toMatch(/^The shim of the pod \(pid 4121\) runs, and does not answer\. \[shim-silent\]$/m);
+    expect(asked).toBe(1);
+  });
+
+  it("says nothing of a shim that it cannot ask", async () => {
+    const { folder } = await serve();
+    const record = path.join(folder, "web.jsonl");
+    const lines = new Lines();
+    lines.header();
+    writeFileSync(record, `${lines.all.map((line) => JSON.stringify(line)).join("\n")}\n`);
+    const ran = await run("why web", [podAt("/s", { isElsewhere: true, record })]);
+    expect(ran).toMatchObject({ code: 0, out: "Nothing seems to be wrong with default/web.\n" });
+    expect(ran.err).toMatch(
+      /^default\/web: its record is all that is known, since the shim of default\/web is in another mount/,
+    );
   });
 });
 

@@ -17,6 +17,8 @@ export interface ServerOptions {
   /** With one, the server also has the service that only our shims have. */
   readonly state?: StateTree;
   readonly lines?: RecordLine[];
+  /** Numbers of lines that are not kept any more. */
+  readonly lost?: { readonly from: number; readonly to: number };
   /** Never answers; called when it is asked. */
   readonly hangs?: () => void;
 }
@@ -109,12 +111,17 @@ export class DiagServer {
   }
 
   async #records({ after, waitMs }: { after: number; waitMs: number }, isWanted: (line: RecordLine) => boolean) {
-    const found = (): RecordLine[] => (this.#options.lines ?? []).filter((line) => isWanted(line) && line.seq > after);
+    const { from, to } = this.#options.lost ?? { from: 0, to: 0 };
+    const isLost = (seq: number): boolean => seq >= from && seq <= to;
+    const found = (): RecordLine[] =>
+      (this.#options.lines ?? []).filter((line) => isWanted(line) && line.seq > after && !isLost(line.seq));
     if (this.#options.hangs) return await this.#hang();
     if (found().length === 0 && waitMs > 0) await this.#added.promise;
     // Two at a time, so that a client has to ask on.
     const lines = found().slice(0, 2);
-    return { text: lines.map((line) => JSON.stringify(line)).join("\n"), last: lines.at(-1)?.seq ?? after, lost: 0 };
+    const last = lines.at(-1)?.seq ?? after;
+    const lost = after < to && last >= to ? to - Math.max(from - 1, after) : 0;
+    return { text: lines.map((line) => JSON.stringify(line)).join("\n"), last, lost };
   }
 }
 
