@@ -111,6 +111,12 @@ describe("list", () => {
     ]);
   });
 
+  it("names no pod to a shell by what the shell would execute", async () => {
+    const pods = [podAt(undefined, { id: "$(touch x)" }), podAt(undefined, { id: "a`b`" }), podAt(undefined)];
+    expect((await run("list --ids", pods)).out).toBe("default/web\n");
+    expect((await run("list", pods)).out).toContain("default/$(touch x)");
+  });
+
   it("stops waiting for a shim that hangs when it is interrupted", async () => {
     for (const command of ["list", "state", "pid web", "why web", "events web"]) {
       const interruption = new AbortController();
