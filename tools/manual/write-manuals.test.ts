@@ -29,6 +29,13 @@ it("there is a manual for each executable, with everything that a person asks fo
   }
 });
 
+it("manuals name each other by the section that they are in", () => {
+  const pages = manuals.map(({ name, section = 8 }) => `${name}(${section})`);
+  const own = manuals.flatMap(({ seeAlso = [] }) => seeAlso).filter((page) => names.includes(page.split("(")[0] ?? ""));
+  expect(own.length).toBeGreaterThan(names.length);
+  expect(own.filter((page) => !pages.includes(page))).toEqual([]);
+});
+
 describe.each(names)("the man page of %s", (name) => {
   it("names the version and the date of the sources", () => {
     const [first] = readFileSync(pageOf(name), "utf8").split("\n");

@@ -3,9 +3,10 @@ import type { CommandManual } from "@uvm-shim/command-line";
 import { type Options, usage } from "./command-line/parse.ts";
 import { DiagError, exitCodes } from "./errors.ts";
 import type { Output } from "./output/output.ts";
+import { plainJson } from "./output/plain.ts";
 import { nameOf, type Pod } from "./pods/pod.ts";
 import { selectPod } from "./pods/select.ts";
-import { connectToPod, type ShimClient } from "./shim/client.ts";
+import { connectToPod, type Patience, type ShimClient } from "./shim/client.ts";
 
 /** The standard streams, for what has to do with bytes and terminals. */
 export interface Streams {
@@ -26,7 +27,7 @@ export interface Context {
   readonly version: string;
   readonly now: () => Date;
   readonly findPods: () => readonly Pod[];
-  /** Aborts on Ctrl-C. */
+  /** Aborts when the command is to end: on Ctrl-C, or when nobody reads its output any more. */
   readonly signal: AbortSignal;
 }
 
@@ -40,6 +41,10 @@ export function timeoutOf({ options }: Context): number {
     throw usage(`option --timeout is ${JSON.stringify(timeout)}, expected seconds, more than 0 and at most 86400`);
   }
   return seconds * 1000;
+}
+
+export function patienceOf(context: Context): Patience {
+  return { timeoutMs: timeoutOf(context), signal: context.signal };
 }
 
 /** The pod that the command line names, and the operands after it. With a socket or a record nobody names one. */
@@ -83,7 +88,7 @@ export async function connectTo(pod: Pod, context: Context): Promise<ShimClient>
     const hint = pod.record === undefined ? "" : "; events, timeline, logs and why read its record";
     throw new DiagError(exitCodes.failed, `no shim serves ${nameOf(pod)} any more${hint}`);
   }
-  return await connectToPod(pod, pod.socket, timeoutOf(context));
+  return await connectToPod(pod, pod.socket, patienceOf(context));
 }
 
 /** Works with a client of the pod's shim, and closes it. */
@@ -97,5 +102,5 @@ export async function withShim<T>(pod: Pod, context: Context, work: (client: Shi
 }
 
 export function writeJson(output: Output, value: unknown): void {
-  output.raw(`${JSON.stringify(value, undefined, 2)}\n`);
+  output.raw(`${plainJson(value, 2)}\n`);
 }

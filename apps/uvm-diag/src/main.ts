@@ -1,13 +1,11 @@
 import process from "node:process";
+import { interruptionOf } from "./interruption.ts";
 import { runDiag } from "./run.ts";
 
 declare const UVM_SHIM_VERSION: string;
 declare const UVM_SHIM_COMMIT: string;
 
-const interruption = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => interruption.abort());
-// A reader that has seen enough, as head does, is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+const interruption = interruptionOf(process);
 
 void runDiag({
   arguments: process.argv.slice(2),
@@ -20,5 +18,5 @@ void runDiag({
   now: () => new Date(),
   signal: interruption.signal,
 }).then((code) => {
-  process.exitCode = code;
+  process.exitCode = interruption.exitCodeFor(code);
 });

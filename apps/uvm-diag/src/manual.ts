@@ -14,6 +14,15 @@ const record: OptionManual = {
   meaning: "read this record instead of asking for a pod's, for example one from another machine",
 };
 
+/** Options of the commands that show lines of a record one by one. */
+function linesOf(next: string): readonly OptionManual[] {
+  return [
+    { name: "follow", short: "f", meaning: `go on with what ${next} next, until Ctrl-C or the end of the shim` },
+    { name: "json", meaning: "the lines of the record as they are" },
+    record,
+  ];
+}
+
 const commands: readonly CommandManual[] = [
   {
     name: "list",
@@ -39,11 +48,7 @@ const commands: readonly CommandManual[] = [
     synopsis: "POD [--follow] [--json]",
     summary: "what was observed: requests, steps, calls to host and guest, changes of state",
     arguments: [pod],
-    options: [
-      { name: "follow", short: "f", meaning: "go on with what happens next, until Ctrl-C or the end of the shim" },
-      { name: "json", meaning: "the lines of the record as they are" },
-      record,
-    ],
+    options: linesOf("happens"),
   },
   {
     name: "timeline",
@@ -79,9 +84,7 @@ const commands: readonly CommandManual[] = [
         value: "ID",
         meaning: "only lines that belong to this request, by its activity id or the beginning of it",
       },
-      { name: "follow", short: "f", meaning: "go on with what is logged next, until Ctrl-C or the end of the shim" },
-      { name: "json", meaning: "the lines of the record as they are" },
-      record,
+      ...linesOf("is logged"),
     ],
   },
   {

@@ -111,8 +111,22 @@ describe("list", () => {
     ]);
   });
 
+  it("names no pod to a shell by what the shell would execute", async () => {
+    const pods = [podAt(undefined, { id: "$(touch x)" }), podAt(undefined, { id: "a`b`" }), podAt(undefined)];
+    expect((await run("list --ids", pods)).out).toBe("default/web\n");
+    expect((await run("list", pods)).out).toContain("default/$(touch x)");
+  });
+
+  it("stops waiting for a shim that hangs when it is interrupted", async () => {
+    for (const command of ["list", "state", "pid web", "why web", "events web"]) {
+      const interruption = new AbortController();
+      const { pod } = await serve({ hangs: () => interruption.abort(), state: sampleState() });
+      expect(await run(command, [pod], { signal: interruption.signal }), command).toMatchObject({ code: 130, err: "" });
+    }
+  });
+
   it("does not wait long for a shim that hangs", async () => {
-    const { pod } = await serve({ hangs: true });
+    const { pod } = await serve({ hangs: () => {} });
     const { out, code } = await run("list --timeout 0.05", [pod]);
     expect(code).toBe(0);
     expect(out).toContain("did not answer within 0.05 s");
@@ -240,6 +254,63 @@ describe("exec", () => {
     expect(await run("exec web", [pod])).toMatchObject({ code: 2 });
   });
 
+  it("has a key to leave by in raw mode, also while the shim has opened nothing, and gives the terminal back", async () => {
+    const { pod } = await serve({ execInHost: () => new Promise(() => {}) });
+    const modes: boolean[] = [];
+    const keys = Object.assign(new PassThrough(), { isTTY: true, setRawMode: (mode: boolean) => modes.push(mode) });
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    keys.write("\u001d\u001d\u001d");
+    const streams = { stdin: keys, stdout, stderr } as unknown as Surroundings["streams"];
+    expect(await run("exec -it web -- sh", [pod], { streams })).toMatchObject({ code: 125 });
+    expect(modes).toEqual([true, false]);
+    expect(String(stderr.read())).toBe("uvm-diag: left, which ends the program\n");
+  });
+
+  it("takes no bytes of a file for keys", async () => {
+    const { pod } = await serve({
+      execInHost: async ({ stdin, stdout }) => {
+        const [input, output] = await Promise.all([open(stdin, constants.O_RDONLY), open(stdout, "w")]);
+        await output.writeFile(await text(input.createReadStream()));
+        await output.close();
+        return 0;
+      },
+    });
+    const input = "\u001d".repeat(10);
+    expect(await run("exec -i web -- cat", [pod], { input })).toMatchObject({ code: 0, out: input });
+    expect(await run("exec -it web -- cat", [pod], { input })).toMatchObject({ code: 0, out: input });
+  });
+
+  it("ends when its reader does not read and it is interrupted", async () => {
+    const interruption = new AbortController();
+    const { pod } = await serve({
+      execInHost: async ({ stdout }) => {
+        const output = await open(stdout, "w");
+        void output.writeFile(Buffer.alloc(2_000_000)).catch(() => output.close());
+        setImmediate(() => interruption.abort());
+        return 0;
+      },
+    });
+    const streams = {
+      stdin: new PassThrough().end(),
+      stdout: new PassThrough(),
+      stderr: new PassThrough(),
+    } as unknown as Surroundings["streams"];
+    const ran = await run("exec web -- yes", [pod], { streams, signal: interruption.signal });
+    expect(ran.code).toBe(130);
+  });
+
+  it("leaves no connection open when it cannot make its pipes", async () => {
+    const { pod, server } = await serve();
+    const PATH = process.env.PATH;
+    process.env.PATH = "";
+    try {
+      expect(await run("exec web -- x", [pod])).toMatchObject({ code: 125, err: expect.stringContaining("mkfifo") });
+    } finally {
+      process.env.PATH = PATH;
+    }
+    await expect.poll(() => server.connections).toBe(0);
+  });
+
   it("ends the call, and so the program, when it is interrupted", async () => {
     const { promise: aborted, resolve } = Promise.withResolvers<void>();
     const interruption = new AbortController();
@@ -298,6 +369,19 @@ describe("records", () => {
     expect(silent.err).toContain("default/web: this is its record, since no shim serves default/web any more");
     expect((await run(`timeline --record ${record}`, [], { userId: 1000 })).out).toContain("start VM");
     expect(await run("events web", [podAt(undefined)])).toMatchObject({ code: 1 });
+  });
+
+  it("say where lines are left out of them", async () => {
+    const lines = new Lines();
+    lines.header();
+    for (let at = 1; at < 9; at++) lines.add(at, { type: "occurred", name: `number ${at}` });
+    const { pod } = await serve({ state: sampleState(), lines: lines.all, lost: { from: 4, to: 7 } });
+    expect((await run("events web", [pod], later)).out.split("\n").slice(3, 7)).toEqual([
+      "12:00:00.002  ● number 2",
+      "12:00:00.007  4 lines are not kept any more",
+      "12:00:00.007  ● number 7",
+      "12:00:00.008  ● number 8",
+    ]);
   });
 
   it("are followed until the shim ends", async () => {
@@ -360,6 +444,34 @@ describe("records", () => {
     });
     expect(readFileSync(file, "utf8")).toBe((await run("timeline web --html -", [pod], later)).out);
     expect(await run(`timeline web --html ${folder}/no/web.html`, [pod])).toMatchObject({ code: 1, out: "" });
+  });
+});
+
+describe("why", () => {
+  it("says of a shim that hangs that it does, by one question and its record", async () => {
+    let asked = 0;
+    const { pod, folder } = await serve({ hangs: () => void asked++, state: sampleState() });
+    const record = path.join(folder, "web.jsonl");
+    const lines = new Lines();
+    lines.header();
+    writeFileSync(record, `${lines.all.map((line) => JSON.stringify(line)).join("\n")}\n`);
+    const ran = await run("why web --timeout 0.05", [{ ...pod, record }]);
+    expect(ran).toMatchObject({ code: 10, err: "" });
+    expect(ran.out).toMatch(/^The shim of the pod \(pid 4121\) runs, and does not answer\. \[shim-silent\]$/m);
+    expect(asked).toBe(1);
+  });
+
+  it("says nothing of a shim that it cannot ask", async () => {
+    const { folder } = await serve();
+    const record = path.join(folder, "web.jsonl");
+    const lines = new Lines();
+    lines.header();
+    writeFileSync(record, `${lines.all.map((line) => JSON.stringify(line)).join("\n")}\n`);
+    const ran = await run("why web", [podAt("/s", { isElsewhere: true, record })]);
+    expect(ran).toMatchObject({ code: 0, out: "Nothing seems to be wrong with default/web.\n" });
+    expect(ran.err).toMatch(
+      /^default\/web: its record is all that is known, since the shim of default\/web is in another mount/,
+    );
   });
 });
 

@@ -37,9 +37,16 @@ export class Bench {
     this.records = join(directory, "records");
   }
 
+  readonly namespace = NAMESPACE;
+
   /** The id of the pod that is asked about. */
   get id(): string {
     return this.#lastId;
+  }
+
+  /** From now on another one is asked about. */
+  askAbout(id: string): void {
+    this.#lastId = id;
   }
 
   get root(): readonly Mount[] {

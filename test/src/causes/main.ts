@@ -9,7 +9,7 @@ import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { causes } from "../../../apps/uvm-diag/src/why/index.ts";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
-import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
+import { type Isolation, runSuite } from "../support/isolate.ts";
 import { Bench, type Images } from "./bench.ts";
 import { type Provocation, verdictProblem } from "./provocation.ts";
 import { provocations } from "./provocations.ts";
@@ -38,14 +38,21 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const images: Images = { rootfs, layer: await makeLayer(join(directory, "layer"), rootfs) };
   const chosen = provocations.filter(({ name, cause = "nothing" }) => `${cause} ${name}`.includes(wanted));
   let failed = 0;
+  let leftOut = 0;
   for (const [index, provocation] of chosen.entries()) {
     signal.throwIfAborted();
+    const { cause = "nothing", name } = provocation;
+    const lacking = provocation.lacks?.();
+    if (lacking !== undefined) {
+      print(`left out ${cause}: ${name}, which needs ${lacking}`);
+      leftOut += 1;
+      continue;
+    }
     const own = join(directory, `${index}`);
     mkdirSync(own);
     const began = performance.now();
     const problem = await provoke(provocation, new Bench(own, images, signal));
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    const { cause = "nothing", name } = provocation;
     print(`${problem === undefined ? "ok    " : "FAILED"} ${cause}: ${name} (${seconds} s)`);
     if (problem !== undefined) {
       failed += 1;
@@ -60,22 +67,9 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     }
     print(`${causes.length} causes`);
   }
-  print(`${chosen.length - failed} passed, ${failed} failed`);
+  print(`${chosen.length - leftOut - failed} passed, ${leftOut} left out, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 }
 
-async function main(): Promise<number> {
-  const isolated = isolation();
-  if (isolated !== undefined) return await inside(isolated);
-  checkMachine(RUNTIMES.lcow);
-  return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.stderr.write(`causes: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
-}
 // What was provoked may hold pipes and timers for ever.
-process.exit();
+await runSuite("causes", import.meta.url, inside, () => checkMachine(RUNTIMES.lcow));

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { appendVhdFooter, makeExt4 } from "@uvm-shim/test-support/disk";
 import { layersMount, makeScratch } from "@uvm-shim/test-support/layers";
+import { Task } from "../shim-client/shim.ts";
 import type { Specification } from "../shim-client/spec.ts";
 import { type Bench, bound } from "./bench.ts";
 import type { Provocation } from "./provocation.ts";
@@ -33,7 +34,35 @@ function foreignRoot(bench: Bench): string {
   return join(bench.directory, "foreign");
 }
 
+/** A root file system with a program, executable, of this text. */
+function rootWith(bench: Bench, text: string): string {
+  writeFileSync(join(bench.folder("made/bin"), "made"), text, { mode: 0o755 });
+  for (const name of ["proc", "dev", "sys"]) bench.folder(`made/${name}`);
+  return join(bench.directory, "made");
+}
+
 export const containerEnds: readonly Provocation[] = [
+  {
+    cause: "rootfs-missing",
+    name: "a root file system that does not exist",
+    says: /^Container c1 was not created: its root file system \S+\/none does not exist\.$/,
+    run: (bench) => bench.failingContainer({ rootfs: [], change: (all) => ({ ...all, root: { path: "none" } }) }),
+  },
+  {
+    cause: "rootfs-missing",
+    name: "a mount of the snapshot whose source does not exist",
+    says: /^Container c1 was not created: its root file system cannot be mounted \(bind of \/no\/such: \/no\/such does not exist\)\.$/,
+    run: (bench) => bench.failingContainer({ rootfs: bound("/no/such") }),
+  },
+  {
+    cause: "root-read-only",
+    name: "a mount for which the read-only image has no folder",
+    says: /^Container c1 was not created: its root file system is read-only, and has no \/nowhere to mount something on\.$/,
+    run: (bench) =>
+      bench.failingContainer({
+        change: mounting({ destination: "/nowhere", type: "tmpfs", source: "tmpfs", options: [] }),
+      }),
+  },
   {
     cause: "disk-missing",
     name: "no scratch disk in the snapshot",
@@ -139,6 +168,18 @@ export const containerEnds: readonly Provocation[] = [
     run: (bench) => bench.failingContainer({ args: ["/etc/passwd"] }),
   },
   {
+    cause: "program-not-executable",
+    name: "an executable file that is no program",
+    says: /^Container c1 was not created: "?\/bin\/made"? is no program that this machine can execute \(exec format error\)\.$/,
+    run: (bench) => bench.failingContainer({ args: ["/bin/made"], rootfs: bound(rootWith(bench, "no program\n")) }),
+  },
+  {
+    cause: "interpreter-missing",
+    name: "a script for an interpreter that is not in the image",
+    says: /^Container c1 was not created: its image lacks \/no\/such, which has to run "?\/bin\/made"?\.$/,
+    run: (bench) => bench.failingContainer({ args: ["/bin/made"], rootfs: bound(rootWith(bench, "#!/no/such\n")) }),
+  },
+  {
     cause: "working-directory",
     name: "a file as a working directory",
     says: /^Container c1 was not created: it cannot work in \/etc\/passwd \(Not a directory\)\.$/,
@@ -155,6 +196,56 @@ export const containerEnds: readonly Provocation[] = [
     name: "a processor that the VM has not",
     says: /^Container c1 was not created: cpu\.cpus "99" cannot be applied \(.*out of range\)\.$/,
     run: (bench) => bench.failingContainer({ change: limited({ cpu: { cpus: "99" } }) }),
+  },
+  {
+    cause: "vm-too-small",
+    name: "a limit above the memory that an annotation gives the VM",
+    says: /^Container c1 was not created: its memory limit is 1024 MiB/,
+    run: (bench) =>
+      bench.failingContainer(
+        { change: limited({ memory: { limit: 2 ** 30 } }) },
+        { annotations: { "io.microsoft.virtualmachine.computetopology.memory.sizeinmb": "256" } },
+      ),
+  },
+  {
+    cause: "configuration-unreadable",
+    name: "half a config.json",
+    says: /^Container c1 was not created: \S+\/config\.json is not JSON/,
+    run: async (bench) => {
+      const pod = await bench.pod();
+      const bundle = bench.folder("p/c1");
+      writeFileSync(join(bundle, "config.json"), '{"process": {');
+      await pod.shim.call(Task, "Create", { id: "c1", bundle, rootfs: bench.root }).catch(() => {});
+    },
+  },
+  {
+    cause: "sandbox-gone",
+    name: "a container that names another sandbox",
+    says: /^Container c1 was not created: this shim has no pod other\.$/,
+    run: (bench) =>
+      bench.failingContainer({
+        change: (all) => ({ ...all, annotations: { "io.kubernetes.cri.sandbox-id": "other" } }),
+      }),
+  },
+  {
+    cause: "id-in-use",
+    name: "a container with the id of another one",
+    says: /^Container c1 was not created: another one with this id has not been deleted\.$/,
+    run: async (bench) => {
+      const pod = await bench.pod();
+      const { bundle } = await bench.container(pod);
+      await pod.shim.call(Task, "Create", { id: "c1", bundle, rootfs: bench.root }).catch(() => {});
+    },
+  },
+  {
+    cause: "container-not-running",
+    name: "an exec in a container that has ended",
+    says: /^Exec e1 in container c1 (?:was refused|did not start): the container is \w+\.$/,
+    run: async (bench) => {
+      const { container } = await bench.running({ args: ["true"] });
+      await container.wait();
+      await container.exec("e1", { args: ["true"] }).catch(() => {});
+    },
   },
   {
     cause: "specification-invalid",

@@ -1,8 +1,9 @@
 /** Machines on which a pod fails: hosts, containerd, the shim itself. */
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { layersMount, makeScratch } from "@uvm-shim/test-support/layers";
+import { startShim } from "../shim-client/shim.ts";
 import { linuxSpecs } from "../shim-client/spec.ts";
 import { makeLoadedShim } from "../support/loaded-shim.ts";
 import { findServers } from "../support/servers.ts";
@@ -40,6 +41,15 @@ export const machineEnds: readonly Provocation[] = [
     },
   },
   {
+    cause: "host-service-lost",
+    also: ["program-not-found"],
+    name: "the emulated host is killed after a container could not be made",
+    run: async (bench) => {
+      await bench.failingContainer({ args: ["/usr/bin/nothing"] });
+      process.kill(findServers()["emulated host"], "SIGKILL");
+    },
+  },
+  {
     cause: "host-silent",
     name: "the emulated host is stopped, and a disk is to be attached",
     says: /^The host compute service has not answered \w+ for \d+ s, on which Create waits\.$/,
@@ -65,6 +75,48 @@ export const machineEnds: readonly Provocation[] = [
       rmSync(pod.identity.eventSocket, { force: true });
       await container.kill(9);
       await container.wait();
+    },
+  },
+  {
+    cause: "shim-silent",
+    name: "SIGSTOP",
+    says: /^The shim of the pod \(pid \d+\) runs, and does not answer\.$/,
+    proof: /^process \d+ is stopped$/,
+    later: 60,
+    run: async (bench) => {
+      const { pod } = await bench.running();
+      const shim = await pod.shimPid();
+      process.kill(shim, "SIGSTOP");
+      bench.atEnd(() => process.kill(shim, "SIGCONT"));
+    },
+  },
+  {
+    cause: "shim-unreachable",
+    name: "its socket is removed",
+    says: /^The shim of the pod \(pid \d+\) runs, and nothing serves its socket \/\S+\.$/,
+    later: 60,
+    run: async (bench) => {
+      await bench.running();
+      const header = bench.lines.find((line) => line.type === "header");
+      rmSync(header?.socket ?? "");
+    },
+  },
+  {
+    cause: "sandbox-gone",
+    name: "a container for a pod whose shim was killed",
+    says: /^The shim did not start: its pod pod has no shim any more\.$/,
+    run: async (bench) => {
+      const { pod } = await bench.running();
+      const shim = await pod.shimPid();
+      process.kill(shim, "SIGKILL");
+      await poll("its end", () => !existsSync(`/proc/${shim}/exe`) || undefined, { timeoutMs: 10_000 });
+      const bundle = bench.folder("p/c2");
+      writeFileSync(
+        join(bundle, "config.json"),
+        JSON.stringify({ annotations: { "io.kubernetes.cri.sandbox-id": "pod" } }),
+      );
+      await startShim({ ...pod.identity, id: "c2", bundle }).catch(() => {});
+      bench.askAbout("c2");
     },
   },
   {

@@ -3,11 +3,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { powerDescriptor, powerWords } from "@uvm-shim/host-protocol/guest";
 import { containerd } from "@uvm-shim/shim/protocol";
-import { Sandbox } from "../shim-client/shim.ts";
-import { windowsSpecs } from "../shim-client/windows-spec.ts";
+import { Sandbox, Task } from "../shim-client/shim.ts";
 import { freezeGuest, systemOf, thawGuest } from "../support/frozen-guest.ts";
 import { guestInit } from "../support/guest-init.ts";
-import { WINDOWS_SHIM } from "../support/programs.ts";
 import { poll } from "../support/wait.ts";
 import { type Bench, bootAnnotation, NAMESPACE } from "./bench.ts";
 import type { Provocation } from "./provocation.ts";
@@ -93,6 +91,20 @@ power.on("close", () => process.exit()).resume().write("${powerWords.up}\\n");`;
     },
   },
   {
+    cause: "given-up",
+    name: "all that runs in the guest is frozen until the client gives an exec up",
+    says: /^Exec e1 in container c1 did not start: something did not answer in time \(/,
+    proof: /^executeProcess failed/,
+    run: async (bench) => {
+      const { pod, container } = await bench.running();
+      const system = systemOf(NAMESPACE, bench.id);
+      await container.addExec("e1", { args: ["true"] }, {});
+      await freezeGuest(system);
+      bench.atEnd(() => thawGuest(system));
+      await pod.shim.call(Task, "Start", { id: "c1", execId: "e1" }, { timeoutMs: 1500 }).catch(() => {});
+    },
+  },
+  {
     cause: "policy-refused",
     name: "a policy that forbids something, on a guest that enforces none",
     says: /^The pod's VM did not start: its security policy stands in the way \(mount_device does not allow everything/,
@@ -113,17 +125,6 @@ power.on("close", () => process.exit()).resume().write("${powerWords.up}\\n");`;
     run: annotated("computetopology.processor.count", "many"),
   },
   {
-    cause: "annotation-invalid",
-    name: "of a Windows pod",
-    says: /^The pod's VM was not created: annotation io\.\S+memory\.sizeinmb is invalid: got "lots"/,
-    run: (bench) =>
-      bench.failingPod({
-        executable: WINDOWS_SHIM,
-        specs: windowsSpecs,
-        annotations: { [`${vm}computetopology.memory.sizeinmb`]: "lots" },
-      }),
-  },
-  {
     cause: "runtime-option-invalid",
     name: "a platform that there is not",
     says: /^The pod's VM was not created: runtime option sandbox_platform is invalid: got /,
@@ -131,12 +132,6 @@ power.on("close", () => process.exit()).resume().write("${powerWords.up}\\n");`;
       bench.failingPod({
         runtimeOptions: containerd.runhcs.v1.Options.encode({ sandboxPlatform: "beos/pdp11" }).finish(),
       }),
-  },
-  {
-    cause: "windows-layers-missing",
-    name: "a Windows pod without layers",
-    says: /^The pod's VM was not created: it names no layers to boot from \(/,
-    run: (bench) => bench.failingPod({ executable: WINDOWS_SHIM, specs: windowsSpecs }),
   },
   {
     cause: "sandbox-ended",

@@ -14,7 +14,7 @@ import { RUNTIMES } from "../e2e/suite.ts";
 import { type Mount, Pod, type PodContainer, readOnlyRoot } from "../shim-client/pod.ts";
 import { Task } from "../shim-client/shim.ts";
 import { processSpec } from "../shim-client/spec.ts";
-import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
+import { type Isolation, runSuite } from "../support/isolate.ts";
 import { findServers } from "../support/servers.ts";
 import { poll } from "../support/wait.ts";
 import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";
@@ -203,19 +203,8 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   }
 }
 
-async function main(): Promise<number> {
-  const isolated = isolation();
-  if (isolated !== undefined) return await inside(isolated);
+// After a failure, programs that hold FIFOs may still wait for a process that will not come.
+await runSuite("soak", import.meta.url, inside, () => {
   readArguments();
   checkMachine(RUNTIMES.lcow);
-  return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.stderr.write(`soak: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exitCode = 1;
-}
-// After a failure, programs that hold FIFOs may still wait for a process that will not come.
-process.exit();
+});

@@ -70,6 +70,32 @@ export async function runIsolated(
   }
 }
 
+/**
+ * Runs a suite isolated, in memory, and ends the process: what `inside` has left may go on for ever.
+ *
+ * @param name for messages.
+ * @param program the suite's own `import.meta.url`.
+ * @param before what is looked at outside; it throws if the suite cannot be run.
+ */
+export async function runSuite(
+  name: string,
+  program: string,
+  inside: (isolation: Isolation) => Promise<number>,
+  before: () => unknown,
+): Promise<never> {
+  try {
+    const isolated = isolation();
+    if (isolated === undefined) {
+      await before();
+      process.exitCode = await runIsolated(program, process.argv.slice(2), { inMemory: true });
+    } else process.exitCode = await inside(isolated);
+  } catch (error) {
+    process.stderr.write(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = 1;
+  }
+  process.exit();
+}
+
 /** Removes what runs have left whose outer process was killed; those of which something still runs are left. */
 async function removeDeadRuns(): Promise<void> {
   for (const directory of deadRunFolders(DIRECTORY_PREFIX)) {

@@ -2,7 +2,7 @@ import type { RecordLine } from "@uvm-shim/shim/record";
 import { type Context, podAndRest } from "../context.ts";
 import { calendarDay, clockTime, duration } from "../output/duration.ts";
 import type { Output } from "../output/output.ts";
-import { plain } from "../output/plain.ts";
+import { plain, plainJson } from "../output/plain.ts";
 import { followRecord, recordOf } from "../shim/records.ts";
 import { attributesText } from "../timeline/describe.ts";
 import { isBadOccurrence } from "../timeline/timeline.ts";
@@ -12,7 +12,7 @@ export async function events(context: Context): Promise<number> {
   const { pod } = podAndRest(context, { least: 0, most: 0 });
   const writer = new EventWriter(output);
   const show = (line: RecordLine): void => {
-    if (options.json !== undefined) output.raw(`${JSON.stringify(line)}\n`);
+    if (options.json !== undefined) output.raw(`${plainJson(line)}\n`);
     else writer.write(line);
   };
   if (options.follow !== undefined && pod.socket !== undefined) await followRecord(pod, "Events", context, show);

@@ -2,9 +2,11 @@ import type { StateTree } from "@uvm-shim/shim/protocol";
 import { type Context, checkOperands, timeoutOf, writeJson } from "../context.ts";
 import { ago } from "../output/duration.ts";
 import { type Cell, type Row, type Style, writeTable } from "../output/output.ts";
-import { plain } from "../output/plain.ts";
 import { nameOf, type Pod } from "../pods/pod.ts";
 import { type Surveyed, survey } from "../shim/survey.ts";
+
+/** What containerd lets a namespace or an id be. Completions of shells read the names, and bash expands what it reads. */
+const harmless = /^[\w.-]+(?:\/[\w.-]+)?$/;
 
 /** Somebody waits in front of the list, and one shim that hangs must not hold it up for long. */
 const longestWaitMs = 3000;
@@ -14,10 +16,13 @@ export async function list(context: Context): Promise<number> {
   const { output, options, env } = context;
   const pods = context.findPods();
   if (options.ids !== undefined) {
-    for (const pod of pods) output.line(plain(nameOf(pod)));
+    for (const name of pods.map(nameOf)) if (harmless.test(name)) output.line(name);
     return 0;
   }
-  const surveyed = await survey(pods, Math.min(longestWaitMs, timeoutOf(context)));
+  const surveyed = await survey(pods, {
+    timeoutMs: Math.min(longestWaitMs, timeoutOf(context)),
+    signal: context.signal,
+  });
   if (options.json !== undefined) writeJson(output, surveyed.map(asJson));
   else if (surveyed.length === 0) output.line(noPods(env));
   else {

@@ -2,7 +2,7 @@ import type { LogLine, RecordLine } from "@uvm-shim/shim/record";
 import { type Context, podAndRest } from "../context.ts";
 import { clockTime } from "../output/duration.ts";
 import type { Output, Style } from "../output/output.ts";
-import { plain } from "../output/plain.ts";
+import { plain, plainJson } from "../output/plain.ts";
 import { followRecord, recordOf } from "../shim/records.ts";
 
 const levelStyles: Readonly<Partial<Record<LogLine["level"], Style>>> = {
@@ -24,7 +24,7 @@ export async function logs(context: Context): Promise<number> {
   };
   const show = (line: RecordLine): void => {
     if (!isWanted(line)) return;
-    if (options.json !== undefined) output.raw(`${JSON.stringify(line)}\n`);
+    if (options.json !== undefined) output.raw(`${plainJson(line)}\n`);
     else writeLogLine(output, line);
   };
   if (options.follow !== undefined && pod.socket !== undefined) await followRecord(pod, "Log", context, show);

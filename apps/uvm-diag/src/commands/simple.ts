@@ -2,10 +2,9 @@ import path from "node:path";
 import { usage } from "../command-line/parse.ts";
 import { type Context, podAndRest, withShim, writeJson } from "../context.ts";
 import { writeTable } from "../output/output.ts";
-import { plainLines } from "../output/plain.ts";
+import { plain, plainLines } from "../output/plain.ts";
 import { stateCell } from "./list.ts";
 
-/** Stacks of the guest may be long, and it has seconds to answer. */
 const none = "(none)";
 
 export async function stacks(context: Context): Promise<number> {
@@ -37,7 +36,7 @@ export async function share(context: Context): Promise<number> {
   const readOnly = options["read-only"] !== undefined;
   await withShim(pod, context, (client) => client.share(hostPath, inVm, readOnly));
   if (options.json !== undefined) writeJson(output, { hostPath, vmPath: inVm, readOnly });
-  else output.line(`${hostPath} is at ${inVm} in the VM${readOnly ? ", read-only" : ""}`);
+  else output.line(plain(`${hostPath} is at ${inVm} in the VM${readOnly ? ", read-only" : ""}`));
   return 0;
 }
 
@@ -66,7 +65,7 @@ export async function tasks(context: Context): Promise<number> {
         execs.length === 0 ? [[id]] : execs.map((exec) => [id, exec.id || "init", stateCell(exec.state)]),
       ),
     );
-  } else for (const { id } of found) output.line(plainLines(id));
+  } else for (const { id } of found) output.line(plain(id));
   return 0;
 }
 

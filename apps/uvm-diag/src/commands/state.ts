@@ -1,5 +1,5 @@
 import type { StateTree } from "@uvm-shim/shim/protocol";
-import { type Context, checkOperands, podAndRest, timeoutOf, withShim, writeJson } from "../context.ts";
+import { type Context, checkOperands, patienceOf, podAndRest, withShim, writeJson } from "../context.ts";
 import { ago, duration } from "../output/duration.ts";
 import { type Output, type Row, writeTable } from "../output/output.ts";
 import { plain } from "../output/plain.ts";
@@ -25,7 +25,7 @@ export async function state(context: Context): Promise<number> {
 async function stateOfAll(context: Context): Promise<number> {
   const { output, options } = context;
   const pods = context.findPods();
-  const surveyed = await survey(pods, timeoutOf(context));
+  const surveyed = await survey(pods, patienceOf(context));
   const trees = surveyed.flatMap(({ answer }) => (answer.kind === "state" ? [answer.tree] : []));
   for (const { pod, answer } of surveyed) {
     if (answer.kind === "gone") output.note(`${plain(nameOf(pod))}: its shim is gone`);

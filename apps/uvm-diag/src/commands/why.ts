@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import type { HeaderLine, RecordLine } from "@uvm-shim/shim/record";
-import { type Context, podAndRest, timeoutOf, writeJson } from "../context.ts";
+import type { HeaderLine } from "@uvm-shim/shim/record";
+import { type Context, patienceOf, podAndRest, writeJson } from "../context.ts";
 import { exitCodes } from "../errors.ts";
 import { calendarDay, clockTime } from "../output/duration.ts";
 import type { Output } from "../output/output.ts";
@@ -31,31 +31,33 @@ export async function why(context: Context): Promise<number> {
 }
 
 async function whatIsKnown(pod: Pod, context: Context): Promise<WhyInput> {
-  const [events, log] = [await recordOf(pod, "Events", context), await recordOf(pod, "Log", context)];
-  const answer = await ask(pod, timeoutOf(context));
-  const header = events.findLast((line): line is HeaderLine => line.type === "header");
+  const answer = await ask(pod, patienceOf(context));
+  // Who says nothing to one question is not asked two more.
+  const source = answer.kind === "silent" && pod.record !== undefined ? { ...pod, socket: undefined } : pod;
+  if (answer.kind === "silent" && answer.silence === "not asked" && pod.record !== undefined) {
+    context.output.note(`${nameOf(pod)}: its record is all that is known, since ${answer.reason}`);
+  }
+  const [events, log] = [await recordOf(source, "Events", context), await recordOf(source, "Log", context)];
+  const headers = events.filter((line): line is HeaderLine => line.type === "header");
+  const header = headers.findLast(({ by }) => by === "serve") ?? headers.at(-1);
   // What a record of another machine tells has nothing to do with this one.
   const isHere = context.options.record === undefined;
   const panic = isHere ? lastWords(pod.bundle ?? header?.bundle) : undefined;
   const pid = pod.pid ?? header?.pid;
   return {
     pod: header === undefined ? pod : { namespace: header.namespace, id: header.id },
-    now: isHere ? context.now() : new Date(lastTime(events) ?? context.now()),
+    now: isHere ? context.now() : new Date(events.at(-1)?.time ?? context.now()),
     events,
     log: log.flatMap((line) => (line.type === "log" ? [line] : [])),
     process: {
       ...(pid !== undefined && { pid }),
-      alive: pod.socket !== undefined,
-      answers: answer.kind === "state" || answer.kind === "diag",
+      alive: isHere ? pod.socket !== undefined : undefined,
+      ...(answer.kind === "silent" && answer.silence !== "not asked" && { silence: answer.silence }),
     },
     ...(answer.kind === "state" && { state: answer.tree }),
     ...(panic !== undefined && { panic }),
     ...(isHere && header !== undefined && { facts: await gatherFacts(header) }),
   };
-}
-
-function lastTime(lines: readonly RecordLine[]): string | undefined {
-  return lines.at(-1)?.time;
 }
 
 /** What a shim that crashed said last. */

@@ -1,11 +1,14 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { constants, open } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { makeFifos } from "./fifos.ts";
 import { LeavingKey } from "./leaving.ts";
+import { makePipes, outputOf } from "./pipes.ts";
 
 describe("the FIFOs of a program in the VM", () => {
   it("carry its streams, and end when it has", async () => {
@@ -52,6 +55,51 @@ describe("the FIFOs of a program in the VM", () => {
     ends.stdout.resume();
     ends.stderr?.resume();
     ends.close();
+  });
+});
+
+describe("the pipes of a program in the VM", () => {
+  const folder = (): string => `${mkdtempSync(path.join(tmpdir(), "pipes-"))}/`;
+  const connected = (name: string): Promise<net.Socket> =>
+    new Promise((resolve) => {
+      const socket = net.connect(name, () => resolve(socket));
+    });
+
+  it("carry its streams, and end when it has", async () => {
+    const ends = await makePipes({ input: true, terminal: false }, folder());
+    const { names } = ends;
+    const [stdin, stdout, stderr] = await Promise.all([names.stdin, names.stdout, names.stderr].map(connected));
+    (await ends.stdin)?.end("to the program");
+    expect(stdin && (await text(stdin))).toBe("to the program");
+    const outputs = Promise.all([text(ends.stdout), ends.stderr && text(ends.stderr)]);
+    stdout?.end("out");
+    stderr?.end("err");
+    ends.finish();
+    expect(await outputs).toEqual(["out", "err"]);
+    ends.close();
+  });
+
+  it("end when a connection breaks, which has no end", async () => {
+    const connection = new PassThrough();
+    const output = text(outputOf({ connected: Promise.resolve(connection) }));
+    connection.destroy();
+    expect(await output).toBe("");
+  });
+
+  it("end without anybody at the other end", async () => {
+    const ends = await makePipes({ input: false, terminal: true }, folder());
+    expect([ends.names.stdin, ends.names.stderr, ends.stdin, ends.stderr]).toEqual(["", "", undefined, undefined]);
+    ends.finish();
+    expect(await text(ends.stdout)).toBe("");
+    ends.close();
+  });
+
+  it("leave none open when one cannot be made", async () => {
+    const place = folder();
+    // The longer name of another stream does not fit into the address of a socket.
+    const longest = place.padEnd(108 - "uvm-diag--stdin".length - 36, "x");
+    await expect(makePipes({ input: true, terminal: false }, longest)).rejects.toThrow("EINVAL");
+    await expect.poll(() => readdirSync(place)).toEqual([]);
   });
 });
 

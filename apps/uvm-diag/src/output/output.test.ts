@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { hostile } from "../testing/samples.ts";
 import { ago, duration, offset } from "./duration.ts";
 import { screenOutput, writeTable } from "./output.ts";
-import { plain, plainLines } from "./plain.ts";
+import { plain, plainJson, plainLines } from "./plain.ts";
 
 function captured(screen: { readonly isTTY?: boolean; readonly columns?: number } = {}, env: NodeJS.ProcessEnv = {}) {
   const texts: string[] = [];
@@ -51,6 +51,20 @@ describe("text of others", () => {
     expect(plain(hostile)).toBe(`\\u{1b}[31m<script>alert("x")</script>\\u{202e}&amp;'`);
     expect(plain("a\nb\tc\u0085\u2028")).toBe("a\\nb\\tc\\u{85}\\u{2028}");
     expect(plain("Zoë, 日本, 🐳")).toBe("Zoë, 日本, 🐳");
+  });
+
+  it("in JSON is the same value, in characters that move nothing", () => {
+    const value = { text: `${hostile}\u009b2J\n`, next: "𝄞\ud800" };
+    const text = plainJson(value, 2);
+    expect(text.replaceAll("\n", "")).not.toMatch(/[\p{Cc}\u202e]/u);
+    expect(JSON.parse(text)).toEqual(value);
+    expect(text).toContain("𝄞");
+  });
+
+  it("in a note is as harmless", () => {
+    const notes: string[] = [];
+    screenOutput({ write: () => {} }, { write: (more) => notes.push(more) }, {}).note(hostile);
+    expect(notes).toEqual([`${plain(hostile)}\n`]);
   });
 
   it("of several lines keeps them", () => {

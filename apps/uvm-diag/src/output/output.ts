@@ -9,7 +9,7 @@ export interface Output {
   line(text?: string): void;
   /** Bytes as they are. */
   raw(text: string): void;
-  /** A line for the reader that is no part of the answer. */
+  /** A line for the reader that is no part of the answer, shown without anything that a terminal would obey. */
   note(text: string): void;
   /** Unchanged where there are no colours. */
   style(style: Style, text: string): string;
@@ -29,7 +29,7 @@ export function screenOutput(out: Screen, notes: Screen, env: NodeJS.ProcessEnv)
   return {
     line: (text = "") => void out.write(`${text}\n`),
     raw: (text) => void out.write(text),
-    note: (text) => void notes.write(`${text}\n`),
+    note: (text) => void notes.write(`${plain(text)}\n`),
     style: (style, text) => (colours && text !== "" ? styleText(style, text, { validateStream: false }) : text),
     width: out.isTTY === true ? (out.columns ?? 80) : undefined,
   };

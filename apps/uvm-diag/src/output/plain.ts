@@ -18,6 +18,17 @@ export function plainLines(text: string): string {
     .replace(unsafe, (character) => (/[\n\t]/.test(character) ? character : escaped(character)));
 }
 
+/** JSON without characters that a terminal would obey, as the same value: JSON itself escapes only some of them. */
+export function plainJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, undefined, indent).replace(unsafe, (character) =>
+    character === "\n"
+      ? character
+      : [...Array(character.length).keys()]
+          .map((index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`)
+          .join(""),
+  );
+}
+
 function escaped(character: string): string {
   return short[character] ?? `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
 }

@@ -22,7 +22,8 @@ const flags = (id: string, socket = `/run/containerd/s/${id}`) => [
 ];
 
 function processOf(words: readonly string[], more: Partial<MachineProcess> = {}): MachineProcess {
-  return { pid: 10, arguments: words, workingFolder: undefined, isElsewhere: false, ...more };
+  const user = process.getuid?.();
+  return { pid: 10, user, arguments: words, workingFolder: undefined, isElsewhere: false, ...more };
 }
 
 describe("serving processes", () => {
@@ -57,9 +58,16 @@ describe("serving processes", () => {
     ["a flag without its value", ["node", "shim-lcow.cjs", "-namespace", "k8s.io", "-id", "a", "-socket"]],
   ])("%s is none", (_, words) => expect(servingShims([processOf(words)])).toEqual([]));
 
+  it("of another user are none: anybody can call a process like a shim", () => {
+    const impostor = processOf(["lcow", ...flags("a", "/tmp/mine")], { user: 65534 });
+    expect(servingShims([impostor], 0)).toEqual([]);
+    expect(servingShims([{ ...impostor, user: undefined }], 0)).toEqual([]);
+    expect(servingShims([{ ...impostor, user: 0 }], 0)).toHaveLength(1);
+  });
+
   it("are looked for among the processes of the machine", () => {
     const own = linuxProcesses().find(({ pid }) => pid === process.pid);
-    expect(own).toMatchObject({ workingFolder: process.cwd(), isElsewhere: false });
+    expect(own).toMatchObject({ user: process.getuid?.(), workingFolder: process.cwd(), isElsewhere: false });
     expect(own?.arguments.length).toBeGreaterThan(1);
   });
 });
@@ -176,6 +184,10 @@ describe("the name of a pod", () => {
   ])("%s is not enough", (wanted, message) => {
     expect(() => selectPod(pods, wanted)).toThrow(DiagError);
     expect(() => selectPod(pods, wanted)).toThrow(message);
+  });
+
+  it("is not nothing, even where there is only one", () => {
+    expect(() => selectPod(pods.slice(0, 1), "")).toThrow("POD is empty");
   });
 
   it("is of no use without pods", () => {

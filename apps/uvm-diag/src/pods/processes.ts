@@ -6,6 +6,8 @@ export interface MachineProcess {
   readonly pid: number;
   readonly arguments: readonly string[];
   readonly workingFolder: string | undefined;
+  /** Its real user; undefined if nothing tells. */
+  readonly user: number | undefined;
   /** Whether it sees other mounts than this process. */
   readonly isElsewhere: boolean;
 }
@@ -23,12 +25,19 @@ export function linuxProcesses(proc = "/proc"): readonly MachineProcess[] {
     return [
       {
         pid: Number(name),
+        user: userOf(attempt(() => readFileSync(`${proc}/${name}/status`, "utf8"))),
         arguments: line.replace(/\0$/, "").split("\0"),
         workingFolder,
         isElsewhere: mountsOf(name) !== own,
       },
     ];
   });
+}
+
+/** The owner of the folder in /proc would not do: it is root's for every process that may not be dumped. */
+function userOf(status = ""): number | undefined {
+  const text = /^Uid:\s*(\d+)/m.exec(status)?.[1];
+  return text === undefined ? undefined : Number(text);
 }
 
 function attempt<T>(work: () => T): T | undefined {
@@ -41,9 +50,16 @@ function attempt<T>(work: () => T): T | undefined {
 
 const program = /(?:^|[/\\])(?:containerd-shim-)?(?:shim-)?(lcow|wcow)(?:-v2)?(?:\.program)?(?:\.cjs|\.exe)?$/;
 
-/** The serving processes of both shims: they have the socket among their arguments, and no action at the end. */
-export function servingShims(processes: readonly MachineProcess[]): readonly Finding[] {
-  return processes.flatMap(({ pid, arguments: words, workingFolder, isElsewhere }) => {
+/**
+ * The serving processes of both shims: they have the socket among their arguments, and no action at the end. Those of
+ * other users are none, whatever they call themselves: this tool would speak to whoever serves the socket that they name.
+ */
+export function servingShims(
+  processes: readonly MachineProcess[],
+  ownUser: number | undefined = process.getuid?.(),
+): readonly Finding[] {
+  return processes.flatMap(({ pid, user, arguments: words, workingFolder, isElsewhere }) => {
+    if (user !== ownUser) return [];
     const flavour = words.map((word) => program.exec(word)?.[1]).find((found) => found !== undefined);
     const value = (flag: string): string | undefined => {
       const index = words.findIndex((word) => word === `-${flag}` || word === `--${flag}`);

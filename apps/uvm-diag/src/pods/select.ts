@@ -7,6 +7,8 @@ const mostListed = 12;
 
 /** The pod that a person means: by id, by namespace and id, by a unique prefix of either, or by a container of it. */
 export function selectPod<P extends Pick<Pod, "namespace" | "id" | "members">>(pods: readonly P[], wanted: string): P {
+  // Every name begins with nothing, and a variable that is not set would choose the only pod.
+  if (wanted === "") throw new DiagError(exitCodes.usage, "POD is empty, expected the name of a pod");
   const ways: readonly ((pod: P) => boolean)[] = [
     (pod) => nameOf(pod) === wanted,
     ({ id }) => id === wanted,

@@ -28,40 +28,57 @@ export interface Task {
   readonly execs: readonly { readonly id: string; readonly state: string }[];
 }
 
+/** How long a shim may take to answer, and what ends all waits for it. */
+export interface Patience {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
 /** A client of a pod's shim. */
-export async function connectToPod(pod: Pod, socket: string, timeoutMs: number): Promise<ShimClient> {
+export async function connectToPod(pod: Pod, socket: string, patience: Patience): Promise<ShimClient> {
   if (pod.isElsewhere) {
     const inside = `nsenter --target ${pod.pid} --mount --pid uvm-diag`;
     const message = `the shim of ${nameOf(pod)} is in another mount namespace, where this has to run: ${inside}`;
     throw new DiagError(exitCodes.failed, message);
   }
-  return await ShimClient.connect(socket, nameOf(pod), timeoutMs);
+  return await ShimClient.connect(socket, nameOf(pod), patience);
 }
 
 /** A connection to a shim: hcsshim's diagnostic service, and ours where the shim has it. */
 export class ShimClient {
   readonly #name: string;
   readonly #client: TtrpcClient;
-  readonly #timeoutMs: number;
+  readonly #patience: Patience;
 
-  private constructor(name: string, client: TtrpcClient, timeoutMs: number) {
+  private constructor(name: string, client: TtrpcClient, patience: Patience) {
     this.#name = name;
     this.#client = client;
-    this.#timeoutMs = timeoutMs;
+    this.#patience = patience;
   }
 
   /** `name` is that of the pod, for messages. */
-  static async connect(socket: string, name: string, timeoutMs: number): Promise<ShimClient> {
+  static async connect(socket: string, name: string, patience: Patience): Promise<ShimClient> {
+    const { timeoutMs, signal } = patience;
+    signal?.throwIfAborted();
     const stream = net.connect(socket);
-    await new Promise<void>((resolve, reject) => {
-      stream.once("connect", resolve).once("error", reject);
-      stream.setTimeout(timeoutMs, () => stream.destroy(new Error(`no connection within ${timeoutMs} ms`)));
-    }).catch((cause: NodeJS.ErrnoException) => {
-      throw connectionError(name, socket, cause);
-    });
+    const leave = (): void => void stream.destroy(new Error("the connection was given up"));
+    signal?.addEventListener("abort", leave);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        stream.once("connect", resolve).once("error", reject);
+        stream.setTimeout(timeoutMs, () => {
+          const error = new Error(`no connection within ${timeoutMs / 1000} s: it may hang (see uvm-diag why)`);
+          stream.destroy(Object.assign(error, { code: "ETIMEDOUT" }));
+        });
+      });
+    } catch (cause) {
+      throw connectionError(name, socket, cause as NodeJS.ErrnoException);
+    } finally {
+      signal?.removeEventListener("abort", leave);
+    }
     stream.setTimeout(0);
     stream.on("error", () => {});
-    return new ShimClient(name, new TtrpcClient(stream), timeoutMs);
+    return new ShimClient(name, new TtrpcClient(stream), patience);
   }
 
   async pid(): Promise<number> {
@@ -87,9 +104,11 @@ export class ShimClient {
   }
 
   /** Lasts as long as the program does. */
-  async execInHost(request: ExecRequest, signal: AbortSignal): Promise<number> {
-    const answer = await this.#ask("to execute a program", () =>
-      this.#client.call(ShimDiag, "DiagExecInHost", request, { signal }),
+  async execInHost(request: ExecRequest, leaving: AbortSignal): Promise<number> {
+    const answer = await this.#ask("to execute a program", ({ signal }) =>
+      this.#client.call(ShimDiag, "DiagExecInHost", request, {
+        signal: signal === undefined ? leaving : AbortSignal.any([signal, leaving]),
+      }),
     );
     return answer.exitCode;
   }
@@ -111,11 +130,10 @@ export class ShimClient {
   }
 
   /** Records after a sequence number; waits up to `waitMs` for one. */
-  records(kind: "Events" | "Log", after: number, waitMs: number, signal?: AbortSignal): Promise<Records> {
-    return this.#ask(kind === "Events" ? "its events" : "its log", ({ timeoutMs = 0 }) => {
-      const options = { timeoutMs: timeoutMs + waitMs, ...(signal && { signal }) };
-      return this.#client.call(Inspect, kind, { after, most: 0, waitMs }, options);
-    });
+  records(kind: "Events" | "Log", after: number, waitMs: number): Promise<Records> {
+    return this.#ask(kind === "Events" ? "its events" : "its log", ({ timeoutMs = 0, ...options }) =>
+      this.#client.call(Inspect, kind, { after, most: 0, waitMs }, { ...options, timeoutMs: timeoutMs + waitMs }),
+    );
   }
 
   close(): void {
@@ -124,7 +142,7 @@ export class ShimClient {
 
   async #ask<T>(what: string, call: (options: CallOptions) => Promise<T>): Promise<T> {
     try {
-      return await call({ timeoutMs: this.#timeoutMs });
+      return await call(this.#patience);
     } catch (error) {
       throw error instanceof TtrpcError ? this.#translate(what, error) : error;
     }
@@ -142,7 +160,7 @@ export class ShimClient {
       case "DeadlineExceeded":
         return new DiagError(
           exitCodes.failed,
-          `${asked}, did not answer within ${this.#timeoutMs / 1000} s: it may hang (see uvm-diag why)`,
+          `${asked}, did not answer within ${this.#patience.timeoutMs / 1000} s: it may hang (see uvm-diag why)`,
           { cause },
         );
       case "Unavailable":

@@ -23,6 +23,7 @@ export async function recordOf(pod: Pod, kind: RecordKind, context: Context): Pr
       client.close();
     }
   } catch (error) {
+    context.signal.throwIfAborted();
     if (!(error instanceof DiagError) || error.exitCode !== exitCodes.failed || pod.record === undefined) throw error;
     context.output.note(`${plain(nameOf(pod))}: this is its record, since ${plain(error.message)}`);
     return ofKind(readRecord(pod.record), kind);
@@ -40,7 +41,7 @@ export async function followRecord(
   const client = await connectTo(pod, context);
   try {
     for (let after = 0; !signal.aborted; ) {
-      const { text, last, lost } = await client.records(kind, after, waitMs, signal);
+      const { text, last, lost } = await client.records(kind, after, waitMs);
       if (lost > 0) output.note(`${lost} lines are not kept any more`);
       for (const one of text.split("\n")) {
         const line = parseRecordLine(one);
@@ -62,16 +63,28 @@ export async function followRecord(
 async function readAll(client: ShimClient, kind: RecordKind, now: Date): Promise<readonly RecordLine[]> {
   const lines: RecordLine[] = [];
   for (let after = 0; ; ) {
-    const { text, last } = await client.records(kind, after, 0);
+    const { text, last, lost } = await client.records(kind, after, 0);
     const texts = text.split("\n").filter((line) => line !== "");
-    for (const one of texts) {
-      const line = parseRecordLine(one);
-      if (line !== undefined) lines.push(line);
-    }
+    const read = texts.flatMap((one) => parseRecordLine(one) ?? []);
+    lines.push(...(lost > 0 ? withGap(read, lost) : read));
     const newest = Date.parse(lines.at(-1)?.time ?? "");
     if (texts.length === 0 || last <= after || newest > now.getTime()) return lines;
     after = last;
   }
+}
+
+/** With the line that a file has where lines were left out: the numbers of those around it are furthest apart there. */
+function withGap(lines: readonly RecordLine[], omitted: number): readonly RecordLine[] {
+  let widest = 0;
+  let place = 0;
+  for (const [index, { seq }] of lines.entries()) {
+    const width = seq - (lines[index - 1]?.seq ?? 0);
+    if (width > widest) [widest, place] = [width, index];
+  }
+  const next = lines[place];
+  if (next === undefined) return lines;
+  const { seq, time } = next;
+  return lines.toSpliced(place, 0, { seq, time, type: "omitted", lines: omitted });
 }
 
 function ofKind(lines: readonly RecordLine[], kind: RecordKind): readonly RecordLine[] {

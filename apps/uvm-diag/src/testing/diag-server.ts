@@ -17,8 +17,10 @@ export interface ServerOptions {
   /** With one, the server also has the service that only our shims have. */
   readonly state?: StateTree;
   readonly lines?: RecordLine[];
-  /** Never answers. */
-  readonly hangs?: boolean;
+  /** Numbers of lines that are not kept any more. */
+  readonly lost?: { readonly from: number; readonly to: number };
+  /** Never answers; called when it is asked. */
+  readonly hangs?: () => void;
 }
 
 /** A server of the diagnostic services, in place of a shim. */
@@ -32,11 +34,10 @@ export class DiagServer {
   private constructor(options: ServerOptions) {
     this.#options = options;
     const { state } = options;
-    const forever = <T>(): Promise<T> => new Promise(() => {});
     this.#ttrpc = new TtrpcServer({
       services: [
         implement(ShimDiag, {
-          DiagPid: () => (options.hangs ? forever() : Promise.resolve({ pid: 4121 })),
+          DiagPid: () => (options.hangs ? this.#hang() : Promise.resolve({ pid: 4121 })),
           DiagTasks: async ({ execs }) => ({
             tasks: [
               {
@@ -63,7 +64,7 @@ export class DiagServer {
           ? []
           : [
               implement(Inspect, {
-                State: async () => ({ text: JSON.stringify(state) }),
+                State: () => (options.hangs ? this.#hang() : Promise.resolve({ text: JSON.stringify(state) })),
                 Dump: async () => ({ text: "dump\n" }),
                 DumpVm: async () => ({ text: "{}" }),
                 Events: (request) => this.#records(request, (line) => line.type !== "log"),
@@ -86,6 +87,11 @@ export class DiagServer {
     return server;
   }
 
+  /** How many clients are connected. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** Adds a line to the record, which ends the waits for one. */
   add(line: RecordLine): void {
     this.#options.lines?.push(line);
@@ -99,12 +105,23 @@ export class DiagServer {
     await rm(this.#options.socket, { force: true });
   }
 
+  #hang(): Promise<never> {
+    this.#options.hangs?.();
+    return new Promise(() => {});
+  }
+
   async #records({ after, waitMs }: { after: number; waitMs: number }, isWanted: (line: RecordLine) => boolean) {
-    const found = (): RecordLine[] => (this.#options.lines ?? []).filter((line) => isWanted(line) && line.seq > after);
+    const { from, to } = this.#options.lost ?? { from: 0, to: 0 };
+    const isLost = (seq: number): boolean => seq >= from && seq <= to;
+    const found = (): RecordLine[] =>
+      (this.#options.lines ?? []).filter((line) => isWanted(line) && line.seq > after && !isLost(line.seq));
+    if (this.#options.hangs) return await this.#hang();
     if (found().length === 0 && waitMs > 0) await this.#added.promise;
     // Two at a time, so that a client has to ask on.
     const lines = found().slice(0, 2);
-    return { text: lines.map((line) => JSON.stringify(line)).join("\n"), last: lines.at(-1)?.seq ?? after, lost: 0 };
+    const last = lines.at(-1)?.seq ?? after;
+    const lost = after < to && last >= to ? to - Math.max(from - 1, after) : 0;
+    return { text: lines.map((line) => JSON.stringify(line)).join("\n"), last, lost };
   }
 }
 

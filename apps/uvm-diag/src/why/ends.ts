@@ -1,5 +1,5 @@
-import type { Cause } from "./cause.ts";
-import { type Evidence, proofOf, textOf } from "./evidence.ts";
+import type { Cause, Finding } from "./cause.ts";
+import { type Evidence, proofOf, socketProof, textOf } from "./evidence.ts";
 import type { Proof } from "./types.ts";
 
 /** What ended a pod, or its shim, that nobody asked to end. */
@@ -24,44 +24,39 @@ export const ends: readonly Cause[] = [
       const lost = evidence.last("host service lost");
       if (lost === undefined) return undefined;
       const sentence = "The host compute service was lost while the VM ran, and the VM with it.";
-      return { sentence, evidence: [proofOf(lost), ...hostSocketOf(evidence)], at: lost.time };
+      return { sentence, evidence: [proofOf(lost), ...socketProof(evidence, "hostSocket")], at: lost.time };
     },
   },
   {
     code: "guest-died-at-boot",
     title: "The guest crashed before it was up.",
     advice: "Look at the guest's last words in the evidence, and whether the boot files are whole and for this host.",
-    find: (evidence) => {
-      const exit = unexpectedExit(evidence);
-      if (exit === undefined || dialledBefore(evidence, exit.seq)) return undefined;
-      const sentence = `The guest crashed while it booted: ${lastWords(exit.attributes?.crash ?? exit.attributes?.reason)}.`;
-      return { sentence, evidence: [proofOf(exit), ...logOf(evidence, "guest")], at: exit.time };
-    },
+    find: (evidence) => crash(evidence, "it booted"),
   },
   {
     code: "guest-crashed",
     title: "The guest crashed while the pod ran.",
     advice: "Look at the guest's last words in the evidence and at its log; a VM that is too small is a usual reason.",
-    find: (evidence) => {
-      const exit = unexpectedExit(evidence);
-      if (exit === undefined || !dialledBefore(evidence, exit.seq)) return undefined;
-      const sentence = `The guest crashed while the pod ran: ${lastWords(exit.attributes?.crash ?? exit.attributes?.reason)}.`;
-      return { sentence, evidence: [proofOf(exit), ...logOf(evidence, "guest")], at: exit.time };
-    },
+    find: (evidence) => crash(evidence, "the pod ran"),
   },
   {
     code: "shim-killed",
     title: "Something killed the shim.",
     advice: "Look in the kernel's log for an out-of-memory kill, and whether somebody sent SIGKILL.",
     find: (evidence) => {
-      const { header, input, served } = evidence;
+      const { header, served } = evidence;
       const lost = evidence.last("shim lost", evidence.beside);
-      const isDead = !input.process.alive && header?.by === "serve";
-      if (!isDead || evidence.hasEnded || evidence.last("shim crashed") !== undefined) return undefined;
+      if (
+        !evidence.isDead ||
+        header?.by !== "serve" ||
+        evidence.hasEnded ||
+        evidence.last("shim crashed") !== undefined
+      )
+        return undefined;
       // `delete` ends a shim that still serves, which is containerd's decision.
       if (lost?.attributes?.wasRunning === true) return undefined;
       const last = served.at(-1);
-      if (header === undefined || last === undefined) return undefined;
+      if (last === undefined) return undefined;
       const sentence = `The shim of the pod (pid ${header.pid}) was killed: it is gone and has not ended in order.`;
       const proofs = [{ at: last.time, text: `its last line: ${textOf(last)}` }, ...(lost ? [proofOf(lost)] : [])];
       return { sentence, evidence: [...proofs, ...panicOf(evidence)], at: last.time };
@@ -69,9 +64,17 @@ export const ends: readonly Cause[] = [
   },
 ];
 
-function unexpectedExit(evidence: Evidence) {
+/** Of the VM. One that went with the host compute service did not end by itself. */
+export function unexpectedExit(evidence: Evidence) {
   if (evidence.last("host service lost") !== undefined) return undefined;
   return evidence.occurrences("vm exited").findLast(({ attributes }) => attributes?.isExpected === false);
+}
+
+function crash(evidence: Evidence, during: "it booted" | "the pod ran"): Finding | undefined {
+  const exit = unexpectedExit(evidence);
+  if (exit === undefined || dialledBefore(evidence, exit.seq) !== (during === "the pod ran")) return undefined;
+  const sentence = `The guest crashed while ${during}: ${lastWords(exit.attributes?.crash ?? exit.attributes?.reason)}.`;
+  return { sentence, evidence: [proofOf(exit), ...logOf(evidence, "guest")], at: exit.time };
 }
 
 function dialledBefore(evidence: Evidence, seq: number): boolean {
@@ -80,12 +83,6 @@ function dialledBefore(evidence: Evidence, seq: number): boolean {
 
 function panicOf({ input: { panic = "" } }: Evidence): readonly Proof[] {
   return panic === "" ? [] : [{ text: `panic.log: ${panic}` }];
-}
-
-export function hostSocketOf({ input: { facts } }: Evidence): readonly Proof[] {
-  if (facts?.hostSocket === undefined) return [];
-  const { path, accepts } = facts.hostSocket;
-  return [{ text: accepts ? `${path} accepts connections now` : `${path} accepts no connections now` }];
 }
 
 const mostLogLines = 5;

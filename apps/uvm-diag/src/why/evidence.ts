@@ -26,6 +26,9 @@ export interface Pending {
 /** Requests that wait for as long as a process or a sandbox lives. */
 const waits: ReadonlySet<string> = new Set(["Task/Wait", "Sandbox/WaitSandbox"]);
 
+/** The guest's call that lasts as long as a process does. */
+export const processWait = "waitForProcess";
+
 /** What is known of a pod, arranged for those who look for a cause. */
 export class Evidence {
   readonly input: WhyInput;
@@ -36,13 +39,17 @@ export class Evidence {
   /** Lines of `start` and `delete`. */
   readonly beside: readonly RecordLine[];
   readonly requests: readonly Work[];
+  /** All work, without what people asked for who look at the pod. */
   readonly works: readonly Work[];
+  /** Number of the line at which lines were left out last. */
+  readonly #lastGap: number;
 
   constructor(input: WhyInput) {
     this.input = input;
     const sections = sectionsOf(input.events);
     const served = sections.findLast(([first]) => first?.type !== "header" || first.by === "serve") ?? [];
     this.served = served;
+    this.#lastGap = served.findLast(({ type }) => type === "omitted")?.seq ?? 0;
     this.beside = sections.filter((section) => section !== served).flat();
     this.header =
       served.find((line) => line.type === "header") ?? sections.flat().find((line) => line.type === "header");
@@ -50,9 +57,9 @@ export class Evidence {
     this.requests = this.works.filter(({ began }) => began.kind === "request");
   }
 
-  /** Requests that failed, the last first, without those that succeeded when they were repeated. */
+  /** Requests by which the pod suffered, the last first, without those that succeeded when they were repeated. */
   get failures(): readonly Failure[] {
-    const failed = this.requests.filter((request) => request.ended?.error !== undefined && !this.#isOvercome(request));
+    const failed = this.requests.filter((request) => isSuffered(request) && !this.#isOvercome(request));
     const requests = [...failed, ...this.occurrences("start failed", this.beside).map(startOf)];
     return requests
       .map((request) => ({ request, origin: originOf(request), at: request.ended?.time ?? request.began.time }))
@@ -74,14 +81,40 @@ export class Evidence {
 
   /** Requests under way in a shim that lives, the oldest first. */
   get pending(): readonly Pending[] {
-    if (!this.input.process.alive) return [];
+    if (this.isDead) return [];
     return this.requests
-      .filter(({ began, ended }) => ended === undefined && !waits.has(began.name))
+      .filter((request) => request.ended === undefined && !waits.has(request.began.name) && this.#isUnderWay(request))
       .map((request) => ({
         request,
         innermost: innermostOf(request),
         milliseconds: this.input.now.getTime() - Date.parse(request.began.time),
       }));
+  }
+
+  /** Its end may be among the lines that were left out: then only the shim knows. */
+  #isUnderWay({ began }: Work): boolean {
+    const { state } = this.input;
+    if (state === undefined) return !this.hasGapAfter(began.seq);
+    return state.calls.some(({ method, activityId }) =>
+      began.activityId === undefined ? method.endsWith(`.${began.name}`) : activityId === began.activityId,
+    );
+  }
+
+  /** Whether lines were left out after this one, so that what is not there may have been. */
+  hasGapAfter(seq: number): boolean {
+    return this.#lastGap > seq;
+  }
+
+  /** Whether the shim is known to be gone. */
+  get isDead(): boolean {
+    const { alive } = this.input.process;
+    return alive === false || (alive === undefined && this.last("shim lost", this.beside) !== undefined);
+  }
+
+  /** Until when the pod could suffer: now, or the last that its shim said. */
+  get until(): Date {
+    const last = this.served.at(-1);
+    return this.isDead && last !== undefined ? new Date(last.time) : this.input.now;
   }
 
   occurrences(name: string, lines: readonly RecordLine[] = this.served): readonly OccurredLine[] {
@@ -110,16 +143,38 @@ function sectionsOf(lines: readonly RecordLine[]): readonly (readonly RecordLine
 function worksOf(lines: readonly RecordLine[]): readonly Work[] {
   const ended = new Map(lines.flatMap((line) => (line.type === "ended" ? [[line.of, line] as const] : [])));
   const parts = new Map<number, Work[]>();
+  const lookedAt = new Set<number>();
   const works: Work[] = [];
   for (const began of lines) {
     if (began.type !== "began") continue;
     const own: Work[] = [];
-    parts.set(began.seq, own);
-    const work = { began, ended: ended.get(began.seq), parts: own };
+    const { seq, parent } = began;
+    // A record that comes from elsewhere may have anything: parts of themselves too.
+    if (parts.has(seq)) continue;
+    if (observers.test(began.name) || (parent !== undefined && lookedAt.has(parent))) {
+      lookedAt.add(seq);
+      continue;
+    }
+    const work = { began, ended: ended.get(seq), parts: own };
     works.push(work);
-    if (began.parent !== undefined) parts.get(began.parent)?.push(work);
+    if (parent !== undefined) parts.get(parent)?.push(work);
+    parts.set(seq, own);
   }
   return works;
+}
+
+/** Whose failures and waits are their own: a shell that somebody has open in the VM is not a pod that hangs. */
+const observers = /^(ShimDiag|Inspect)\//;
+
+/** What a client must have for the pod to do its work. */
+const decisive = /^(Task\/(Create|Start|Exec|Update)|Sandbox\/(Create|Start)Sandbox)$/;
+/** Whatever was asked for, these are no mistakes of who asked. */
+const loud = /^(Internal|Unavailable|DeadlineExceeded|ResourceExhausted|Unknown)$/;
+
+function isSuffered({ began, ended }: Work): boolean {
+  const code = ended?.error?.code;
+  if (code === undefined || code === "Cancelled") return false;
+  return decisive.test(began.name) || loud.test(code);
 }
 
 /** The failed action `start`, as if it had been a request. */
@@ -132,21 +187,44 @@ function startOf({ seq, time, attributes = {} }: OccurredLine): Work {
   };
 }
 
+/** The failure that became that of the work: it is repeated in its message, or else it was the first. */
 function originOf(work: Work): Work {
-  // What fails while something is given back is a consequence.
-  const failed = work.parts.filter(({ began, ended }) => ended?.error !== undefined && began.name !== "release");
-  const first = failed.toSorted((a, b) => (a.ended?.seq ?? 0) - (b.ended?.seq ?? 0))[0];
-  return first === undefined ? work : originOf(first);
+  for (let origin = work; ; ) {
+    // What fails while something is given back is a consequence.
+    const failed = origin.parts
+      .filter(({ began, ended }) => ended?.error !== undefined && began.name !== "release")
+      .toSorted((a, b) => (a.ended?.seq ?? 0) - (b.ended?.seq ?? 0));
+    const message = origin.ended?.error?.message ?? "";
+    const repeated = failed.find(({ ended }) => message.includes(ended?.error?.message ?? ""));
+    const next = repeated ?? failed[0];
+    if (next === undefined) return origin;
+    origin = next;
+  }
 }
 
 function innermostOf(work: Work): Work {
-  const open = work.parts.findLast(({ ended }) => ended === undefined);
-  return open === undefined ? work : innermostOf(open);
+  for (let innermost = work; ; ) {
+    // The guest answers that call when the process ends, which nobody waits for while it starts.
+    const open = innermost.parts.findLast(({ began, ended }) => ended === undefined && began.name !== processWait);
+    if (open === undefined) return innermost;
+    innermost = open;
+  }
 }
 
 /** A line as evidence. */
 export function proofOf(line: RecordLine): Proof {
   return { at: line.time, text: textOf(line) };
+}
+
+/** Whether anybody listens on a socket that the pod depends on. */
+export function socketProof(
+  { input: { facts } }: Evidence,
+  which: "hostSocket" | "eventSocket",
+  word = "now",
+): readonly Proof[] {
+  const socket = facts?.[which];
+  if (socket === undefined) return [];
+  return [{ text: `${socket.path} accepts ${socket.accepts ? "connections now" : `no connections ${word}`}` }];
 }
 
 export function textOf(line: RecordLine): string {

@@ -75,3 +75,9 @@ export function subjectOf({ request }: Failure): string {
       return `${name}${attributes.container_id === undefined ? "" : ` of ${container}`} failed`;
   }
 }
+
+/** A message without the codes of Windows at its end. */
+export function shortened(text: string): string {
+  const sentence = text.replace(/(?:: | \[)?(?:E_|HCS_|ERROR_|HCN_)[A-Z_]+ \(0x[0-9a-f]+\)\]?/g, "").trim();
+  return sentence.length <= 300 ? sentence : `${sentence.slice(0, 300)}…`;
+}

@@ -1,13 +1,32 @@
 import type { Cause, Finding } from "./cause.ts";
-import { hostSocketOf } from "./ends.ts";
-import { type Evidence, type Pending, proofOf } from "./evidence.ts";
-import type { Proof } from "./types.ts";
+import { type Evidence, type Pending, processWait, proofOf, socketProof, textOf } from "./evidence.ts";
+import type { Proof, ShimProcess } from "./types.ts";
 
 /** A request that takes longer than this hangs. */
 const patienceMilliseconds = 10_000;
 
 /** What a pod waits for that seems to hang. */
 export const hangs: readonly Cause[] = [
+  {
+    code: "shim-silent",
+    title: "The shim runs, and answers nothing.",
+    advice:
+      "Look at the state of its process in the evidence: one that is stopped goes on by SIGCONT. Else end it; containerd then removes the pod.",
+    find: (evidence) =>
+      silent(evidence, "no answer", (pid) => `The shim of the pod (pid ${pid}) runs, and does not answer.`),
+  },
+  {
+    code: "shim-unreachable",
+    title: "The shim runs, and nothing serves its socket.",
+    advice:
+      "Something removed the socket, such as a cleaner of old files: containerd does not reach the pod either. End the shim's process; containerd then removes the pod.",
+    find: (evidence) =>
+      silent(
+        evidence,
+        "not served",
+        (pid, socket) => `The shim of the pod (pid ${pid}) runs, and nothing serves its socket ${socket}.`,
+      ),
+  },
   hang({
     code: "guest-not-dialled",
     title: "The VM runs, and its guest has not connected to the shim.",
@@ -21,17 +40,15 @@ export const hangs: readonly Cause[] = [
     title: "The guest does not answer.",
     advice: "`uvm-diag stacks` shows where the guest stands, if it still answers that; else the VM has to be ended.",
     of: ({ innermost }) => innermost.began.kind === "guest-request",
-    sentence: ({ request, innermost }, seconds) =>
-      `The guest has not answered ${innermost.began.name} for ${seconds} s, on which ${begun(request.began.name)} waits.`,
+    sentence: unanswered("guest"),
   }),
   hang({
     code: "host-silent",
     title: "The host compute service does not answer.",
     advice: "Look at the log of the host service, and restart it if it hangs.",
     of: ({ innermost }) => innermost.began.kind === "host-call",
-    sentence: ({ request, innermost }, seconds) =>
-      `The host compute service has not answered ${innermost.began.name} for ${seconds} s, on which ${begun(request.began.name)} waits.`,
-    proofs: hostSocketOf,
+    sentence: unanswered("host compute service"),
+    proofs: (evidence) => socketProof(evidence, "hostSocket"),
   }),
   hang({
     code: "request-hangs",
@@ -47,9 +64,10 @@ export const hangs: readonly Cause[] = [
     advice:
       "Look at the client (containerd's log reader, ctr, a logging program): it holds the pipe and does not read.",
     find: (evidence) => {
-      if (!evidence.input.process.alive) return undefined;
+      if (evidence.isDead || evidence.hasEnded) return undefined;
       for (const { began, ended } of evidence.works) {
-        if (began.name !== "waitForProcess" || ended === undefined || ended.error !== undefined) continue;
+        if (began.name !== processWait || ended === undefined || ended.error !== undefined) continue;
+        if (evidence.hasGapAfter(ended.seq)) continue;
         const container = String(began.attributes?.container);
         const seconds = secondsSince(evidence, ended.time);
         if (seconds * 1000 < patienceMilliseconds || hasExited(evidence, container, ended.seq)) continue;
@@ -60,6 +78,25 @@ export const hangs: readonly Cause[] = [
     },
   },
 ];
+
+/** A shim that was asked and said nothing. One that has just begun, or has ended the pod, may. */
+function silent(
+  evidence: Evidence,
+  silence: ShimProcess["silence"],
+  sentence: (pid: number, socket: string) => string,
+): Finding | undefined {
+  const { header, input, served } = evidence;
+  const last = served.at(-1);
+  if (input.process.silence !== silence || header === undefined || last === undefined || evidence.hasEnded)
+    return undefined;
+  if (secondsSince(evidence, header.time) * 1000 < patienceMilliseconds) return undefined;
+  const state = input.facts?.processState;
+  const proofs = [
+    ...(state === undefined ? [] : [{ text: `process ${header.pid} ${state}` }]),
+    { at: last.time, text: `its last line: ${textOf(last)}` },
+  ];
+  return { sentence: sentence(header.pid, header.socket), evidence: proofs, at: last.time };
+}
 
 interface Hang extends Omit<Cause, "find"> {
   readonly of: (pending: Pending) => boolean;
@@ -82,6 +119,11 @@ function hang({ code, title, advice, of, sentence, proofs }: Hang): Cause {
   };
 }
 
+function unanswered(who: string): Hang["sentence"] {
+  return ({ request, innermost }, seconds) =>
+    `The ${who} has not answered ${innermost.began.name} for ${seconds} s, on which ${begun(request.began.name)} waits.`;
+}
+
 function begun(request: string): string {
   return request.replace(/^\w+\//, "");
 }
@@ -92,6 +134,6 @@ function hasExited(evidence: Evidence, container: string, after: number): boolea
     .some(({ seq, attributes }) => seq > after && String(attributes?.id).split("/")[0] === container);
 }
 
-export function secondsSince({ input }: Evidence, time: string): number {
-  return Math.floor((input.now.getTime() - Date.parse(time)) / 1000);
+export function secondsSince({ until }: Evidence, time: string): number {
+  return Math.max(0, Math.floor((until.getTime() - Date.parse(time)) / 1000));
 }

@@ -1,7 +1,7 @@
 import type { Cause } from "./cause.ts";
-import { type Evidence, proofOf } from "./evidence.ts";
+import { unexpectedExit } from "./ends.ts";
+import { type Evidence, proofOf, socketProof } from "./evidence.ts";
 import { secondsSince } from "./hangs.ts";
-import type { Proof } from "./types.ts";
 
 /** How long a client may leave a container that has ended. */
 const forgottenSeconds = 300;
@@ -18,7 +18,7 @@ export const troubles: readonly Cause[] = [
       if (delayed === undefined || (again !== undefined && again.seq > delayed.seq)) return undefined;
       const seconds = secondsSince(evidence, delayed.time);
       const sentence = `containerd has taken no events of the pod for ${seconds} s, the first of them ${String(delayed.attributes?.topic)}.`;
-      return { sentence, evidence: [proofOf(delayed), ...eventSocketOf(evidence)], at: delayed.time };
+      return { sentence, evidence: [proofOf(delayed), ...socketProof(evidence, "eventSocket")], at: delayed.time };
     },
   },
   {
@@ -39,11 +39,12 @@ export const troubles: readonly Cause[] = [
     title: "The program of a container ended by itself with a failure.",
     advice: "Look at the output of the container: the reason is its own.",
     find: (evidence) => {
-      if (evidence.occurrences("vm exited").some(({ attributes }) => attributes?.isExpected === false))
-        return undefined;
+      if (unexpectedExit(evidence) !== undefined || evidence.last("host service lost") !== undefined) return undefined;
+      const killed = new Set(evidence.occurrences("out of memory").map(({ attributes }) => attributes?.container));
       const exit = exitsOf(evidence).findLast(({ seq, attributes = {} }) => {
         const { id, status } = attributes;
-        return !String(id).includes("/") && status !== 0 && !isAsked(evidence, String(id), seq);
+        const isOfContainer = !String(id).includes("/") && id !== undefined && !killed.has(id);
+        return isOfContainer && status !== 0 && !isAsked(evidence, String(id), seq);
       });
       if (exit === undefined) return undefined;
       const { id, status } = exit.attributes ?? {};
@@ -56,10 +57,9 @@ export const troubles: readonly Cause[] = [
     title: "A container has ended, and its client has not deleted it.",
     advice: "Look at the client (containerd, the kubelet, ctr): it may be gone, or keeps what has ended on purpose.",
     find: (evidence) => {
-      if (!evidence.input.process.alive || evidence.hasEnded) return undefined;
+      if (evidence.isDead || evidence.hasEnded) return undefined;
       const exit = exitsOf(evidence).find(
-        ({ seq, attributes }) =>
-          !String(attributes?.id).includes("/") && !isDeleted(evidence, String(attributes?.id), seq),
+        ({ seq, attributes }) => !String(attributes?.id).includes("/") && isLeft(evidence, String(attributes?.id), seq),
       );
       if (exit === undefined) return undefined;
       const seconds = secondsSince(evidence, exit.time);
@@ -86,6 +86,13 @@ function isAsked(evidence: Evidence, container: string, before: number): boolean
   );
 }
 
+/** Whether nobody has deleted it. Where that may be among the lines that were left out, only the shim knows. */
+function isLeft(evidence: Evidence, container: string, after: number): boolean {
+  const { state } = evidence.input;
+  if (state !== undefined) return state.containers.some(({ id }) => id === container);
+  return !evidence.hasGapAfter(after) && !isDeleted(evidence, container, after);
+}
+
 function isDeleted(evidence: Evidence, container: string, after: number): boolean {
   return evidence.requests.some(
     ({ began, ended }) =>
@@ -95,10 +102,4 @@ function isDeleted(evidence: Evidence, container: string, after: number): boolea
       began.attributes.exec_id === undefined &&
       ended?.error === undefined,
   );
-}
-
-function eventSocketOf({ input: { facts } }: Evidence): readonly Proof[] {
-  if (facts?.eventSocket === undefined) return [];
-  const { path, accepts } = facts.eventSocket;
-  return [{ text: accepts ? `${path} accepts connections now` : `${path} accepts no connections` }];
 }

@@ -1,3 +1,4 @@
+import type { StateTree } from "@uvm-shim/shim/protocol";
 import type { RecordLine } from "@uvm-shim/shim/record";
 import type { MachineFacts } from "./facts.ts";
 
@@ -6,8 +7,8 @@ export interface WhyInput {
   readonly now: Date;
   /** Lines of the record, oldest first: from the shim, else from the file. */
   readonly events: readonly RecordLine[];
-  /** The state tree of a shim that answers, as parsed JSON. */
-  readonly state?: unknown;
+  /** Of a shim that tells it. */
+  readonly state?: StateTree;
   /** Lines of shim and guest, oldest first. */
   readonly log: readonly {
     readonly time: string;
@@ -15,10 +16,18 @@ export interface WhyInput {
     readonly source: string;
     readonly message: string;
   }[];
-  readonly process: { readonly pid?: number; readonly alive: boolean; readonly answers: boolean };
+  readonly process: ShimProcess;
   /** The end of panic.log in the bundle. */
   readonly panic?: string;
   readonly facts?: MachineFacts;
+}
+
+export interface ShimProcess {
+  readonly pid?: number;
+  /** Undefined where nobody can tell: the record is of another machine. */
+  readonly alive: boolean | undefined;
+  /** How a shim is silent that was asked. */
+  readonly silence?: "no answer" | "not served";
 }
 
 export interface Proof {

@@ -167,7 +167,7 @@ export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
         command: `cd <bundle> && ${name} -namespace k8s.io -id <id> -address /run/containerd/containerd.sock delete`,
       },
     ],
-    seeAlso: ["uvm-diag(1)", ...(guests === "Linux" ? ["hcs-emulator(8)"] : [])],
+    seeAlso: ["uvm-diag(8)", ...(guests === "Linux" ? ["hcs-emulator(8)"] : [])],
   };
 }
 

@@ -223,7 +223,7 @@ async function sharedFolders(context: ProtocolCaseContext): Promise<void> {
 async function stateOfPod(context: ProtocolCaseContext): Promise<void> {
   await withContainer(context, ["sleep", "1000"], async (container, pod) => {
     const { shim, host, sandbox, vm, containers, shares, calls, machines } = await stateOf(pod);
-    assert.deepEqual([shim.name, shim.flavour, shim.pid], [shim.name, "lcow", await pod.shimPid()]);
+    assert.deepEqual([shim.name, shim.flavour, shim.pid], ["containerd-shim-lcow-v2", "lcow", await pod.shimPid()]);
     assert.ok((shim.descriptors?.open ?? 0) > 0);
     assert.deepEqual([host?.kind, host?.connected], ["emulated", true]);
     assert.deepEqual([sandbox?.id, sandbox?.mode, sandbox?.state, sandbox?.ready], ["pod", "api", "running", true]);
