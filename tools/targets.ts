@@ -19,6 +19,57 @@ export function runtimeOf(target: Target): string {
     : join(root, ".toolchain", target, "node_modules", `node-${target}`, "bin", "node");
 }
 
+/** This machine's own, if executables can be made on it. */
+export function linuxHost(): LinuxTarget {
+  if (host === "linux-x64" || host === "linux-arm64") return host;
+  throw new Error(`Executables are made on Linux, x64 or arm64, and this is ${host}.`);
+}
+
+export function distributionOf(target: Target): string {
+  return join(root, "dist", target);
+}
+
+/** The programs that people and containerd call in a distribution for Linux, and what each starts. */
+export const launchers: Readonly<Record<string, string>> = {
+  "containerd-shim-lcow-v2": "shim-lcow",
+  "containerd-shim-wcow-v2": "shim-wcow",
+  "hcs-emulator": "hcs-emulator",
+  "uvm-diag": "uvm-diag",
+};
+
+/** The program that a guest boots; it is among the boot files, not in lib. */
+export const guestProgram = "guest-agent";
+
+/** What shims load only if they are asked to: no program of its own. */
+export const telemetry = "telemetry";
+
+/** All that a distribution for Linux has. */
+export const linuxPrograms = [...Object.values(launchers), guestProgram, telemetry];
+
+/** Where a program's code is in a distribution for Linux, and the file that is started, if there is any. */
+export function codeOf(program: string): { readonly code: string; readonly start?: string } {
+  if (program === telemetry) return { code: join("lib", `${program}.cjs`) };
+  const isGuest = program === guestProgram;
+  const folder = isGuest ? "LinuxBootFiles" : "lib";
+  return {
+    code: join(folder, `${program}.program.cjs`),
+    start: join(folder, isGuest ? "initrd.img" : `${program}.cjs`),
+  };
+}
+
+/** All files that a program needs in a distribution for Linux. */
+export function placesOf(program: string): readonly string[] {
+  const { code, start } = codeOf(program);
+  const called = Object.keys(launchers).filter((name) => launchers[name] === program);
+  return [
+    join("lib", "node"),
+    join("LinuxBootFiles", "kernel"),
+    code,
+    ...(start === undefined ? [] : [start]),
+    ...called,
+  ];
+}
+
 /** Where it is noted what a distribution was made of. It is not for those who get the distribution. */
 export function marksOf(target: LinuxTarget): string {
   return join(root, "dist", "marks", target);
