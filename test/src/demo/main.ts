@@ -64,6 +64,7 @@ async function runPod(scene: Scene, console: DemoConsole, directory: string, sig
     directory: join(directory, "pod"),
   });
   try {
+    await stage.ready;
     const container = await pod.createContainer({ ...stage.container, id: "demo" });
     try {
       let waits: () => void;
