@@ -53,9 +53,16 @@ $ProgressPreference = 'SilentlyContinue'
 $repository = 'https://github.com/uvm-shim/uvm-shim'
 $begin = '# >>> uvm-shim: written by its install.ps1, which removes it again'
 $end = '# <<< uvm-shim'
+$Config = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Config)
 $state = "$env:ProgramData\uvm-shim"
 $record = "$state\installed.json"
 $backup = "$Config.before-uvm-shim"
+
+# What a program says on standard error would end the script in Windows PowerShell, whatever its exit code.
+function Invoke-Program([string] $Path, [string[]] $Arguments) {
+  $ErrorActionPreference = 'Continue'
+  & $Path @Arguments 2>&1 | ForEach-Object { "$_" }
+}
 
 function Write-Text([string] $Path, [string] $Text) {
   # Windows PowerShell would write a byte order mark, which containerd does not read.
@@ -94,7 +101,12 @@ if ($Uninstall) {
   foreach ($file in $installed.files) {
     if (Get-Process | Where-Object { $_.Path -eq $file }) { throw "$file runs: remove the pods first" }
   }
-  foreach ($file in $installed.files) { Remove-Item -LiteralPath $file -ErrorAction SilentlyContinue }
+  # One that cannot be removed ends this, and the record stays for the next time.
+  foreach ($file in $installed.files) { if (Test-Path -LiteralPath $file) { Remove-Item -LiteralPath $file } }
+  # A shim puts its addon beside itself.
+  $installed.files | Split-Path | Select-Object -Unique | Where-Object { Test-Path -LiteralPath $_ } |
+    ForEach-Object { Get-ChildItem -LiteralPath $_ -File } |
+    Where-Object { $_.Name -match '^uvm-shim-[0-9a-f]{16}\.node$' } | Remove-Item
   if ($installed.config) { Restore-Config $installed.config }
   Remove-Item -LiteralPath $record
   if (-not (Get-ChildItem -LiteralPath $state)) { Remove-Item -LiteralPath $state }
@@ -104,8 +116,8 @@ if ($Uninstall) {
 
 if ($env:PROCESSOR_ARCHITECTURE -ne 'AMD64') { throw "there is no archive for $env:PROCESSOR_ARCHITECTURE, only for AMD64" }
 if (Test-Path -LiteralPath $record) { throw "uvm-shim is installed already: use -Uninstall first" }
+$containerd = Get-Command containerd.exe -CommandType Application -ErrorAction SilentlyContinue | Select-Object -First 1
 if (-not $Folder) {
-  $containerd = Get-Command containerd.exe -ErrorAction SilentlyContinue
   if (-not $containerd) { throw 'containerd.exe is not in PATH: install containerd first, or use -Folder' }
   $Folder = Split-Path $containerd.Source
 }
@@ -114,6 +126,7 @@ $work = Join-Path ([IO.Path]::GetTempPath()) "uvm-shim-$([Guid]::NewGuid())"
 New-Item -ItemType Directory -Path $work | Out-Null
 $placed = @()
 $configured = $false
+$done = $false
 try {
   $source = $null
   if (-not ($From -or $Url -or $Version) -and (Test-Path -LiteralPath "$PSScriptRoot\containerd-shim-lcow-v2.exe")) {
@@ -151,14 +164,14 @@ try {
     $placed += $path
     Copy-Item -LiteralPath $program.FullName -Destination $path
   }
-  $said = & (Join-Path $Folder 'containerd-shim-lcow-v2.exe') -v 2>&1
+  $said = Invoke-Program (Join-Path $Folder 'containerd-shim-lcow-v2.exe') '-v'
   if ($LASTEXITCODE -ne 0) { throw "the shim does not run here: $said" }
 
   $format = 3
   if (Test-Path -LiteralPath $Config) {
     $match = [regex]::Match([IO.File]::ReadAllText($Config), '(?m)^\s*version\s*=\s*(\d+)')
     $format = if ($match.Success) { [int] $match.Groups[1].Value } else { 1 }
-  } elseif ((& containerd.exe --version) -match '\sv?1\.') {
+  } elseif ($containerd -and (Invoke-Program $containerd.Source '--version') -match '\sv?1\.') {
     $format = 2
   }
   $plugin = if ($format -ge 3) { 'io.containerd.cri.v1.runtime' } else { 'io.containerd.grpc.v1.cri' }
@@ -171,7 +184,7 @@ try {
     "  container_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
   }
   # containerd 1.x forgets its own default as soon as a file names a runtime.
-  $named = (Test-Path -LiteralPath $Config) -and ([IO.File]::ReadAllText($Config) -match 'containerd\.runtimes\.')
+  $named = (Test-Path -LiteralPath $Config) -and ([IO.File]::ReadAllText($Config) -match '(?m)^[^#\r\n]*containerd\.runtimes\.')
   if ($format -eq 2 -and -not $named) {
     $lines = @("[plugins.'$plugin'.containerd.runtimes.runhcs-wcow-process]", "  runtime_type = 'io.containerd.runhcs.v1'") + $lines
   }
@@ -180,7 +193,7 @@ try {
     Write-Output "$Config is of version $format, which has no place for these runtimes: it stays as it is"
     $wanted = $false
   }
-  if ($wanted -and (Test-Path -LiteralPath $Config) -and ([IO.File]::ReadAllText($Config) -match 'runtimes\.uvm-[lw]cow\]')) {
+  if ($wanted -and (Test-Path -LiteralPath $Config) -and ([IO.File]::ReadAllText($Config) -match '(?m)^[^#\r\n]*runtimes\.["'']?uvm-[lw]cow["'']?\]')) {
     Write-Output "$Config has runtime handlers of these names already: it stays as it is"
     $wanted = $false
   }
@@ -192,15 +205,17 @@ try {
   if ($wanted) {
     $text = "version = $format`n"
     if (Test-Path -LiteralPath $Config) {
-      Copy-Item -LiteralPath $Config -Destination $backup
+      Copy-Item -LiteralPath $Config -Destination $backup -Force
       $text = [IO.File]::ReadAllText($Config)
     } else {
       New-Item -ItemType Directory -Force -Path (Split-Path $Config) | Out-Null
     }
     $configured = $true
     Write-Text $Config ($text + (@('', $begin) + $lines + @($end, '') -join "`n"))
-    & containerd.exe --config $Config config dump 2>&1 | Out-Null
-    if ($LASTEXITCODE -ne 0) { throw "containerd does not take the configuration" }
+    if ($containerd) {
+      $said = Invoke-Program $containerd.Source '--config', $Config, 'config', 'dump'
+      if ($LASTEXITCODE -ne 0) { throw "containerd does not take the configuration: $($said | Select-Object -Last 1)" }
+    }
     Write-Output "configured ${Config}: Restart-Service containerd"
   }
 
@@ -208,10 +223,12 @@ try {
   $configPath = if ($configured) { $Config } else { $null }
   Write-Text $record (@{ files = $placed; config = $configPath } | ConvertTo-Json)
   Write-Output "installed $(Split-Path $source -Leaf) in $Folder; install.ps1 -Uninstall removes it"
-} catch {
-  foreach ($path in $placed) { Remove-Item -LiteralPath $path -Force -ErrorAction SilentlyContinue }
-  if ($configured) { Restore-Config $Config | Out-Null }
-  throw
+  $done = $true
 } finally {
+  # Ctrl-C comes here too, and not to a catch.
+  if (-not $done) {
+    foreach ($path in $placed) { Remove-Item -LiteralPath $path -Force -ErrorAction SilentlyContinue }
+    if ($configured) { Restore-Config $Config | Out-Null }
+  }
   Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction SilentlyContinue
 }

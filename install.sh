@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs uvm-shim on Linux, and removes it again: see the text of usage below.
 set -eu
+# All of it is read before any of it runs, as it may come through a pipe that breaks.
+{
 
 repository=https://github.com/uvm-shim/uvm-shim
 marker_begin='# >>> uvm-shim: written by its install.sh, which removes it again'
@@ -63,10 +65,40 @@ done
 case $prefix$bin in *[!A-Za-z0-9/._+-]*) fail "--prefix and --bin may have letters, digits and /._+- only" ;; esac
 case $prefix in /*) ;; *) fail "--prefix $prefix is not an absolute path" ;; esac
 case $bin in /*) ;; *) fail "--bin $bin is not an absolute path" ;; esac
+case $config in
+  *"
+"*) fail "--config may not have line ends" ;;
+  /*) ;;
+  *) config=$PWD/$config ;;
+esac
 
 # What was placed, a line each, the newest last: folder (a version), link, made (a folder that was not there), config (a file
-# with a block of ours), and until the end of an update relink (what pointed to another version).
+# with a block of ours).
 record=$prefix/installed
+# As long as an installation goes on, what it has placed so far; also process (who installs), relink (what pointed to another
+# version), temporary (a file), and at last committed.
+journal=$prefix/installing
+
+work=$(mktemp -d)
+placed=$work/placed
+: >"$placed"
+finish() {
+  status=$?
+  set +e
+  if [ -s "$placed" ]; then
+    warn "installation failed: removing what was placed"
+    cp "$placed" "$work/undone"
+    rm -f "$placed"
+    undo "$work/undone"
+    rmdir "$prefix" 2>/dev/null
+  fi
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # ---------------------------------------------------------------------------------------------------- removing
 
@@ -79,63 +111,132 @@ with_line_end() {
   [ -z "$(tail -c 1 "$1")" ] || echo
 }
 
+# Puts a file in the place of another, whole; where that is a mount of one file, its content.
+replace() {
+  mv -f "$1" "$2" 2>/dev/null || { cat "$1" >"$2" && rm -f "$1"; }
+}
+
+has_block() {
+  awk -v begin="$marker_begin" -v end="$marker_end" \
+    '$0 == begin { open = 1 } open && $0 == end { found = 1 } END { exit !found }' "$1"
+}
+
 restore_config() {
   [ -f "$1" ] || return 0
-  if ! grep -qxF "$marker_begin" "$1"; then
-    warn "$1 has no part of uvm-shim any more: it stays as it is"
+  real=$(readlink -f "$1")
+  if ! grep -qxF "$marker_begin" "$real"; then
+    if cmp -s "$real" "$1.before-uvm-shim"; then
+      rm -f "$1.before-uvm-shim"
+    else
+      warn "$1 has no part of uvm-shim any more: it stays as it is"
+    fi
     return 0
   fi
-  without_block "$1" >"$1.uvm-shim-new"
+  if ! has_block "$real"; then
+    warn "$1 lacks the line \"$marker_end\", which ends the part of uvm-shim: put it back, or remove that part"
+    return 1
+  fi
+  if ! { cp -p "$real" "$real.uvm-shim-new" && without_block "$real" >"$real.uvm-shim-new"; }; then
+    rm -f "$real.uvm-shim-new"
+    return 1
+  fi
   if [ -f "$1.before-uvm-shim" ]; then
     # Without its last line's end, which had to be added.
-    if with_line_end "$1.before-uvm-shim" | cmp -s - "$1.uvm-shim-new"; then
-      cat "$1.before-uvm-shim" >"$1"
+    if with_line_end "$1.before-uvm-shim" | cmp -s - "$real.uvm-shim-new"; then
+      replace "$1.before-uvm-shim" "$real"
     else
       warn "$1 was changed by others since: only the part of uvm-shim is removed"
-      cat "$1.uvm-shim-new" >"$1"
+      replace "$real.uvm-shim-new" "$real"
     fi
     rm -f "$1.before-uvm-shim"
-  elif grep -qv '^version = [23]$' "$1.uvm-shim-new"; then
-    cat "$1.uvm-shim-new" >"$1"
+  elif grep -qv '^version = [23]$' "$real.uvm-shim-new"; then
+    replace "$real.uvm-shim-new" "$real"
   else
-    rm -f "$1"
+    rm -f "$real"
   fi
-  rm -f "$1.uvm-shim-new"
+  rm -f "$real.uvm-shim-new"
   say "restored $1: restart containerd"
 }
 
-# Undoes the lines of a record, the newest first.
+# Undoes the lines of a record, the newest first. Those that cannot be undone are then in $work/left.
 undo() {
-  sed '1!G;h;$!d' "$1" | while read -r kind path; do
-    case $kind in
-      folder) case $path in "$prefix"/?*) rm -rf "$path" ;; esac ;;
-      link) case $(readlink "$path" 2>/dev/null) in "$prefix"/*) rm -f "$path" ;; esac ;;
+  : >"$work/left"
+  sed '1!G;h;$!d' "$1" >"$work/backwards"
+  while IFS= read -r line; do
+    path=${line#* }
+    case ${line%% *} in
+      folder) case $path in "$prefix"/uvm-shim-?*) rm -rf "$path" ;; esac ;;
+      link) case $(readlink "$path" 2>/dev/null || true) in "$prefix"/uvm-shim-*) rm -f "$path" ;; esac ;;
       relink) [ ! -x "${path#* }" ] || ln -sfn "${path#* }" "${path%% *}" ;;
       made) rmdir "$path" 2>/dev/null || true ;;
+      temporary) rm -f "$path" ;;
       config) restore_config "$path" ;;
-    esac
-  done
+    esac || printf '%s\n' "$line" >>"$work/left"
+  done <"$work/backwards"
+  [ ! -s "$work/left" ]
+}
+
+# The time at which a process began, so that another one of its number is not taken for it.
+beginning() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+
+# What is in the journal becomes a part of the record.
+commit() {
+  { cat "$record" 2>/dev/null || true; grep -E '^(folder|link|made|config) ' "$journal"; } | awk '!seen[$0]++' >"$record.new"
+  mv -f "$record.new" "$record"
+  rm -f "$journal"
+}
+
+# Ends what an installation began that was killed, and refuses to go on beside one.
+recover() {
+  [ -f "$journal" ] || return 0
+  [ -w "$prefix" ] || fail "$prefix cannot be written: run this as root"
+  read -r _ process began <"$journal" || true
+  if [ -n "${began:-}" ] && [ "$(beginning "$process")" = "$began" ]; then
+    fail "another installation goes on in $prefix, process $process"
+  fi
+  if grep -qx committed "$journal"; then
+    commit
+    return 0
+  fi
+  warn "an earlier installation was interrupted: removing what it placed"
+  cp "$journal" "$work/interrupted"
+  rm -f "$journal"
+  undo "$work/interrupted" || fail "could not be undone: $(cat "$work/left")"
+  recovered=yes
 }
 
 # The processes that run programs of the prefix.
 users() {
+  real=$(readlink -f "$prefix")
   for process in /proc/[0-9]*; do
-    case $(readlink "$process/exe" 2>/dev/null) in "$prefix"/*) printf '%s ' "${process#/proc/}" ;; esac
+    case $(readlink "$process/exe" 2>/dev/null) in "$real"/uvm-shim-*) printf '%s ' "${process#/proc/}" ;; esac
   done
 }
 
+recovered=no
+recover
+
 if [ "$uninstall" = yes ]; then
-  [ -f "$record" ] || fail "nothing is installed in $prefix: $record is missing"
+  if [ ! -f "$record" ]; then
+    [ "$recovered" = yes ] || fail "nothing is installed in $prefix: $record is missing"
+    rmdir "$prefix" 2>/dev/null || true
+    say "removed uvm-shim from $prefix"
+    exit 0
+  fi
   [ -w "$prefix" ] || fail "$prefix cannot be written: run this as root"
   running=$(users)
   if [ -n "$running" ] && [ "$force" = no ]; then
     fail "programs of uvm-shim run, the processes $running: remove the pods first, or use --force"
   fi
-  copy=$(mktemp)
-  cp "$record" "$copy"
+  cp "$record" "$work/record"
   rm -f "$record"
-  undo "$copy"
-  rm -f "$copy"
+  if ! undo "$work/record"; then
+    # All of it again, since folders are left that have something in them; but the configuration is restored once.
+    mkdir -p "$prefix"
+    grep -q '^config ' "$work/left" || sed -i '/^config /d' "$work/record"
+    cp "$work/record" "$record"
+    fail "could not be removed, and is still in $record: $(cut -d ' ' -f 2- "$work/left" | tr '\n' ' ')"
+  fi
   rmdir "$prefix" 2>/dev/null || true
   say "removed uvm-shim from $prefix"
   exit 0
@@ -150,29 +251,11 @@ case $(uname -m) in
   *) fail "there is no archive for $(uname -m): only for x86_64 and aarch64" ;;
 esac
 
-work=$(mktemp -d)
-placed=$work/placed
-: >"$placed"
-committed=no
-finish() {
-  status=$?
-  if [ "$committed" = no ] && [ -s "$placed" ]; then
-    warn "installation failed: removing what was placed"
-    undo "$placed"
-    rmdir "$prefix" 2>/dev/null || true
-  fi
-  rm -rf "$work"
-  exit "$status"
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-
 download() {
   if command -v curl >/dev/null 2>&1; then
-    curl --fail --silent --show-error --location --output "$2" "$1" || fail "$1 could not be downloaded"
+    curl --fail --silent --show-error --location --retry 3 --output "$2" "$1" || fail "$1 could not be downloaded"
   elif command -v wget >/dev/null 2>&1; then
-    wget --quiet --output-document="$2" "$1" || fail "$1 could not be downloaded"
+    wget --quiet --tries=3 --output-document="$2" "$1" || fail "$1 could not be downloaded"
   else
     fail "neither curl nor wget is here: download the archive and SHA256SUMS, and use --from"
   fi
@@ -188,7 +271,7 @@ verify() {
 }
 
 here=$(dirname "$0")
-if [ -z "$from$url$version" ] && [ -x "$here/lib/node" ]; then
+if [ -z "$from$url$version" ] && [ -f "$here/lib/node" ] && [ -f "$here/containerd-shim-lcow-v2" ]; then
   source=$(cd "$here" && pwd -P)
 else
   if [ -n "$from" ]; then
@@ -237,7 +320,7 @@ make_folder() {
 make_link() {
   if [ -e "$2" ] || [ -h "$2" ]; then
     case $(readlink "$2" 2>/dev/null) in
-      "$prefix"/*)
+      "$prefix"/uvm-shim-*)
         echo "relink $2 $(readlink "$2")" >>"$placed"
         ln -sfn "$1" "$2"
         return 0
@@ -254,6 +337,10 @@ folder=$prefix/$name
 [ ! -e "$folder" ] || fail "$folder is there already: use --uninstall first to install the same version again"
 make_folder "$prefix"
 [ -w "$prefix" ] || fail "$prefix cannot be written: run this as root"
+{ echo "process $$ $(beginning $$)"; cat "$work/placed"; } >"$journal.$$"
+ln "$journal.$$" "$journal" 2>/dev/null || { rm -f "$journal.$$"; fail "another installation goes on in $prefix"; }
+rm -f "$journal.$$"
+placed=$journal
 echo "folder $folder" >>"$placed"
 mkdir "$folder"
 (cd "$source" && tar -cf - .) | (cd "$folder" && tar -xf - --no-same-owner)
@@ -281,19 +368,23 @@ done
 
 # ---------------------------------------------------------------------------------------------------- containerd
 
+# Whether the file says nothing.
+is_blank() { ! grep -qs '^[[:space:]]*[^#[:space:]]' "$config"; }
+
 # The version of the configuration's form: what the file says, else what containerd takes.
 config_version() {
-  if [ -s "$config" ]; then
+  if is_blank; then
+    case $(containerd --version 2>/dev/null) in *' v2.'* | *' 2.'*) echo 3 ;; *) echo 2 ;; esac
+  else
     found=$(sed -n '/^[[:space:]]*\[/q; s/^[[:space:]]*version[[:space:]]*=[[:space:]]*\([0-9][0-9]*\).*/\1/p' "$config")
     echo "${found:-1}"
-  else
-    case $(containerd --version 2>/dev/null) in *' v2.'* | *' 2.'*) echo 3 ;; *) echo 2 ;; esac
   fi
 }
 
 entries() {
+  if [ -e "$config" ] && is_blank; then echo "version = $1"; fi
   # containerd 1.x forgets its own default, runc, as soon as a file names a runtime.
-  if [ "$1" = 2 ] && ! grep -qs 'containerd\.runtimes\.' "$config"; then
+  if [ "$1" = 2 ] && ! grep -qs '^[^#]*containerd\.runtimes\.' "$config"; then
     echo "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]"
     echo "  runtime_type = 'io.containerd.runc.v2'"
   fi
@@ -311,33 +402,34 @@ entries() {
 }
 
 configure_containerd() {
-  made_config=no
+  real=$config
+  [ ! -e "$config" ] || real=$(readlink -f "$config")
+  new=$real.uvm-shim-new
+  echo "temporary $new" >>"$placed"
   if [ -e "$config" ]; then
-    cp -p "$config" "$config.before-uvm-shim"
+    cp -p "$real" "$new"
   else
-    made_config=yes
     make_folder "$(dirname "$config")"
-    printf 'version = %s\n' "$1" >"$config"
+    printf 'version = %s\n' "$1" >"$new"
   fi
-  echo "config $config" >>"$placed"
   # A last line without its end would swallow the marker.
-  [ -z "$(tail -c 1 "$config")" ] || echo >>"$config"
-  { echo "$marker_begin"; entries "$1"; echo "$marker_end"; } >>"$config"
-  if command -v containerd >/dev/null 2>&1 && ! containerd --config "$config" config dump >/dev/null 2>"$work/said"; then
-    restore_config "$config" >/dev/null
-    sed '$d' "$placed" >"$work/placed.new"
-    cat "$work/placed.new" >"$placed"
+  [ -z "$(tail -c 1 "$new")" ] || echo >>"$new"
+  { echo "$marker_begin"; entries "$1"; echo "$marker_end"; } >>"$new"
+  if command -v containerd >/dev/null 2>&1 && ! containerd --config "$new" config dump >/dev/null 2>"$work/said"; then
     fail "containerd does not take the configuration: $(tail -n 1 "$work/said")"
   fi
+  echo "config $config" >>"$placed"
+  [ ! -e "$config" ] || cp -p "$real" "$config.before-uvm-shim"
+  replace "$new" "$real"
   say "configured $config for the runtime handlers of uvm-shim: restart containerd, pods go on running"
-  [ "$made_config" = yes ] || say "the file as it was is $config.before-uvm-shim"
+  [ ! -e "$config.before-uvm-shim" ] || say "the file as it was is $config.before-uvm-shim"
 }
 
 format=$(config_version)
 if [ "$configure" != no ] && [ -f "$config" ] && grep -qxF "$marker_begin" "$config"; then
   say "$config has the runtime handlers already"
   configure=no
-elif [ "$configure" != no ] && [ -f "$config" ] && grep -q 'runtimes\.uvm-[lw]cow\]' "$config"; then
+elif [ "$configure" != no ] && [ -f "$config" ] && grep -q "^[^#]*runtimes\\.[\"']\\{0,1\\}uvm-[lw]cow[\"']\\{0,1\\}\\]" "$config"; then
   say "$config has runtime handlers of these names, made by others: it stays as it is"
   configure=no
 elif [ "$configure" != no ] && [ "$format" != 2 ] && [ "$format" != 3 ]; then
@@ -356,6 +448,9 @@ if [ "$configure" = ask ]; then
 fi
 [ "$configure" != yes ] || configure_containerd "$format"
 
-grep -v '^relink ' "$placed" >>"$record"
-committed=yes
-say "installed $name in $folder; $0 --uninstall --prefix $prefix removes it"
+echo committed >>"$placed"
+placed=$work/placed
+: >"$placed"
+commit
+say "installed $name in $folder; $folder/install.sh --uninstall --prefix $prefix removes it"
+}

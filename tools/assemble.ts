@@ -18,18 +18,19 @@ import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
-import { host, type LinuxTarget, marksOf, runtimeOf } from "./targets.ts";
+import {
+  codeOf,
+  distributionOf,
+  guestProgram,
+  host,
+  type LinuxTarget,
+  launchers,
+  linuxPrograms,
+  marksOf,
+  parts,
+  runtimeOf,
+} from "./targets.ts";
 import { root } from "./workspace.ts";
-
-const launchers: Readonly<Record<string, string>> = {
-  "containerd-shim-lcow-v2": "shim-lcow",
-  "containerd-shim-wcow-v2": "shim-wcow",
-  "hcs-emulator": "hcs-emulator",
-  "uvm-diag": "uvm-diag",
-};
-
-/** The program that a guest boots; it is among the boot files, not in lib. */
-const guestProgram = "guest-agent";
 
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
@@ -38,12 +39,8 @@ const warmings: Readonly<Record<string, readonly string[]>> = {
   "hcs-emulator": ["--help"],
   "uvm-diag": ["--help"],
   [guestProgram]: [],
-  telemetry: [],
-  "grpc-server": [],
+  ...Object.fromEntries(parts.map((part) => [part, []])),
 };
-
-/** All that a distribution for Linux has. */
-export const linuxPrograms = Object.keys(warmings);
 
 /** The first module that Node loads is not cached itself: this one is small, and the program is its only import. */
 function entry(program: string): string {
@@ -175,7 +172,7 @@ export async function assembleLinux({
   manuals = programs === linuxPrograms,
   warm = true,
 }: Assembly): Promise<string> {
-  const folder = join(root, "dist", target);
+  const folder = distributionOf(target);
   const lib = join(folder, "lib");
   const boot = join(folder, "LinuxBootFiles");
   for (const each of [lib, boot]) mkdirSync(each, { recursive: true });
@@ -189,9 +186,9 @@ export async function assembleLinux({
   }
   for (const name of programs) {
     const bundle = join(root, programFolder(findProgram(name)), "dist", "program", `${name}.cjs`);
-    const { code, start } = filesOf(folder, name);
-    put(bundle, code, 0o644);
-    if (start !== undefined) write(start, entry(`${name}.program.cjs`), 0o644);
+    const { code, start } = codeOf(name);
+    put(bundle, join(folder, code), 0o644);
+    if (start !== undefined) write(join(folder, start), entry(`${name}.program.cjs`), 0o644);
   }
   for (const [name, program] of Object.entries(launchers)) {
     if (programs.includes(program)) write(join(folder, name), launcher(name, program, libraryFolders[target]), 0o755);
@@ -210,13 +207,6 @@ export async function assembleLinux({
   return folder;
 }
 
-function filesOf(folder: string, program: string): { readonly code: string; readonly start?: string } {
-  if (findProgram(program).isPart) return { code: join(folder, "lib", `${program}.cjs`) };
-  const isGuest = program === guestProgram;
-  const at = join(folder, isGuest ? "LinuxBootFiles" : "lib");
-  return { code: join(at, `${program}.program.cjs`), start: join(at, isGuest ? "initrd.img" : `${program}.cjs`) };
-}
-
 function putRuntime(from: string, to: string): void {
   if (statSync(to, { throwIfNoEntry: false })?.size === statSync(from).size) return;
   rmSync(to, { force: true });
@@ -230,16 +220,16 @@ function putRuntime(from: string, to: string): void {
 /** Runs a program whose bytes have changed since it last ran here. */
 async function warmUp(folder: string, program: string, marks: string): Promise<void> {
   const node = join(folder, "lib", "node");
-  const { code, start } = filesOf(folder, program);
+  const { code, start } = codeOf(program);
   const key = createHash("sha256")
     .update(`${statSync(node).size}\n`)
-    .update(readFileSync(code))
+    .update(readFileSync(join(folder, code)))
     .digest("hex");
   const mark = join(marks, program);
   if (existsSync(mark) && readFileSync(mark, "utf8") === key) return;
   await new Promise<void>((resolve) => {
-    const args = start === undefined ? ["-e", entry(basename(code))] : [start, ...(warmings[program] ?? [])];
-    execFile(node, args, { cwd: dirname(code), timeout: 10_000 }, () => resolve());
+    const args = start === undefined ? ["-e", entry(basename(code))] : [basename(start), ...(warmings[program] ?? [])];
+    execFile(node, args, { cwd: join(folder, dirname(code)), timeout: 10_000 }, () => resolve());
   });
   mkdirSync(marks, { recursive: true });
   writeFileSync(mark, key);

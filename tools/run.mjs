@@ -3,22 +3,18 @@
 // Stamps make repeats cheap.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { foldersOf, thisMachine } from "./bootstrap/machine.mjs";
+import { runLast } from "./bootstrap/last.mjs";
+import { withLock } from "./bootstrap/lock.mjs";
+import { cachesElsewhere, foldersOf, thisMachine } from "./bootstrap/machine.mjs";
 import { commandOf, commandsTogether, enumerate, sentence } from "./bootstrap/needs.mjs";
 import { mustRun, tell } from "./bootstrap/progress.mjs";
 import { describeGetting, provide } from "./bootstrap/provide.mjs";
+import { checkedOut, Readiness } from "./bootstrap/readiness.mjs";
+import { Stamps } from "./bootstrap/stamps.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const toolchain = join(root, ".toolchain");
@@ -35,6 +31,7 @@ const pnpmFolder = isWindows
   : join(toolchain, "node_modules", "@pnpm", `exe.${host}`);
 const env = {
   ...process.env,
+  ...cachesElsewhere(process.env, join(toolchain, "home")),
   PATH: [nodeFolder, pnpmFolder, join(root, "node_modules", ".bin"), process.env.PATH].join(delimiter),
 };
 
@@ -43,14 +40,7 @@ function fail(message) {
   process.exit(1);
 }
 
-/** Does the work unless the stamp says that it has been done for this key. */
-async function stamped(name, key, work) {
-  const stamp = join(toolchain, `${name}.stamp`);
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === key) return;
-  rmSync(stamp, { force: true });
-  await work();
-  writeFileSync(stamp, key);
-}
+const stamps = new Stamps(toolchain);
 
 function digest(files) {
   const hash = createHash("sha256");
@@ -79,7 +69,7 @@ const quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
 const { optionalDependencies: pinned } = JSON.parse(readFileSync(join(root, lock[0]), "utf8"));
 
 function npm(what, args, folder) {
-  const options = { cwd: folder, env: process.env, shell: isWindows };
+  const options = { cwd: folder, env: { ...env, PATH: process.env.PATH }, shell: isWindows };
   return mustRun(what, isWindows ? "npm.cmd" : "npm", [...args, ...quietly], options);
 }
 
@@ -93,7 +83,8 @@ async function installToolchain(folder, args) {
 const pnpmVersion = pinned["@pnpm/exe.linux-x64"];
 
 function getToolchain() {
-  return stamped("toolchain", `${host} ${digest(lock)}`, () =>
+  const piece = { name: "toolchain", key: `${host} ${digest(lock)}`, outcomes: [node, pnpmFolder] };
+  return stamps.ensure(piece, () =>
     tell(
       `Node ${pinned[nodePackages[host]]} and pnpm ${pnpmVersion} from npm`,
       [join(toolchain, "node_modules")],
@@ -119,8 +110,10 @@ async function getRuntime(target) {
   if (target === host) return;
   const folder = join(toolchain, target);
   const [os, cpu] = target.split("-");
-  await stamped(target, digest(lock), () =>
-    tell(`Node ${pinned[nodePackages[target]]} for ${target} from npm`, [join(folder, "node_modules")], () =>
+  const modules = join(folder, "node_modules");
+  const piece = { name: target, key: digest(lock), outcomes: [join(modules, nodePackages[target])] };
+  await stamps.ensure(piece, () =>
+    tell(`Node ${pinned[nodePackages[target]]} for ${target} from npm`, [modules], () =>
       installToolchain(folder, [`--os=${os}`, `--cpu=${cpu}`]),
     ),
   );
@@ -138,14 +131,14 @@ async function getDependencies(which) {
   const manifests = ["pnpm-lock.yaml", "pnpm-workspace.yaml", "package.json"];
   const packages = ["packages", "apps", "test"].flatMap((folder) => filesBelow(folder, "/package.json"));
   const key = digest([...manifests, ...packages]);
-  const all = join(toolchain, "dependencies.stamp");
-  if (which === "runtime" && existsSync(all) && readFileSync(all, "utf8") === key) return;
-  const [stamp, args, what] =
+  const outcomes = [join(root, "node_modules", ".modules.yaml")];
+  if (which === "runtime" && stamps.has({ name: "dependencies", key, outcomes })) return;
+  const [name, args, what] =
     which === "runtime"
       ? // Whether the lockfile keeps pnpm's policies is for those who change it: asking costs 90 MB of descriptions.
         ["dependencies-runtime", ["--prod", "--trust-lockfile"], " that programs run with"]
       : ["dependencies", [], ""];
-  await stamped(stamp, key, () =>
+  await stamps.ensure({ name, key, outcomes }, () =>
     tell(`dependencies of the workspace${what}`, [join(root, "node_modules", ".pnpm")], () =>
       mustRun("pnpm install", "pnpm", ["install", ...args, "--frozen-lockfile", "--reporter=append-only"], {
         ...{ cwd: root, env: { ...env, CI: "true" }, shell: isWindows },
@@ -156,7 +149,12 @@ async function getDependencies(which) {
 
 function generateProtobuf() {
   const protos = ["packages", "test"].flatMap((folder) => filesBelow(folder, ".proto"));
-  return stamped("protobuf", digest(["tools/generate-protobuf.ts", "pnpm-lock.yaml", ...protos]), () =>
+  const piece = {
+    name: "protobuf",
+    key: digest(["tools/generate-protobuf.ts", "pnpm-lock.yaml", ...protos]),
+    outcomes: protos.map((proto) => join(root, dirname(dirname(proto)), "src", "generated", "messages.js")),
+  };
+  return stamps.ensure(piece, () =>
     mustRun("protobuf generation", node, [join(root, "tools", "generate-protobuf.ts")], { cwd: root, env }),
   );
 }
@@ -184,15 +182,23 @@ async function getNeeds(name, { rootFor, required, optional }, machine) {
   return provided.tree;
 }
 
+let found;
+
+function findIn(tree) {
+  if (tree === undefined || tree === found) return;
+  found = tree;
+  const { programs, libraries } = foldersOf(tree);
+  env.PATH = [env.PATH, ...programs].join(delimiter);
+  env.LD_LIBRARY_PATH = [env.LD_LIBRARY_PATH, ...libraries].filter((folder) => folder).join(delimiter);
+}
+
 /**
  * Tools that are unpacked beside the system are laid over /usr in a mount namespace, since many paths there are fixed. Where
  * a user may not even do that in a user namespace, what goes by PATH and LD_LIBRARY_PATH finds them.
  */
 function withTree(tree, [command, ...args], { isRoot }) {
   if (tree === undefined) return { command, args };
-  const { programs, libraries } = foldersOf(tree);
-  env.PATH = [env.PATH, ...programs].join(delimiter);
-  env.LD_LIBRARY_PATH = [env.LD_LIBRARY_PATH, ...libraries].filter((folder) => folder).join(delimiter);
+  findIn(tree);
   const [namespaces, yieldRights] = isRoot
     ? [["--mount"], ""]
     : [["--user", "--map-current-user", "--keep-caps", "--mount"], "setpriv --inh-caps=-all --ambient-caps=-all"];
@@ -204,28 +210,95 @@ function withTree(tree, [command, ...args], { isRoot }) {
 
 const [task, ...rest] = process.argv.slice(2);
 if (task === undefined) fail("usage: node tools/run.mjs <task> [arguments]");
-const machine = thisMachine();
-const bootstrapOnly = task === "bootstrap";
-const command = bootstrapOnly && rest.length > 0 ? commandsTogether(rest) : commandOf(task, rest);
-mkdirSync(toolchain, { recursive: true });
-try {
-  const [tree] = await Promise.all([
-    process.platform === "linux" ? getNeeds(task, command, machine) : undefined,
-    getToolchain(),
-  ]);
-  // Half of a second demo's time would be spent on compiling.
-  if (task === "demo") env.NODE_COMPILE_CACHE = join(toolchain, "compiled");
-  const last = withTree(tree, [node, join(root, "tools", "tasks.ts"), task, ...rest], machine);
-  await stamped("starts", `${host} ${digest(lock)}`, async () => checkThatNodeStarts());
+const isBootstrap = task === "bootstrap";
+const called = `npm run ${task}`;
+
+/** What the command needs of the machine, of npm and of the workspace. */
+async function bootstrap(command, needed) {
+  const [tree] = await Promise.all([needed, getToolchain()]);
+  // The pinned Node's library may be there.
+  findIn(tree);
+  await stamps.ensure({ name: "starts", key: `${host} ${digest(lock)}`, outcomes: [] }, async () =>
+    checkThatNodeStarts(),
+  );
   for (const target of command.runtimes) await getRuntime(target);
   await getDependencies(command.dependencies);
   await generateProtobuf();
-  if (!bootstrapOnly) {
-    const result = spawnSync(last.command, last.args, { cwd: root, env, stdio: "inherit" });
-    if (result.error !== undefined) fail(result.error.message);
-    if (result.signal !== null) process.kill(process.pid, result.signal);
-    process.exitCode = result.status ?? 1;
+  return tree;
+}
+
+function alone(work) {
+  return withLock(root, `${called}, process ${process.pid},`, work, (other) =>
+    process.stderr.write(`${called} waits for ${other} which prepares this checkout\n`),
+  );
+}
+
+const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+/** What we have started ends with us. */
+const interrupt = (signal) => process.exit(128 + constants.signals[signal]);
+
+/** Runs a program of ours, which gets the signals in our place. */
+async function runOurs(tree, machine, args) {
+  const { command, args: words } = withTree(tree, [node, ...args], machine);
+  for (const signal of signals) process.off(signal, interrupt);
+  const ended = await runLast(command, words, { cwd: root, env });
+  for (const signal of signals) process.on(signal, interrupt);
+  return ended;
+}
+
+/** Ends as a program of ours did, which has said why. */
+function endAs(ended) {
+  for (const signal of signals) process.off(signal, interrupt);
+  if (typeof ended === "string") process.kill(process.pid, ended);
+  else process.exitCode = ended;
+}
+
+const tasks = join(root, "tools", "tasks.ts");
+
+/** The demo is there to be tried: what it is made of is looked at only where something has changed. */
+async function demo(command, machine, needed) {
+  const isWindowsScene = rest.includes("--windows");
+  const file = join(toolchain, isWindowsScene ? "demo-windows.ready" : "demo.ready");
+  const readiness = new Readiness(root, file, `${host} ${checkedOut(root, env)}`);
+  if (!readiness.isReady()) {
+    const sources = {
+      folders: ["apps", "packages", "test", "tools"],
+      files: ["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml"],
+      without: ["node_modules", "dist"],
+    };
+    const results = {
+      folders: [`dist/${host}`, "dist/demo"],
+      files: [".toolchain/toolchain.stamp", ".toolchain/starts.stamp", "node_modules/.modules.yaml"],
+      without: ["compiled"],
+    };
+    let built = 0;
+    await alone(() =>
+      readiness.ensure({ sources, results }, async () => {
+        const tree = await bootstrap(command, needed);
+        built = await runOurs(tree, machine, [tasks, task, ...rest]);
+        return built === 0;
+      }),
+    );
+    if (built !== 0) return endAs(built);
   }
+  env.NODE_COMPILE_CACHE = join(toolchain, "compiled");
+  const program = isWindowsScene ? join("test", "src", "demo", "main.ts") : join("dist", "demo", "program", "demo.mjs");
+  endAs(await runOurs(await needed, machine, [join(root, program), ...rest]));
+}
+
+async function main() {
+  const machine = thisMachine();
+  const command = isBootstrap && rest.length > 0 ? commandsTogether(rest) : commandOf(task, rest);
+  mkdirSync(toolchain, { recursive: true });
+  const getting = () => (process.platform === "linux" ? getNeeds(task, command, machine) : Promise.resolve(undefined));
+  if (task === "demo") return await demo(command, machine, getting());
+  const tree = await alone(() => bootstrap(command, getting()));
+  if (!isBootstrap) endAs(await runOurs(tree, machine, [tasks, task, ...rest]));
+}
+
+for (const signal of signals) process.on(signal, interrupt);
+try {
+  await main();
 } catch (error) {
   fail(error.message);
 }

@@ -6,16 +6,16 @@ import { sourceCommit } from "./commit.ts";
 import { root } from "./workspace.ts";
 
 /** Changes with whatever executables are made of. */
-export function digestSources(): string {
-  const folders = globSync(["packages/*/src", "apps/*/src", "tools"], { cwd: root }).sort();
+export function digestSources(top = root): string {
+  const folders = globSync(["packages/*/src", "apps/*/src", "tools"], { cwd: top }).sort();
   const files = folders.flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    readdirSync(join(top, folder), { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile() && /(?<!\.test)\.([cm]?[jt]s|sh)$/.test(entry.name))
       .map((entry) => join(entry.parentPath, entry.name)),
   );
-  const manifests = ["package.json", "pnpm-lock.yaml", ...globSync("{packages,apps}/*/package.json", { cwd: root })];
-  const hash = createHash("sha256").update(`${process.version} ${sourceCommit()}\n`);
-  for (const file of [...files, ...manifests.map((name) => join(root, name))].sort()) {
+  const manifests = ["package.json", "pnpm-lock.yaml", ...globSync("{packages,apps}/*/package.json", { cwd: top })];
+  const hash = createHash("sha256").update(`${process.version} ${sourceCommit(process.env, top)}\n`);
+  for (const file of [...files, ...manifests.map((name) => join(top, name))].sort()) {
     hash.update(`${file}\0`).update(readFileSync(file)).update("\0");
   }
   return hash.digest("hex");

@@ -1,5 +1,6 @@
 /** The systems that executables are made for, and the Node of each. */
 import { join } from "node:path";
+import { programs } from "./programs.ts";
 import { root } from "./workspace.ts";
 
 export type LinuxTarget = "linux-x64" | "linux-arm64";
@@ -17,6 +18,57 @@ export function runtimeOf(target: Target): string {
   return target === "win32-x64"
     ? join(root, windowsNode)
     : join(root, ".toolchain", target, "node_modules", `node-${target}`, "bin", "node");
+}
+
+/** This machine's own, if executables can be made on it. */
+export function linuxHost(): LinuxTarget {
+  if (host === "linux-x64" || host === "linux-arm64") return host;
+  throw new Error(`Executables are made on Linux, x64 or arm64, and this is ${host}.`);
+}
+
+export function distributionOf(target: Target): string {
+  return join(root, "dist", target);
+}
+
+/** The programs that people and containerd call in a distribution for Linux, and what each starts. */
+export const launchers: Readonly<Record<string, string>> = {
+  "containerd-shim-lcow-v2": "shim-lcow",
+  "containerd-shim-wcow-v2": "shim-wcow",
+  "hcs-emulator": "hcs-emulator",
+  "uvm-diag": "uvm-diag",
+};
+
+/** The program that a guest boots; it is among the boot files, not in lib. */
+export const guestProgram = "guest-agent";
+
+/** What shims load only if they need it: no programs of their own. */
+export const parts: readonly string[] = programs.flatMap(({ name, isPart }) => (isPart ? [name] : []));
+
+/** All that a distribution for Linux has. */
+export const linuxPrograms = [...Object.values(launchers), guestProgram, ...parts];
+
+/** Where a program's code is in a distribution for Linux, and the file that is started, if there is any. */
+export function codeOf(program: string): { readonly code: string; readonly start?: string } {
+  if (parts.includes(program)) return { code: join("lib", `${program}.cjs`) };
+  const isGuest = program === guestProgram;
+  const folder = isGuest ? "LinuxBootFiles" : "lib";
+  return {
+    code: join(folder, `${program}.program.cjs`),
+    start: join(folder, isGuest ? "initrd.img" : `${program}.cjs`),
+  };
+}
+
+/** All files that a program needs in a distribution for Linux. */
+export function placesOf(program: string): readonly string[] {
+  const { code, start } = codeOf(program);
+  const called = Object.keys(launchers).filter((name) => launchers[name] === program);
+  return [
+    join("lib", "node"),
+    join("LinuxBootFiles", "kernel"),
+    code,
+    ...(start === undefined ? [] : [start]),
+    ...called,
+  ];
 }
 
 /** Where it is noted what a distribution was made of. It is not for those who get the distribution. */

@@ -1,11 +1,11 @@
 /** The root scripts, on the pinned Node; tools/run.mjs calls it. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withLock } from "./bootstrap/lock.mjs";
 import { mustRun, tell } from "./bootstrap/progress.mjs";
-import { findProgram, programs } from "./programs.ts";
+import { buildLinux } from "./build-linux.ts";
+import { programs } from "./programs.ts";
 import { describeCounts, run, runVitest } from "./run-vitest.ts";
-import { digestSources } from "./sources.ts";
-import { host, type LinuxTarget, marksOf } from "./targets.ts";
+import { linuxHost } from "./targets.ts";
 import { manifest, root } from "./workspace.ts";
 
 const [task = "", ...rest] = process.argv.slice(2);
@@ -36,30 +36,10 @@ async function build(): Promise<number> {
   await tell("packages compiled and programs bundled", [], () =>
     mustRun("turbo", "turbo", ["run", "build", ...quiet], { cwd: root, env: environment }),
   );
-  const { assembleLinux } = await import("./assemble.ts");
-  process.stdout.write(`built ${await assembleLinux({ target: linuxHost() })}\n`);
+  // The bundles out of turbo's cache may tell an earlier commit of the same sources.
+  await buildLinux();
+  process.stdout.write(`built ${join(root, "dist", linuxHost())}\n`);
   return await buildWindows();
-}
-
-function linuxHost(): LinuxTarget {
-  if (host === "linux-x64" || host === "linux-arm64") return host;
-  throw new Error(`Executables are made on Linux, x64 or arm64, and this is ${host}.`);
-}
-
-/** Bundles programs straight from the sources, if these have changed, and puts them into this machine's distribution. */
-async function buildLinux(wanted?: readonly string[]): Promise<number> {
-  const target = linuxHost();
-  const sources = digestSources();
-  const stampOf = (name: string): string => join(marksOf(target), `${name}.sources`);
-  const names = (wanted ?? (await import("./assemble.ts")).linuxPrograms).filter(
-    (name) => !existsSync(stampOf(name)) || readFileSync(stampOf(name), "utf8") !== sources,
-  );
-  if (names.length === 0) return 0;
-  const [{ writeBundles }, { assembleLinux }] = await Promise.all([import("./bundle.ts"), import("./assemble.ts")]);
-  await Promise.all(names.map((name) => writeBundles(findProgram(name), ["linux"])));
-  await assembleLinux({ target, programs: names, manuals: wanted === undefined });
-  for (const name of names) writeFileSync(stampOf(name), sources);
-  return 0;
 }
 
 async function buildWindows(): Promise<number> {
@@ -99,10 +79,28 @@ function runMain(...folders: readonly string[]): Promise<number> {
 /** What a pod of Linux containers runs on; the demo of Windows containers has its shim beside it. */
 const demoPrograms = ["shim-lcow", "hcs-emulator", "guest-agent"];
 
+/** Others wait while this checkout is built. */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  return withLock(root, `npm run ${task}, process ${process.pid},`, work, (holder) =>
+    process.stderr.write(`npm run ${task} waits for ${holder} which builds in this checkout\n`),
+  );
+}
+
+/** What the demo is made of; tools/run.mjs then starts it, and has the lock meanwhile. */
+async function makeDemo(): Promise<number> {
+  const isWindowsScene = rest.includes("--windows");
+  const { bundleDemo } = await import("./demo-program.ts");
+  await Promise.all([
+    buildLinux([...demoPrograms, ...(isWindowsScene ? ["shim-wcow"] : [])]),
+    isWindowsScene ? undefined : bundleDemo(),
+  ]);
+  return 0;
+}
+
 async function perform(): Promise<number> {
   switch (task) {
     case "build":
-      return await build();
+      return await alone(build);
     case "check":
       return await check();
     case "format":
@@ -110,7 +108,8 @@ async function perform(): Promise<number> {
     case "reference":
       return await runMain("tools", task);
     case "test":
-      return (await buildLinux()) || (await test());
+      await alone(() => buildLinux());
+      return await test();
     case "vitest":
       return await run("vitest", rest);
     case "documents":
@@ -120,17 +119,15 @@ async function perform(): Promise<number> {
     case "packages":
       return await runMain("test", "src", task);
     case "demo":
-      return (
-        (await buildLinux([...demoPrograms, ...(rest.includes("--windows") ? ["shim-wcow"] : [])])) ||
-        (await runMain("test", "src", "demo"))
-      );
+      return await makeDemo();
     case "e2e":
     case "bench":
     case "causes":
     case "soak":
     case "attack":
     case "telemetry":
-      return (await buildLinux()) || (await runMain("test", "src", task));
+      await alone(() => buildLinux());
+      return await runMain("test", "src", task);
     case "docs":
       return await run(process.execPath, [join("tools", "api-docs", "main.ts"), ...rest]);
     case "release:version":
@@ -138,13 +135,17 @@ async function perform(): Promise<number> {
     case "release:notes":
       return await run(process.execPath, [join("tools", "release", "notes.ts")]);
     case "release:archives":
-      return await runMain("tools", "release");
+      return await alone(() => runMain("tools", "release"));
     case "release:check":
       return await runMain("test", "src", "release");
     case "bench:windows":
       return await runMain("test", "windows-host", "bench");
     case "e2e:windows":
-      return (await buildLinux()) || (await buildWindows()) || (await runMain("test", "src", "windows"));
+      await alone(async () => {
+        await buildLinux();
+        await buildWindows();
+      });
+      return await runMain("test", "src", "windows");
     default:
       process.stderr.write(`No task "${task}"; there are ${tasks.join(", ")}.\n`);
       return 1;

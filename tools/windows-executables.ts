@@ -61,6 +61,8 @@ rem Any Node from 22 on: the first one in PATH, or the one that UVM_DIAG_NODE na
 setlocal
 if not defined UVM_DIAG_NODE set UVM_DIAG_NODE=node.exe
 "%UVM_DIAG_NODE%" "%~dp0uvm-diag.cjs" %*
+if %errorlevel% equ 9009 echo uvm-diag: "%UVM_DIAG_NODE%" is not there: it needs Node 22 or later in PATH, or its path in UVM_DIAG_NODE>&2
+exit /b %errorlevel%
 `;
 
 function placeTool(): void {

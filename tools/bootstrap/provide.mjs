@@ -43,8 +43,12 @@ export async function provide(lacking, machine) {
   if (manager === undefined) return { lacking, why: "none of apt-get, dnf, apk and zypper is here to install it with" };
   const { packages, unpackaged } = packagesFor(lacking, manager);
   if (packages.length === 0) return { lacking };
-  const unpacked = manager === "apt" ? unpackedTree(packages, machine.cache) : undefined;
-  if (unpacked !== undefined && existsSync(unpacked)) return afterUnpacking(lacking, machine, { tree: unpacked });
+  const unpacked = manager === "apt" ? unpackedTree(packages, machine) : undefined;
+  if (unpacked !== undefined && existsSync(unpacked)) {
+    const earlier = afterUnpacking(lacking, machine, { tree: unpacked });
+    // Of what it depends on the machine may have had more then.
+    if (earlier.lacking.length === 0) return earlier;
+  }
   /** @type {string | undefined} */
   let why;
   if (machine.isRoot) {
@@ -56,7 +60,8 @@ export async function provide(lacking, machine) {
     why = `${installed.command} failed: ${lastWords(installed.output)}`;
   } else why = "without root it cannot install packages";
   if (unpacked === undefined) return { lacking, why };
-  const fetched = await unpack(packages, unpacked, machine);
+  const isEnough = () => afterUnpacking(lacking, machine, { tree: unpacked }).lacking.length === 0;
+  const fetched = await unpack(packages, unpacked, machine, isEnough);
   if (fetched.failed !== undefined) return { lacking, why: `${why}; ${fetched.failed}` };
   return afterUnpacking(lacking, machine, { tree: unpacked, why, ...sizeIn(fetched.output) });
 }
@@ -80,9 +85,12 @@ async function install(packages, manager, machine) {
   return renewed.status === 0 ? await run([...order, ...packages]) : renewed;
 }
 
-/** @param {readonly string[]} packages @param {string} cache */
-function unpackedTree(packages, cache) {
-  return join(cache, "tools", createHash("sha256").update(packages.join(" ")).digest("hex").slice(0, 16));
+/** A home folder may be that of several machines. @param {readonly string[]} packages @param {Machine} machine */
+function unpackedTree(packages, { system, cache }) {
+  const digest = createHash("sha256")
+    .update([system, ...packages].join(" "))
+    .digest("hex");
+  return join(cache, "tools", digest.slice(0, 16));
 }
 
 /**
@@ -91,9 +99,10 @@ function unpackedTree(packages, cache) {
  * @param {readonly string[]} packages
  * @param {string} tree
  * @param {Machine} machine
+ * @param {() => boolean} isEnough Whether a tree that is there has all that is lacking.
  * @returns {Promise<{ failed?: string, output: string }>}
  */
-async function unpack(packages, tree, machine) {
+async function unpack(packages, tree, machine, isEnough) {
   const work = mkdtempSync(join(makeFolder(join(machine.cache, "tools")), ".apt-"));
   try {
     const archives = makeFolder(join(work, "cache", "archives"));
@@ -119,6 +128,8 @@ async function unpack(packages, tree, machine) {
       if (ended.status !== 0) return { failed: `dpkg-deb cannot unpack ${name}: ${lastWords(ended.output)}`, output };
     }
     belowUsr(files);
+    // Another one may have been as fast, and run out of its tree already.
+    if (existsSync(tree) && isEnough()) return { output };
     rmSync(tree, { recursive: true, force: true });
     renameSync(files, tree);
     return { output };

@@ -19,13 +19,20 @@ class FakeMachine implements Machine {
   readonly isRoot: boolean;
   readonly manager: Manager | undefined;
   readonly cache = cache;
+  readonly system: string;
   readonly runs: string[] = [];
   readonly environments: Readonly<Record<string, string>>[] = [];
   readonly #answer: (line: string) => Partial<Ended>;
   readonly #packages = new Set<string>();
 
-  constructor(parts: { isRoot: boolean; manager?: Manager; answer?: (line: string) => Partial<Ended> | undefined }) {
+  constructor(parts: {
+    isRoot: boolean;
+    manager?: Manager;
+    system?: string;
+    answer?: (line: string) => Partial<Ended> | undefined;
+  }) {
     this.isRoot = parts.isRoot;
+    this.system = parts.system ?? "debian 12 x64";
     this.manager = parts.manager;
     this.#answer = (line) => parts.answer?.(line) ?? {};
   }
@@ -135,6 +142,38 @@ describe("into the cache", () => {
     const later = new FakeMachine({ isRoot: false, manager: "apt" });
     expect(await provide(lacking, later)).toEqual({ lacking: [], tree: first.tree });
     expect(later.runs).toEqual([]);
+  });
+
+  it("they are not taken on another system, which may have the same home folder", async () => {
+    const first = await provide(lacking, new FakeMachine({ isRoot: false, manager: "apt" }));
+    const other = await provide(lacking, new FakeMachine({ isRoot: false, manager: "apt", system: "debian 13 x64" }));
+    expect(other).toMatchObject({ lacking: [] });
+    expect(other.tree).not.toBe(first.tree);
+  });
+
+  it("they are fetched again if they do not bring all that is lacking now", async () => {
+    const { tree } = await provide(lacking, new FakeMachine({ isRoot: false, manager: "apt" }));
+    rmSync(join(tree as string, "usr", "crun"));
+    const later = new FakeMachine({ isRoot: false, manager: "apt" });
+    expect(await provide(lacking, later)).toMatchObject({ lacking: [], tree });
+    expect(readdirSync(join(tree as string, "usr"))).toContain("crun");
+  });
+
+  it("those of another one that was as fast are left, since it may run out of them", async () => {
+    const other = new FakeMachine({ isRoot: false, manager: "apt" });
+    let tree: string | undefined;
+    const machine = new FakeMachine({ isRoot: false, manager: "apt" });
+    const run = machine.run.bind(machine);
+    machine.run = async (command, args, environment) => {
+      if (command === "dpkg-deb" && tree === undefined) {
+        tree = (await provide(lacking, other)).tree as string;
+        writeFileSync(join(tree, "in use"), "");
+      }
+      return await run(command, args, environment);
+    };
+    expect(await provide(lacking, machine)).toMatchObject({ lacking: [], tree: expect.any(String) });
+    expect(existsSync(join(tree as unknown as string, "in use"))).toBe(true);
+    expect(trees()).toHaveLength(1);
   });
 
   it("they are unpacked for root too, if the installation fails", async () => {

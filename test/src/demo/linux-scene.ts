@@ -40,10 +40,13 @@ export const linuxScene: Scene = {
     const rootfs = join(directory, "rootfs");
     mkdirSync(rootfs);
     const started = performance.now();
-    console.progress("root file system");
-    const what = await makeRootfs(rootfs);
-    console.step("root filesystem", `made of this machine's ${what}`, performance.now() - started);
+    const ready = makeRootfs(rootfs).then((what) => {
+      console.step("root filesystem", `made of this machine's ${what}, meanwhile`, performance.now() - started);
+    });
+    // Whoever waits for it is told.
+    ready.catch(() => undefined);
     return {
+      ready,
       pod: { executable: SHIM, environment: HOST_ENVIRONMENT },
       container: {
         args: ["sh", "-c", SHELL_SCRIPT],

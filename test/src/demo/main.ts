@@ -16,7 +16,6 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DemoConsole } from "./console.ts";
 import { linuxScene } from "./linux-scene.ts";
 import type { Scene } from "./scene.ts";
-import { windowsScene } from "./windows-scene.ts";
 
 const NO_BOUNDARY = "This VM is a process guest, on this machine's own kernel: no security boundary. See SECURITY.md.";
 const INTERRUPTED = 130;
@@ -65,6 +64,7 @@ async function runPod(scene: Scene, console: DemoConsole, directory: string, sig
     directory: join(directory, "pod"),
   });
   try {
+    await stage.ready;
     const container = await pod.createContainer({ ...stage.container, id: "demo" });
     try {
       let waits: () => void;
@@ -111,7 +111,7 @@ async function showLines(stream: Readable, show: (line: string) => void): Promis
 }
 
 async function main(): Promise<number> {
-  const scene = sceneOf(process.argv.slice(2));
+  const scene = await sceneOf(process.argv.slice(2));
   const isolated = isolation();
   if (isolated !== undefined) return await demonstrate(scene, isolated);
   const sentence = missing(scene, process.argv.slice(2));
@@ -123,10 +123,10 @@ async function main(): Promise<number> {
   return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: false });
 }
 
-function sceneOf(args: readonly string[]): Scene {
+async function sceneOf(args: readonly string[]): Promise<Scene> {
   const unknown = args.find((arg) => arg !== "--windows");
   if (unknown !== undefined) throw new Error(`${unknown} is unknown: expected nothing, or --windows`);
-  return args.length === 0 ? linuxScene : windowsScene;
+  return args.length === 0 ? linuxScene : (await import("./windows-scene.ts")).windowsScene;
 }
 
 try {

@@ -17,6 +17,8 @@ export interface Scene {
 
 export interface Stage {
   readonly pod: Pick<PodOptions, "executable" | "specs" | "form" | "rootfs" | "environment">;
+  /** Settles when what the container is made of is there: the pod does not wait for it. */
+  readonly ready: Promise<unknown>;
   /** It prints, says that it waits for a line, reads it, and ends with 7. */
   readonly container: Omit<ContainerOptions, "id">;
   readonly exec: ProcessOptions;

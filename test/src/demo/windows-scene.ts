@@ -68,6 +68,7 @@ export const windowsScene: Scene = {
       return windowsLayers(source, parents);
     };
     return {
+      ready: Promise.resolve(),
       pod: {
         executable: WINDOWS_SHIM,
         specs: windowsSpecs,

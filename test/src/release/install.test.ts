@@ -1,7 +1,19 @@
-import { spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describeWith, itWith } from "@uvm-shim/test-support/machine-needs";
@@ -62,6 +74,24 @@ describeWith("Linux")("install.sh", () => {
     const env = { ...process.env, PATH: `${join(site, "programs")}:${process.env.PATH}` };
     const { status, stdout, stderr } = spawnSync("sh", [script, ...places, ...args], { encoding: "utf8", env });
     return { status, stdout, stderr };
+  }
+
+  /** In the background, with a shim that waits; resolves when that has been started. */
+  async function startWaiting(...args: readonly string[]): Promise<ChildProcess> {
+    const waiting = join(site, "waiting");
+    const file = await archive("1.0.0", [`echo >'${waiting}'`, "exec sleep 60"]);
+    const places = ["--prefix", join(site, "opt/uvm-shim"), "--bin", join(site, "usr/local/bin"), "--config", config];
+    const child = spawn("sh", [script, ...places, "--from", file, ...args], { stdio: "ignore", detached: true });
+    const watcher = watch(site);
+    while (!existsSync(waiting)) await once(watcher, "change");
+    watcher.close();
+    rmSync(waiting);
+    return child;
+  }
+
+  async function kill(child: ChildProcess): Promise<void> {
+    process.kill(-(child.pid as number), "SIGKILL");
+    await once(child, "exit");
   }
 
   function writeConfig(text: string): void {
@@ -170,6 +200,150 @@ describeWith("Linux")("install.sh", () => {
     );
     expect(install("--uninstall")).toMatchObject(ok);
     expect(treeOf(site).filter((path) => !path.startsWith("etc"))).toEqual(before);
+  });
+
+  it.each(["--uninstall", "--no-configure"])(
+    "removes what an installation left that was killed, with %s",
+    async (word) => {
+      const before = treeOf(site);
+      await kill(await startWaiting("--no-configure"));
+      expect(treeOf(site)).not.toEqual(before);
+      const args = word === "--uninstall" ? [word] : ["--from", await archive("1.0.0"), word];
+      const interrupted = { status: 0, stderr: expect.stringContaining("was interrupted: removing what it placed") };
+      expect(install(...args)).toMatchObject(interrupted);
+      if (word !== "--uninstall") expect(install("--uninstall")).toMatchObject(ok);
+      expect(treeOf(site)).toEqual(before);
+    },
+  );
+
+  it("refuses to install beside an installation that goes on", async () => {
+    const child = await startWaiting("--no-configure");
+    try {
+      const other = install("--from", await archive("1.1.0"), "--no-configure");
+      expect(other).toMatchObject(
+        said(`another installation goes on in ${join(site, "opt/uvm-shim")}, process ${child.pid}`),
+      );
+      expect(install("--uninstall")).toMatchObject(said("another installation goes on"));
+    } finally {
+      await kill(child);
+    }
+  });
+
+  it("is not begun by a part of it that came through a pipe", () => {
+    const text = readFileSync(script, "utf8");
+    const before = treeOf(site);
+    for (const part of [0.3, 0.6, 0.9, 0.999]) {
+      const input = text.slice(0, text.length * part);
+      const args = ["-s", "--", "--prefix", join(site, "opt"), "--uninstall"];
+      expect(spawnSync("sh", args, { input, encoding: "utf8" }).stderr).toMatch(/unexpected|unterminated/i);
+    }
+    expect(treeOf(site)).toEqual(before);
+  });
+
+  it("through a pipe does not take the folder that it is run in for an archive", async () => {
+    const other = join(site, "another program/lib/node");
+    mkdirSync(other, { recursive: true });
+    const { stderr } = spawnSync("sh", ["-s", "--", "--prefix", join(site, "opt"), "--url", "file:///nowhere"], {
+      ...{ cwd: join(site, "another program"), encoding: "utf8", input: readFileSync(script) },
+    });
+    expect(stderr).toContain("file:///nowhere/SHA256SUMS could not be downloaded");
+    const asFound = spawnSync("sh", ["-s", "--", "--prefix", join(site, "opt")], {
+      ...{ cwd: join(site, "another program"), encoding: "utf8", input: readFileSync(script) },
+      env: { PATH: `${join(site, "programs")}:${process.env.PATH}` },
+    });
+    expect(asFound.stderr).toContain("SHA256SUMS could not be downloaded");
+  });
+
+  it.each([
+    ["empty", ""],
+    ["without a word in it", "# nothing yet\n\n"],
+  ])("says its version in a configuration that is %s", async (_, text) => {
+    writeConfig(text);
+    expect(install("--from", await archive("1.0.0"), "--yes")).toMatchObject(ok);
+    expect(readFileSync(config, "utf8")).toMatch(/^version = 3$/m);
+    expect(install("--uninstall")).toMatchObject(ok);
+    expect(readFileSync(config, "utf8")).toBe(text);
+  });
+
+  it("leaves handlers of these names alone, however they are quoted", async () => {
+    for (const name of ["uvm-lcow", `"uvm-lcow"`, "'uvm-wcow'"]) {
+      const text = `version = 3\n[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.${name}]\n`;
+      writeConfig(text);
+      const { status, stdout } = install("--from", await archive("1.0.0"), "--yes");
+      expect({ name, status, stdout }).toEqual({ name, status: 0, stdout: expect.stringContaining("made by others") });
+      expect(readFileSync(config, "utf8")).toBe(text);
+      expect(install("--uninstall")).toMatchObject(ok);
+    }
+  });
+
+  it("names runc where the configuration does in a remark only", async () => {
+    writeConfig("version = 2\n# [plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]\n");
+    expect(install("--from", await archive("1.0.0"), "--yes")).toMatchObject(ok);
+    expect(readFileSync(config, "utf8")).toMatch(/^\[.*containerd\.runtimes\.runc\]$/m);
+  });
+
+  it("asks containerd about the configuration before that is in its place", async () => {
+    writeConfig("version = 3\n");
+    const seen = join(site, "seen");
+    program(join(site, "programs/containerd"), `[ "$1" = --version ] || { cat '${config}' >'${seen}'; exit 1; }`);
+    expect(install("--from", await archive("1.0.0"), "--yes")).toMatchObject(said("containerd does not take"));
+    expect(readFileSync(seen, "utf8")).toBe("version = 3\n");
+  });
+
+  it("follows a link to the configuration, keeps its mode, and takes its path from where it is run", async () => {
+    const real = join(site, "elsewhere/real.toml");
+    mkdirSync(dirname(real), { recursive: true });
+    writeFileSync(real, "version = 3\n", { mode: 0o640 });
+    mkdirSync(dirname(config), { recursive: true });
+    symlinkSync(real, config);
+    const before = treeOf(site);
+    const args = ["--prefix", join(site, "opt/uvm-shim"), "--bin", join(site, "usr/local/bin"), "--yes"];
+    const { status } = spawnSync("sh", [script, ...args, "--config", "config.toml", "--from", await archive("1.0.0")], {
+      ...{ cwd: dirname(config), encoding: "utf8" },
+      env: { ...process.env, PATH: `${join(site, "programs")}:${process.env.PATH}` },
+    });
+    expect(status).toBe(0);
+    expect(readFileSync(real, "utf8")).toContain("uvm-lcow]");
+    expect(lstatSync(config).isSymbolicLink()).toBe(true);
+    expect(lstatSync(real).mode & 0o777).toBe(0o640);
+    expect(install("--uninstall")).toMatchObject(ok);
+    expect(treeOf(site)).toEqual(before);
+  });
+
+  it("removes nothing behind a part of it whose last line was removed, and then can be run again", async () => {
+    writeConfig("version = 3\n");
+    const before = treeOf(site);
+    expect(install("--from", await archive("1.0.0"), "--yes")).toMatchObject(ok);
+    const text = readFileSync(config, "utf8");
+    const damaged = `${text.replace("# <<< uvm-shim\n", "")}[debug]\n`;
+    writeFileSync(config, damaged);
+    expect(install("--uninstall")).toMatchObject(said("put it back, or remove that part"));
+    expect(readFileSync(config, "utf8")).toBe(damaged);
+    writeFileSync(config, text);
+    expect(install("--uninstall")).toMatchObject(ok);
+    expect(treeOf(site)).toEqual(before);
+  });
+
+  it("remembers what could not be removed", async () => {
+    const before = treeOf(site);
+    expect(install("--from", await archive("1.0.0"), "--no-configure")).toMatchObject(ok);
+    const rm = join(site, "programs/rm");
+    program(rm, `case $* in */bin/hcs-emulator) exit 1 ;; esac`, `exec /bin/rm "$@"`);
+    expect(install("--uninstall")).toMatchObject(said(`could not be removed, and is still in`));
+    rmSync(rm);
+    expect(install("--uninstall")).toMatchObject(ok);
+    expect(treeOf(site)).toEqual(before);
+  });
+
+  it("takes links into its prefix that it did not make for those of others", async () => {
+    const other = join(site, "usr/local/lib/other/hcs-emulator");
+    program(other, "exit 0");
+    mkdirSync(join(site, "usr/local/bin"));
+    symlinkSync(other, join(site, "usr/local/bin/hcs-emulator"));
+    const before = treeOf(site);
+    const args = ["--from", await archive("1.0.0"), "--no-configure", "--prefix", join(site, "usr/local")];
+    expect(install(...args)).toMatchObject(said("is there already"));
+    expect(treeOf(site)).toEqual(before);
   });
 
   it("keeps what others changed in the configuration", async () => {

@@ -7,6 +7,7 @@ import { containerd } from "@uvm-shim/shim/protocol";
 import { runCommand } from "@uvm-shim/test-support/command";
 import { afterEach, describe, expect, it } from "vitest";
 import { casePaths } from "./case-paths.ts";
+import { diagnose, showBundle } from "./diagnosis.ts";
 import { readPipe } from "./read-pipe.ts";
 import { connect, executable, namespace, ShimProcess } from "./shim-process.ts";
 
@@ -131,6 +132,46 @@ describe("without a compute service", () => {
   it("koffi's addon lies beside the executable", async () => {
     const addons = readdirSync(casePaths().executables).filter((name) => name.endsWith(".node"));
     expect(addons).toContainEqual(expect.stringMatching(/^uvm-shim-[0-9a-f]{16}\.node$/));
+  });
+});
+
+describe("uvm-diag", () => {
+  it("has help and a version", async () => {
+    const help = await diagnose(["-h"]);
+    expect(help).toMatchObject({ status: 0, stderr: "" });
+    expect(help.stdout.toString()).toMatch(/^uvm-diag: show and explain the pods of uvm-shim\n/);
+    const version = await diagnose(["-v"]);
+    expect(version).toMatchObject({ status: 0, stderr: "" });
+    expect(version.stdout.toString()).toMatch(/^uvm-diag:\n {2}Version: {2}\d+\.\d+\.\d+\n/);
+  });
+
+  it("ends as its program does, and says so where there is no Node", async () => {
+    expect((await diagnose(["lsit"])).status).toBe(2);
+    const { stderr } = await diagnose(["list"], { UVM_DIAG_NODE: "no-such-node.exe" });
+    expect(stderr).toContain('uvm-diag: "no-such-node.exe" is not there: it needs Node 22 or later in PATH');
+  });
+
+  it("lists the shims that serve, by the names of their pods where bundles tell them", async () => {
+    const [named, unnamed] = [shim("diagnosed"), shim("without-bundle")];
+    await named.start();
+    await unnamed.start();
+    showBundle(named);
+    const { status, stdout, stderr } = await diagnose(["list"]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const rows = stdout.toString().split("\n");
+    expect(rows).toContainEqual(
+      expect.stringMatching(/^k8s\.io\/diagnosed +pod +no sandbox +\d+ .* containerd-shim-lcow-v2 /),
+    );
+    expect(rows).toContainEqual(expect.stringMatching(/^\S*without-bundle\S* +pod +no sandbox /));
+  });
+
+  it("reads what a shim logged through its pipe", async () => {
+    const one = shim("logged");
+    await one.start();
+    showBundle(one);
+    const { status, stdout, stderr } = await diagnose(["logs", "k8s.io/logged"]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(stdout.toString()).toContain("serving");
   });
 });
 

@@ -12,6 +12,10 @@ export function isHelp(argv: readonly string[]): boolean {
   return argv.includes("-h") || argv.includes("--help");
 }
 
+export function isVersion(argv: readonly string[]): boolean {
+  return argv.includes("-v") || argv.includes("--version");
+}
+
 /** Throws a UsageError. */
 export function parseFlags(argv: readonly string[]): { readonly [Name in FlagName]?: string } {
   const options = Object.fromEntries(flagNames.map((name) => [name, { type: "string" as const }]));
@@ -22,7 +26,7 @@ export function parseFlags(argv: readonly string[]): { readonly [Name in FlagNam
     const word = argv.find((argument) => argument.startsWith("-") && !isKnown(argument));
     if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && word !== undefined) {
       const [name = ""] = word.split("=");
-      const accepted = [...flagNames, "help"].map((known) => `--${known}`);
+      const accepted = [...flagNames, "version", "help"].map((known) => `--${known}`);
       throw new UsageError(unknownWord("flag", name, accepted), { cause: error });
     }
     throw new UsageError(messageOf(error), { cause: error });

@@ -1,4 +1,6 @@
 /** What hcs-emulator says to people, and what it refuses. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { expect, it } from "vitest";
 import { exitCodes } from "./constants.ts";
@@ -24,6 +26,14 @@ it.each([["-h"], ["--help"], ["--socket", "x", "--help"]])("has help: %s %s %s",
     expect(stdout).toContain(word);
   }
   expect(manual.exitCodes.map(({ code }) => code)).toEqual(Object.values(exitCodes));
+});
+
+it.each(["-v", "--version"])("tells its version: %s", async (flag) => {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "..", "..", "package.json"), "utf8"));
+  expect(await run([flag])).toEqual({
+    ...{ code: exitCodes.done, stderr: "" },
+    stdout: `hcs-emulator:\n  Version:  ${version}\n  Revision: unknown\n  Node version: ${process.version}\n\n`,
+  });
 });
 
 it.each([

@@ -46,6 +46,7 @@ export const manual: ProgramManual = {
   ],
   options: [
     ...(Object.keys(flags) as (keyof typeof flags)[]).map((name) => ({ name, ...flags[name] })),
+    { name: "version", short: "v", meaning: "print the version" },
     { name: "help", short: "h", meaning: "print this text" },
   ],
   commands: [],

@@ -8,7 +8,7 @@ import { EmulatedHost } from "../emulated-host.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
 import type { CpuGroups } from "../system/topology.ts";
 import { defaultIdleMs, exitCodes } from "./constants.ts";
-import { isHelp, parseFlags, UsageError } from "./flags.ts";
+import { isHelp, isVersion, parseFlags, UsageError } from "./flags.ts";
 import { requestHost } from "./host-request.ts";
 import { HostServer } from "./server.ts";
 import { dumpState } from "./state-dump.ts";
@@ -94,6 +94,11 @@ export async function runEmulator(
   if (isHelp(argv)) {
     const { emulatorHelp } = await import("./manual.ts");
     stdout.write(emulatorHelp());
+    return exitCodes.done;
+  }
+  if (isVersion(argv)) {
+    const { emulatorVersion } = await import("./version.ts");
+    stdout.write(emulatorVersion(process.version));
     return exitCodes.done;
   }
   const report = (message: string): void => void stderr.write(`hcs-emulator: ${message}\n`);
