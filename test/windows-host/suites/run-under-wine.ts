@@ -6,7 +6,7 @@ import { type WindowsMachine, windowsPath } from "../windows-machine.ts";
 import type { WindowsTestHost } from "../windows-test-host.ts";
 import { REPOSITORY, WINDOWS_NODE } from "../wine-environment.ts";
 import type { Outcome } from "./outcome.ts";
-import { type TestHostPaths, testHostVariable } from "./test-host-paths.ts";
+import { type TestHostPaths, testHostVariable, thoroughVariable } from "./test-host-paths.ts";
 
 /** Young objects have as little room as in the shims: growth of that room is not to be taken for a leak. */
 const nodeOptions = ["--enable-source-maps", "--max-semi-space-size=2"];
@@ -60,7 +60,8 @@ export function testHostEnvironment(host: WindowsTestHost, files: string): Reado
       InitRdPath: windowsPath(host.boot.InitRdPath),
     },
   };
-  return { [testHostVariable]: JSON.stringify(paths) };
+  const { [thoroughVariable]: thorough } = process.env;
+  return { [testHostVariable]: JSON.stringify(paths), ...(thorough && { [thoroughVariable]: thorough }) };
 }
 
 /** `N passed, N failed`, and each failure. */

@@ -10,7 +10,7 @@ import { leavesNothing } from "./leaves-nothing.ts";
 import { controls, paths, system } from "./system-under-test.ts";
 import { vmDocument } from "./vm-document.ts";
 
-const operations = 100_000;
+const operations = 40_000;
 const stressMs = 600_000;
 const document = vmDocument({ owner: "stress", endsWithLastHandle: true });
 

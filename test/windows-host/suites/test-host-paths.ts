@@ -1,6 +1,9 @@
 /** The environment variable in which programs under Wine get a test host's paths, as JSON. */
 export const testHostVariable = "UVM_SHIM_TEST_HOST";
 
+/** Set to anything, it has the suites of what is left do all the more. */
+export const thoroughVariable = "UVM_SHIM_THOROUGH";
+
 /** As they are called on Windows. */
 export interface TestHostPaths {
   /** Folder of the DLLs. */
