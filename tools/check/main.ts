@@ -6,7 +6,7 @@ import { manifests, root, workspaceFiles } from "../workspace.ts";
 import { bannedIn } from "./banned-words.ts";
 import { boundaryProblems } from "./boundaries.ts";
 import { appsOfPackages, changesetProblems, releasedPackages } from "./changesets.ts";
-import { documentedPackages, undocumented } from "./doc-comments.ts";
+import { undocumented } from "./doc-comments.ts";
 import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
@@ -21,9 +21,9 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
   const changesets = files.filter((file) => /^\.changeset\/(?!README\b).*\.md$/.test(file));
   const documents = files.filter((file) => file.endsWith(".md") && !changesets.includes(file));
   const sources = files.filter((file) => /^(packages|apps)\/[^/]+\/src\/.*\.ts$/.test(file));
-  const published = sources.filter(
-    (file) => documentedPackages.some((name) => file.startsWith(`packages/${name}/`)) && !file.endsWith(".test.ts"),
-  );
+  const isPublished = (file: string): boolean =>
+    file.startsWith("packages/") && packages.get(file.split("/").slice(0, 2).join("/"))?.private !== true;
+  const published = sources.filter((file) => isPublished(file) && !file.endsWith(".test.ts"));
   const texts = files.filter(
     (file) => /\.(ts|mjs|cjs|md|sh)$/.test(file) && !file.startsWith("tools/check/banned-words"),
   );

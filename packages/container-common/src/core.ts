@@ -16,6 +16,7 @@ import { ContainerProcesses, type ExitStatuses } from "./processes.ts";
 import { vmBound } from "./steps.ts";
 import type { ContainerProcess } from "./types.ts";
 
+/** What a `ContainerCore` is made from. */
 export interface ContainerCoreOptions {
   readonly id: string;
   readonly statuses: ExitStatuses;

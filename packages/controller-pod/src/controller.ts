@@ -16,6 +16,7 @@ import { Diagnosis, type DiagnosisParts, type PodProgramRequest, type PodShare }
 import { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
 import type { PodContainer, PodNetwork, PodSize, PodVm } from "./types.ts";
 
+/** What a `PodController` is made from. */
 export interface PodOptions<Request, Container, Limits, Devices = object> {
   readonly id: string;
   /** A VM that was created and not started. The pod owns it from now on. */

@@ -45,6 +45,7 @@ const logDrainMs = 500;
 /** How long a VM whose bridge broke has to exit by itself, which gives the reason, in milliseconds. */
 const exitAfterLossMs = 1_000;
 
+/** What a `VmController` is made from. */
 export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never, Vsmb = never> {
   /** Id of the compute system. */
   readonly id: string;

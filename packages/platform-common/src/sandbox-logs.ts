@@ -21,6 +21,7 @@ export interface SandboxLogs {
   noticesOf(ids: ProcessIds, ioRetrySeconds: number | undefined): ProcessNotices;
 }
 
+/** What is said about one sandbox and its processes, each line with its ids. */
 export function createSandboxLogs(
   sandbox: string,
   { log, requestLog }: Pick<PlatformContext, "log" | "requestLog">,

@@ -54,6 +54,7 @@ type Workload = [
   more?: Partial<OciSpec>,
 ];
 
+/** An agent that is booted as a host boots it, and the host's end of its bridge. */
 export class Machine {
   readonly fixtures: Fixtures;
   readonly logLines: string[] = [];

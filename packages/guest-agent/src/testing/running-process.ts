@@ -1,12 +1,14 @@
 import type { Socket } from "node:net";
 import type { Collected } from "./collected.ts";
 
+/** A process that has ended, with all that it has written. */
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
+/** Ends a process's input, and waits for its output and its exit. */
 export async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
   stdin.end();
   const outputs = await Promise.all([stdout.all, stderr?.all]);
@@ -15,6 +17,7 @@ export async function finish({ stdin, stdout, stderr, exit }: RunningProcess): P
   return { code: await exit, stdout: out, stderr: stderr === undefined ? "" : err };
 }
 
+/** A process in a guest, with the host's ends of its streams. */
 export interface RunningProcess {
   readonly pid: number;
   readonly ports: { readonly stdout: number | undefined; readonly stderr: number | undefined };

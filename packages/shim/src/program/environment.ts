@@ -5,6 +5,7 @@ import { expectedLinger, readLinger } from "./retirement.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
+/** An environment variable of the shim that has a form. */
 export interface ShimVariable {
   readonly name: string;
   /** What is accepted, for an error. */

@@ -15,6 +15,7 @@ export interface ShimFlags {
   readonly debug: boolean;
 }
 
+/** What a command line asks for. */
 export type ShimCommand =
   | { readonly kind: "version" }
   | { readonly kind: "help" }
@@ -23,9 +24,13 @@ export type ShimCommand =
   | { readonly kind: "info" }
   | { readonly kind: "start" | "delete" | "serve"; readonly flags: ShimFlags };
 
+/** Flags that take a value. containerd passes all but the last, which the serving process gets from `start`. */
 export const textFlags = ["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const;
+/** Flags without a value. */
 export const switchFlags = ["debug", "v", "version", "info", "h", "help"] as const;
+/** What containerd runs the program for, beside questions. */
 export const actions = ["start", "delete"] as const;
+/** The name of a flag, without dashes. */
 export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
 type SwitchFlag = (typeof switchFlags)[number];

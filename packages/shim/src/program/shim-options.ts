@@ -3,6 +3,7 @@ import type { Log, Platform, UpstreamStdio } from "../platform.ts";
 import type { WindowsCalls } from "../system/system.ts";
 import type { TelemetryPart } from "../telemetry/part.ts";
 
+/** What a platform gets from the shim that it is loaded by. */
 export interface PlatformContext {
   readonly log: Log;
   /** A rate-limited `log`, for lines from or about the guest, which decides how many there are. */
@@ -18,6 +19,7 @@ export interface PlatformContext {
   readonly namespace: string;
 }
 
+/** What `runShim` makes a shim from. */
 export interface ShimOptions {
   /** Name of the executable, such as containerd-shim-lcow-v2. */
   readonly name: string;

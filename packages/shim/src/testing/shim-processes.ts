@@ -12,6 +12,7 @@ import { readState } from "../program/state-file.ts";
 import { processStartTime } from "../system/process-identity.ts";
 import { EventServer } from "./event-server.ts";
 
+/** How a run of the executable ended. */
 export interface Outcome {
   readonly code: number | null;
   readonly stdout: Buffer;
@@ -20,6 +21,7 @@ export interface Outcome {
   readonly combined: string;
 }
 
+/** How the executable is run. */
 export interface RunOptions {
   readonly env?: { readonly [name: string]: string };
   readonly input?: Uint8Array;
@@ -30,6 +32,7 @@ export interface RunOptions {
   readonly user?: number;
 }
 
+/** Whether that very process still runs. */
 export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
   return processStartTime(identity.pid) === identity.processStartTime;
 }
@@ -49,6 +52,7 @@ export class ShimExecutable {
   }
 }
 
+/** Runs the executable for tests, and ends what they leave. */
 export class ShimProcesses {
   readonly directory = mkdtempSync(path.join(tmpdir(), "shim-exe-"));
   readonly events = new EventServer();
