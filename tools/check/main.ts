@@ -11,7 +11,7 @@ import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
 import { looseReadings } from "./outside-texts.ts";
-import { manifestProblems } from "./package-manifests.ts";
+import { engineProblems, manifestProblems } from "./package-manifests.ts";
 import { describeProblem, type Problem } from "./problem.ts";
 
 export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
@@ -38,9 +38,12 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
     ],
     [
       "manifests of packages",
-      [...packages].flatMap(([folder, manifest]) =>
-        folder.startsWith("packages/") ? manifestProblems(folder, { ...manifest }, read(`${folder}/README.md`)) : [],
-      ),
+      [
+        ...[...packages].flatMap(([folder, manifest]) =>
+          folder.startsWith("packages/") ? manifestProblems(folder, { ...manifest }, read(`${folder}/README.md`)) : [],
+        ),
+        ...engineProblems(new Map([...packages].map(([folder, manifest]) => [folder, { ...manifest }]))),
+      ],
     ],
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
     ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), released, apps))],
