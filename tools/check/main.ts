@@ -6,12 +6,12 @@ import { manifests, root, workspaceFiles } from "../workspace.ts";
 import { bannedIn } from "./banned-words.ts";
 import { boundaryProblems } from "./boundaries.ts";
 import { appsOfPackages, changesetProblems, releasedPackages } from "./changesets.ts";
-import { documentedPackages, undocumented } from "./doc-comments.ts";
+import { undocumented } from "./doc-comments.ts";
 import { exampleProblems } from "./examples.ts";
 import { deadLinks } from "./links.ts";
 import { emptyMatches } from "./matchers.ts";
 import { looseReadings } from "./outside-texts.ts";
-import { manifestProblems } from "./package-manifests.ts";
+import { engineProblems, manifestProblems } from "./package-manifests.ts";
 import { describeProblem, type Problem } from "./problem.ts";
 
 export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
@@ -21,9 +21,9 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
   const changesets = files.filter((file) => /^\.changeset\/(?!README\b).*\.md$/.test(file));
   const documents = files.filter((file) => file.endsWith(".md") && !changesets.includes(file));
   const sources = files.filter((file) => /^(packages|apps)\/[^/]+\/src\/.*\.ts$/.test(file));
-  const published = sources.filter(
-    (file) => documentedPackages.some((name) => file.startsWith(`packages/${name}/`)) && !file.endsWith(".test.ts"),
-  );
+  const isPublished = (file: string): boolean =>
+    file.startsWith("packages/") && packages.get(file.split("/").slice(0, 2).join("/"))?.private !== true;
+  const published = sources.filter((file) => isPublished(file) && !file.endsWith(".test.ts"));
   const texts = files.filter(
     (file) => /\.(ts|mjs|cjs|md|sh)$/.test(file) && !file.startsWith("tools/check/banned-words"),
   );
@@ -38,9 +38,12 @@ export function checkAll(): ReadonlyMap<string, readonly Problem[]> {
     ],
     [
       "manifests of packages",
-      [...packages].flatMap(([folder, manifest]) =>
-        folder.startsWith("packages/") ? manifestProblems(folder, { ...manifest }, read(`${folder}/README.md`)) : [],
-      ),
+      [
+        ...[...packages].flatMap(([folder, manifest]) =>
+          folder.startsWith("packages/") ? manifestProblems(folder, { ...manifest }, read(`${folder}/README.md`)) : [],
+        ),
+        ...engineProblems(new Map([...packages].map(([folder, manifest]) => [folder, { ...manifest }]))),
+      ],
     ],
     ["links", documents.flatMap((file) => deadLinks(file, targets))],
     ["changesets", changesets.flatMap((file) => changesetProblems(file, read(file), released, apps))],

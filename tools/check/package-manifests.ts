@@ -2,11 +2,16 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Problem } from "./problem.ts";
 
-/** Entries of the workspace that are not published: benches for the tests of the packages beside. */
-const unpublished: Readonly<Record<string, readonly string[]>> = {
-  "packages/platform-common": ["./testing"],
-  "packages/sandbox-common": ["./testing"],
-};
+/**
+ * Entries of the workspace that are not published. The bench of platform-common is for the apps of this repository: it runs
+ * the sources of the shim's services and of the emulator, which no package exports.
+ */
+const unpublished: Readonly<Record<string, readonly string[]>> = { "packages/platform-common": ["./testing"] };
+
+/** Packages whose README cannot have an example that shows its output; it says why. */
+const withoutOutput: ReadonlySet<string> = new Set(["packages/guest-agent"]);
+
+const exampleWithOutput = /^```ts\n(?:(?!```).*\n)*```\n\n```text\n/m;
 
 const site = "https://github.com/uvm-shim/uvm-shim";
 const nodeRange = /^>=22(\.\d+){0,2}$/;
@@ -20,6 +25,8 @@ export interface PublishedManifest {
   readonly license?: unknown;
   readonly type?: unknown;
   readonly engines?: { readonly node?: string };
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
   readonly exports?: Readonly<Record<string, string>>;
   readonly files?: unknown;
   readonly publishConfig?: Readonly<Record<string, unknown>>;
@@ -70,8 +77,38 @@ export function manifestProblems(folder: string, manifest: PublishedManifest, re
     problems.push(`publishConfig.exports are not those of the sources in dist/: ${JSON.stringify(entries)}`);
   }
   const found: Problem[] = problems.map((what) => ({ file, what }));
+  const readmeFile = `${folder}/README.md`;
   if (!readme.includes(`\nnpm install ${name}\n`)) {
-    found.push({ file: `${folder}/README.md`, what: `has no line "npm install ${name}" in a block of its own` });
+    found.push({ file: readmeFile, what: `has no line "npm install ${name}" in a block of its own` });
+  }
+  if (!withoutOutput.has(folder) && !exampleWithOutput.test(readme)) {
+    found.push({ file: readmeFile, what: "has no TypeScript example with its output in a block of text after it" });
   }
   return found;
+}
+
+/** Published packages that say they run on a Node on which a package that they need does not. */
+export function engineProblems(packages: ReadonlyMap<string, PublishedManifest>): readonly Problem[] {
+  const published = [...packages].filter(([folder, each]) => folder.startsWith("packages/") && each.private !== true);
+  const lowest = new Map(published.map(([, { name, engines }]) => [String(name), lowestNode(engines?.node ?? "")]));
+  return published.flatMap(([folder, { name, dependencies, peerDependencies }]) => {
+    const own = lowest.get(String(name)) ?? "";
+    return Object.keys({ ...dependencies, ...peerDependencies })
+      .filter((needed) => compareVersions(lowest.get(needed) ?? own, own) > 0)
+      .map((needed) => ({
+        file: `${folder}/package.json`,
+        what: `engines.node begins with ${own}, but ${needed} needs ${lowest.get(needed)}`,
+      }));
+  });
+}
+
+/** The oldest Node of a range such as ">=22.6". */
+export function lowestNode(range: string): string {
+  const [major = "0", minor = "0", patch = "0"] = range.replace(/^>=/, "").split(".");
+  return [major, minor, patch].join(".");
+}
+
+/** Negative where the first of two versions is the older one. */
+export function compareVersions(one: string, other: string): number {
+  return one.localeCompare(other, "en", { numeric: true });
 }

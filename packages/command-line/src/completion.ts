@@ -1,6 +1,8 @@
 import type { CommandManual, OptionManual, ProgramManual } from "./manual.ts";
 
+/** The shells that completions are made for; also what a program accepts as the name of one. */
 export const shells = ["bash", "zsh", "fish"] as const;
+/** One of `shells`. */
 export type Shell = (typeof shells)[number];
 
 /** A shell's script that completes the program's commands, options and arguments. */

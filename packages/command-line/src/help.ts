@@ -59,6 +59,7 @@ function optionPair({ name, short, value, meaning }: OptionManual, dash: "-" | "
   return [short === undefined ? long : `-${short}, ${long}`, meaning];
 }
 
+/** A variable's meaning as help and man page say it: after its placeholder, before its default. */
 export function variableMeaning({ value, meaning, standard }: VariableManual): string {
   const given = value === undefined ? meaning : `${value}: ${meaning}`;
   return standard === undefined ? given : `${given} (default: ${standard})`;

@@ -21,6 +21,7 @@ export interface ProgramManual {
   readonly seeAlso?: readonly string[];
 }
 
+/** An option of a program or of one of its commands: a switch, or one that takes a value. */
 export interface OptionManual {
   /** Without dashes. */
   readonly name: string;
@@ -33,6 +34,7 @@ export interface OptionManual {
   readonly hidden?: true;
 }
 
+/** An environment variable that a program reads. */
 export interface VariableManual {
   readonly name: string;
   /** The placeholder of its value. */
@@ -42,6 +44,7 @@ export interface VariableManual {
   readonly standard?: string;
 }
 
+/** One of the commands of a program that has several; each has a part of its own in the help and the man page. */
 export interface CommandManual {
   readonly name: string;
   /** What follows the command's name. */
@@ -53,6 +56,7 @@ export interface CommandManual {
   readonly examples?: readonly ExampleManual[];
 }
 
+/** An argument that is not an option, known by its place. */
 export interface ArgumentManual {
   readonly name: string;
   readonly meaning: string;
@@ -60,6 +64,7 @@ export interface ArgumentManual {
   readonly completes?: "pod" | "file" | "folder";
 }
 
+/** A command line to copy, and what it does. */
 export interface ExampleManual {
   readonly command: string;
   readonly meaning: string;

@@ -16,6 +16,7 @@ import { ContainerProcesses, type ExecRequest, type ExitStatuses } from "./proce
 import { vmBound } from "./steps.ts";
 import type { ContainerProcess, ProcessFactory } from "./types.ts";
 
+/** What a `ContainerCore` is made from. */
 export interface ContainerCoreOptions {
   readonly id: string;
   readonly statuses: ExitStatuses;

@@ -15,6 +15,7 @@ export interface ExitStatuses {
   readonly unknown: number;
 }
 
+/** A further process in a container that exists. `Description` is how its guest's flavour describes processes. */
 export interface ExecRequest<Description> {
   readonly execId: string;
   readonly stdio: StdioPaths;

@@ -7,6 +7,10 @@ export interface MappedDevice {
   unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * A step that reserves a device and maps it into the guest. Its release unmaps what was reserved, whether or not the
+ * mapping was answered. `onMapped` gets the device's name in the guest.
+ */
 export function reservedStep(
   name: string,
   device: MappedDevice,

@@ -14,6 +14,7 @@ export interface CimDisks {
   slotOf(reservation: string): { readonly lun: number };
 }
 
+/** What a `BlockCimController` is made from. */
 export interface BlockCimControllerOptions {
   /** Id of the VM, for messages. */
   readonly id: string;

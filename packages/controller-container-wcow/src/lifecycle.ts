@@ -1,7 +1,9 @@
 import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { GuestContainer } from "./types.ts";
 
+/** The name of a state of `containerTable`. */
 export type ContainerStateKind = "NotCreated" | "Created" | "Running" | "Ending" | "Stopped" | "Invalid";
+/** What changes a container's state: operations, and what happens to it. */
 export type ContainerOperation = "create" | "start" | "initExited" | "ended" | "delete";
 
 /** Data of each state. Resources are in the controller's acquisitions, whatever the state. */
@@ -14,6 +16,7 @@ export type ContainerState =
   | { readonly kind: "Stopped"; readonly exit: Exit }
   | { readonly kind: "Invalid"; readonly cause: unknown };
 
+/** The life of one Windows container, which may outlive its init process. */
 export const containerTable = defineTable<ContainerStateKind, ContainerOperation>({
   subject: "container",
   initial: "NotCreated",

@@ -14,6 +14,7 @@ import type {
   ProcessFactory,
 } from "./types.ts";
 
+/** What a `WindowsContainerController` is made from. */
 export interface WindowsContainerOptions {
   readonly id: string;
   readonly bundle: string;
@@ -35,6 +36,7 @@ export interface WindowsContainerOptions {
   readonly warn: (sentence: string) => void;
 }
 
+/** What a container is created from. */
 export interface CreateWindowsContainer extends WindowsPlanRequest {
   readonly stdio: StdioPaths;
 }

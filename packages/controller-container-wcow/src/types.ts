@@ -32,6 +32,7 @@ export interface ContainerGuest {
   createContainer(id: string, settings: object, signal?: AbortSignal): Promise<GuestContainer>;
 }
 
+/** A process of a Windows guest, which takes signals by number or name. */
 export type WindowsGuestProcess = GuestProcess<number | string>;
 
 /** A container of the guest. It outlives its init process. */
@@ -59,6 +60,7 @@ export interface ContainerDisks extends MappedDevice {
   reserve(disk: DiskConfig, mount: DiskMountConfig): Promise<string>;
 }
 
+/** A disk as the host knows it. */
 export interface DiskConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
@@ -67,6 +69,7 @@ export interface DiskConfig {
   readonly extensibleVirtualDiskType?: string;
 }
 
+/** How the guest mounts a disk. */
 export interface DiskMountConfig {
   readonly readOnly: boolean;
   /** Formats it as a container's scratch disk first. */
@@ -78,6 +81,7 @@ export interface ContainerShares extends MappedDevice {
   reserve(share: ShareConfig): Promise<string>;
 }
 
+/** A directory or a file of the host to be shared with the guest. */
 export interface ShareConfig {
   readonly hostPath: string;
   readonly kind: "directory" | "file";
@@ -96,6 +100,7 @@ export interface ContainerDevices extends MappedDevice {
   reserve(device: DeviceConfig): Promise<string>;
 }
 
+/** A device of the host, or a virtual function of one, to be assigned to the VM. */
 export interface DeviceConfig {
   readonly deviceInstancePath: string;
   readonly virtualFunction: number;
@@ -106,6 +111,7 @@ export interface ContainerCims extends MappedDevice {
   reserve(cims: CimConfig): Promise<string>;
 }
 
+/** The images that a container's layers are in. */
 export interface CimConfig {
   /** The merged one first, if there are several; then topmost to base. */
   readonly cims: readonly BlockCimConfig[];
@@ -113,6 +119,7 @@ export interface CimConfig {
   readonly containerId: string;
 }
 
+/** An image, and the disk that it is in. */
 export interface BlockCimConfig {
   readonly hostPath: string;
   readonly type: "VirtualDisk" | "PassThru";

@@ -1,7 +1,9 @@
 import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { GuestContainer } from "./types.ts";
 
+/** The name of a state of `containerTable`. */
 export type ContainerStateKind = "NotCreated" | "Created" | "Running" | "Paused" | "Stopped" | "Invalid";
+/** What changes a container's state: operations, and the exit of init. */
 export type ContainerOperation = "create" | "start" | "pause" | "resume" | "exited" | "delete";
 
 /** Data of each state. Resources are in the controller's acquisitions, whatever the state. */
@@ -13,6 +15,7 @@ export type ContainerState =
   | { readonly kind: "Stopped"; readonly exit: Exit }
   | { readonly kind: "Invalid"; readonly cause: unknown };
 
+/** The life of one Linux container. */
 export const containerTable = defineTable<ContainerStateKind, ContainerOperation>({
   subject: "container",
   initial: "NotCreated",

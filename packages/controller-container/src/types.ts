@@ -15,6 +15,10 @@ import type {
   OciProcess,
 } from "@uvm-shim/hcs-schema";
 
+/**
+ * What a container needs of its guest; satisfied by `LinuxGuest` of guest-lcow. All calls reject with an error whose
+ * `code` is one of lifecycle's `errorCodes`; `gone` says that guest or VM have ended.
+ */
 export interface ContainerGuest {
   addCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
   removeCombinedLayers(layers: LinuxCombinedLayers, signal?: AbortSignal): Promise<void>;
@@ -22,6 +26,7 @@ export interface ContainerGuest {
   createContainer(id: string, settings: LinuxHostedContainerSettings, signal?: AbortSignal): Promise<GuestContainer>;
 }
 
+/** The guest's container, with the errors of `ContainerGuest`. */
 export interface GuestContainer {
   readonly id: string;
   start(signal?: AbortSignal): Promise<void>;
@@ -83,6 +88,7 @@ export interface ContainerDisks {
   unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
 }
 
+/** A disk as the host knows it. */
 export interface DiskConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
@@ -91,6 +97,7 @@ export interface DiskConfig {
   readonly extensibleVirtualDiskType?: string;
 }
 
+/** How the guest mounts a disk, or a partition of one. */
 export interface DiskMountConfig {
   /** 0: the whole disk. */
   readonly partition: number;
@@ -113,6 +120,7 @@ export interface ContainerShares {
   unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
 }
 
+/** A directory of the host to be shared with the guest. */
 export interface ShareConfig {
   readonly hostPath: string;
   readonly readOnly: boolean;
@@ -130,6 +138,7 @@ export interface ContainerDevices {
   unmapFromGuest(reservation: string, signal?: AbortSignal): Promise<void>;
 }
 
+/** A device of the host, or a virtual function of one, to be assigned to the VM. */
 export interface DeviceConfig {
   readonly deviceInstancePath: string;
   readonly virtualFunction: number;
@@ -180,6 +189,7 @@ export type PathLookup = Pick<
 
 export type { RootfsMount };
 
+/** A process of a Linux container, which is described as in the OCI specification. */
 export type ContainerProcess = CommonProcess<OciProcess>;
 
 /** Makes the controller of a process that is run by `guest`. */

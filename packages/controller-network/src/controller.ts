@@ -15,6 +15,7 @@ import { checkEndpoint, checkNamespaceId, endpointIdsOf, ordered } from "./endpo
 import { type NetworkOperation, type NetworkState, type NetworkStateKind, networkTable } from "./lifecycle.ts";
 import type { GuestNetworking, NetworkQueries, NicHost } from "./types.ts";
 
+/** What a `NetworkController` is made from. */
 export interface NetworkControllerOptions {
   /** GUID of the pod's HCN namespace. */
   readonly namespaceId: string;

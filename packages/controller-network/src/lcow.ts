@@ -2,6 +2,7 @@ import { type LinuxNetworkAdapter, parseIpPrefix } from "@uvm-shim/hcs-schema";
 import { encapOverheadOf } from "./endpoints.ts";
 import type { GuestNetworking, LinuxNetworkGuest, Nic } from "./types.ts";
 
+/** What the steps of a Linux guest are made from. */
 export interface LinuxNetworkingOptions {
   /** Returns the guest; throws while there is none. Called at each use. */
   readonly guest: () => LinuxNetworkGuest;

@@ -2,9 +2,12 @@ import { defineTable, type StateData } from "@uvm-shim/lifecycle";
 
 /** Invalid: set up or torn down in part. What was added is known; only teardown is allowed. */
 export type NetworkStateKind = "NotConfigured" | "Configured" | "Invalid" | "TornDown";
+/** The state of a pod's network; it has no data of its own. */
 export type NetworkState = StateData<NetworkStateKind>;
+/** What changes the state of a network. */
 export type NetworkOperation = "setup" | "sync" | "teardown";
 
+/** The life of a pod's network, which is never set up twice. */
 export const networkTable = defineTable<NetworkStateKind, NetworkOperation>({
   subject: "network",
   initial: "NotConfigured",

@@ -11,6 +11,7 @@ export type NamedNetwork =
   /** A Linux network namespace of the host or of the guest. */
   | { readonly kind: "path"; readonly field: string; readonly path: string };
 
+/** What a `PodNetwork` is made from. */
 export interface PodNetworkOptions {
   /** The sandbox's HCN namespace; absent where the first container that names one decides. */
   readonly namespaceId?: string | undefined;
@@ -19,6 +20,7 @@ export interface PodNetworkOptions {
   readonly newController: (namespaceId: string) => NetworkController;
 }
 
+/** A network at one moment, for diagnostics. */
 export interface NetworkView {
   readonly namespaceId: string;
   readonly state: NetworkStateKind;

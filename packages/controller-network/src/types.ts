@@ -14,6 +14,10 @@ export interface NicHost {
   removeNic(nicId: string, adapter: NetworkAdapter, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * What the network controller needs of a Linux guest. All calls reject with an error whose `code` is one of lifecycle's
+ * `errorCodes`.
+ */
 export interface LinuxNetworkGuest {
   /** Whether it accepts requests for network interfaces. A guest that does not sets up by itself what the host adds. */
   readonly supportsNetworkNamespaces: boolean;
@@ -21,6 +25,10 @@ export interface LinuxNetworkGuest {
   removeNetworkInterface(adapter: Pick<LinuxNetworkAdapter, "NamespaceID" | "ID">, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * What the network controller needs of a Windows guest. All calls reject with an error whose `code` is one of
+ * lifecycle's `errorCodes`.
+ */
 export interface WindowsNetworkGuest {
   /** Whether it accepts requests for network namespaces. */
   readonly supportsNetworkNamespaces: boolean;

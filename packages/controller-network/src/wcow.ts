@@ -2,6 +2,7 @@ import { endpointForWindowsGuest, type HcnNamespace, namespaceForWindowsGuest } 
 import { isGone, unlessGone } from "@uvm-shim/lifecycle";
 import type { GuestNetworking, NetworkQueries, WindowsNetworkGuest } from "./types.ts";
 
+/** What the steps of a Windows guest are made from. */
 export interface WindowsNetworkingOptions {
   /** Returns the guest; throws while there is none. Called at each use. */
   readonly guest: () => WindowsNetworkGuest;

@@ -3,6 +3,7 @@ import type { MountStateKind, ShareStateKind } from "./lifecycle.ts";
 import { Share } from "./share.ts";
 import type { Plan9Guest, Plan9Host, ShareConfig } from "./types.ts";
 
+/** What a `Plan9Controller` is made from. */
 export interface Plan9ControllerOptions {
   /** Id of the VM, for messages. */
   readonly id: string;

@@ -10,6 +10,7 @@ export interface ShownFolder {
   readonly readOnly: boolean;
 }
 
+/** What `showFolder` needs of the VM. */
 export interface ShownFolderParts {
   /** Throws where the VM has no Plan9. */
   readonly shares: () => Plan9Controller;

@@ -4,6 +4,7 @@ import type { PodContainer, PodSize, PodVm } from "./types.ts";
 const mebibyte = 2 ** 20;
 const setByUpdate = "an update of the pod has set it";
 
+/** What a `Capacity` is made from. */
 export interface CapacityOptions<Request, Limits> {
   readonly vm: PodVm;
   readonly size: PodSize<Request, Limits>;

@@ -1,9 +1,12 @@
 import type { VmExit } from "@uvm-shim/controller-vm";
 import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 
+/** The name of a state of `podTable`. */
 export type PodStateKind = "Created" | "Running" | "Unready" | "Stopped";
+/** What changes a pod's state: one operation, and what happens to it. */
 export type PodOperation = "start" | "sandboxExited" | "vmExited";
 
+/** The state of a pod, with when it started and how it ended. */
 export type PodState =
   | { readonly kind: "Created" }
   | { readonly kind: "Running"; readonly startedAt: Date }

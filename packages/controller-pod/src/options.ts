@@ -2,6 +2,7 @@ import type { Clock } from "@uvm-shim/lifecycle";
 import type { DiagnosisParts } from "./diagnosis.ts";
 import type { PodNetwork, PodSize, PodVm } from "./types.ts";
 
+/** What a `PodController` is made from. */
 export interface PodOptions<Request, Container, Limits, Devices = object> {
   readonly id: string;
   /** A VM that was created and not started. The pod owns it from now on. */

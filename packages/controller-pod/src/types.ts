@@ -4,6 +4,7 @@
 import type { VmExit, VmStatistics, VmUpdate, VmView } from "@uvm-shim/controller-vm";
 import type { Exit } from "@uvm-shim/lifecycle";
 
+/** What the pod needs of its VM; satisfied by `VmController` of controller-vm. */
 export interface PodVm {
   start(signal?: AbortSignal): Promise<void>;
   /** Resolves when the VM has ended, for whatever reason. */
@@ -23,6 +24,7 @@ export interface PodVm {
   describe(): VmView;
 }
 
+/** What the pod needs of a container; satisfied by the controllers of Linux and of Windows containers. */
 export interface PodContainer<Request> {
   readonly id: string;
   /** Its init process. Throws before the container has been created. */
@@ -48,6 +50,7 @@ export interface ContainerView {
   readonly held: readonly string[];
 }
 
+/** What the pod needs of a container's init process. */
 export interface PodProcess {
   /** Returns its pid in the guest. */
   start(signal?: AbortSignal): Promise<number>;
@@ -77,6 +80,7 @@ export interface PodSize<Request, Limits> {
   judge(question: PodSizeQuestion<Limits>): PodSizeVerdict;
 }
 
+/** Whether a container fits, when it is made or given other limits. Sizes in MB. */
 export interface PodSizeQuestion<Limits> {
   /** The limits of all containers, including the one in question. */
   readonly containers: readonly Limits[];
@@ -89,6 +93,7 @@ export interface PodSizeQuestion<Limits> {
   readonly fixedSince: string | undefined;
 }
 
+/** The answer to a `PodSizeQuestion`; a warning is for whoever asked for the container. */
 export type PodSizeVerdict =
   | { readonly kind: "enough"; readonly warning?: string }
   /** `isDemanded`: without the memory the container is refused; otherwise it is created even if the VM cannot grow. */

@@ -28,6 +28,7 @@ import type {
   UpstreamStdio,
 } from "./types.ts";
 
+/** What a `ProcessController` is made from. */
 export interface ProcessControllerOptions<
   Description = OciProcess,
   Parameters = LinuxProcessParameters,
@@ -49,6 +50,7 @@ export interface ProcessControllerOptions<
   readonly clientPatience?: Omit<ClientPatience, "clock"> | undefined;
 }
 
+/** Whose stdio a process has, and what it runs. */
 export interface CreateProcess<Description = OciProcess> {
   readonly stdio: StdioPaths;
   /** Absent for the init process of a Linux container, which the container's specification describes. */

@@ -34,6 +34,7 @@ export interface DrainLimits {
   readonly killedMs: number;
 }
 
+/** The limits of Linux processes; README.md says what each is for. */
 export const defaultDrainLimits: DrainLimits = {
   lookMs: 50,
   quietMs: 250,

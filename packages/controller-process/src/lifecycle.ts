@@ -2,7 +2,9 @@ import { defineTable, type Exit } from "@uvm-shim/lifecycle";
 import type { Supervision } from "./supervision.ts";
 import type { GuestProcess, OpenStdio } from "./types.ts";
 
+/** The name of a state of `processTable`. */
 export type ProcessStateKind = "NotCreated" | "Created" | "Running" | "Terminated";
+/** What changes a process's state: two operations, and what happens to it. */
 export type ProcessOperation = "create" | "start" | "abandoned" | "exited";
 
 /** What a process has in each state. */
@@ -17,6 +19,7 @@ export type ProcessState<Signal = number> =
     }
   | { readonly kind: "Terminated"; readonly exit: Exit };
 
+/** The life of one process, whose exit is published once. */
 export const processTable = defineTable<ProcessStateKind, ProcessOperation>({
   subject: "process",
   initial: "NotCreated",

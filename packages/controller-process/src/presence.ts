@@ -8,8 +8,10 @@ export interface PresencePace {
   readonly longestMs: number;
 }
 
+/** From 1 s after the start or a signal up to every 30 s: a guest that reports its exits is hardly bothered. */
 export const defaultPresencePace: PresencePace = { firstMs: 1_000, longestMs: 30_000 };
 
+/** What decides when a guest is asked whether it still lists a process. */
 export interface PresenceOptions {
   readonly guest: Pick<GuestProcess, "exists">;
   readonly progress: RelayProgress;

@@ -127,6 +127,7 @@ async function isStuck(
   return false;
 }
 
+/** What decides when the copy of a client's input ends. */
 export interface InputOptions {
   readonly clock: Clock;
   /** Resolves when the client has asked to close stdin; what it wrote before is still copied. */

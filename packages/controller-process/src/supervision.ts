@@ -14,6 +14,7 @@ const stdinClosingQuietMs = 250;
 /** Why the exit code is unknown: the process is gone, or the guest reports a kill but no exit. */
 export type UnreportedExit = "gone" | "kill without effect";
 
+/** What the supervision of a running process is made from. */
 export interface SupervisionOptions {
   readonly upstream: OpenStdio;
   readonly guest: Pick<GuestProcess, "stdin" | "stdout" | "stderr" | "wait" | "exists" | "close">;

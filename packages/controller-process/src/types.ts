@@ -3,11 +3,16 @@ import type { Duplex, Readable, Writable } from "node:stream";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import type { DrainLimits } from "./drain.ts";
 
+/** The guest, or its container, that runs a process. */
 export interface ProcessGuest<Parameters = LinuxProcessParameters, Signal = number> {
   /** Starts the process in the container; its stdio is connected when the promise resolves. */
   execute(parameters: Parameters, signal?: AbortSignal): Promise<GuestProcess<Signal>>;
 }
 
+/**
+ * A process that runs in the guest. All calls reject with an error whose `code` is one of lifecycle's `errorCodes`;
+ * `gone` says that guest or VM have ended.
+ */
 export interface GuestProcess<Signal = number> {
   /** Pid in the guest. */
   readonly pid: number;
@@ -46,6 +51,7 @@ export interface ProcessFlavour<Description, Parameters, Signal> {
   readonly initMayBeOutlived: boolean;
 }
 
+/** What the parameters of a process are made from. */
 export interface ParametersRequest<Description> {
   /** Absent for a process that the container's specification describes to the guest. */
   readonly description: Description | undefined;
@@ -59,6 +65,7 @@ export interface ParametersRequest<Description> {
   };
 }
 
+/** What a signal does to a process, whatever its guest. */
 export interface SignalEffect {
   /** No process survives it. */
   readonly isKill: boolean;
@@ -79,6 +86,7 @@ export interface UpstreamStdio {
   open(paths: StdioPaths, signal?: AbortSignal): Promise<OpenStdio>;
 }
 
+/** A client's ends, open. Streams are absent where the client named none. */
 export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;

@@ -52,6 +52,7 @@ export function diskOf({ Type, Path, ReadOnly = false, ExtensibleVirtualDiskType
   };
 }
 
+/** What the host is asked to attach. */
 export function attachmentOf(disk: DiskConfig): ScsiAttachment {
   return {
     Type: disk.type,
@@ -61,6 +62,7 @@ export function attachmentOf(disk: DiskConfig): ScsiAttachment {
   };
 }
 
+/** What all users of a disk must want alike. */
 export function comparedDisk(disk: DiskConfig): ComparedFields {
   return {
     readOnly: disk.readOnly,

@@ -8,6 +8,7 @@ import type { Mount } from "./mount.ts";
 import { DiskSlots } from "./slots.ts";
 import type { DiskConfig, DiskSlot, GuestDisks, ReservedSlot, ScsiHost } from "./types.ts";
 
+/** What a `ScsiController` is made from. */
 export interface ScsiControllerOptions<Guest, MountConfig> {
   /** Id of the VM, for messages. */
   readonly id: string;
@@ -35,6 +36,7 @@ export interface DiskView extends DiskSlot {
   readonly mounts: readonly MountView[];
 }
 
+/** A mount of a partition at one moment, for diagnostics. */
 export interface MountView {
   readonly partition: number;
   readonly guestPath: string;

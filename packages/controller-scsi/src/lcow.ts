@@ -43,6 +43,10 @@ export interface LinuxDiskMount {
 // The guest protocol carries the partition in a wider field; no partition table has more than this.
 const highestPartition = 0xffff;
 
+/**
+ * The disk requests of Linux guests, which mount each partition at a path of the layout, and eject a disk before it
+ * goes.
+ */
 export function linuxGuestDisks(layout: LinuxDiskLayout): GuestDisks<LinuxScsiGuest, LinuxDiskMount> {
   const wantedPath = ({ guestPath, preferredGuestPath }: LinuxDiskMount) => guestPath ?? preferredGuestPath;
   const settings = (slot: DiskSlot, mount: LinuxDiskMount): LinuxMappedVirtualDisk => ({

@@ -6,9 +6,12 @@ import { defineTable, type StateData } from "@uvm-shim/lifecycle";
  * document attaches the disk.
  */
 export type DiskStateKind = "Reserved" | "Attached" | "Invalid" | "Ejected" | "Detached";
+/** The state of one disk; it has no data of its own. */
 export type DiskState = StateData<DiskStateKind>;
+/** What changes a disk's state. `booted` happens to the disks of the VM's document. */
 export type DiskOperation = "booted" | "attach" | "eject" | "detach" | "reserve";
 
+/** The life of one disk, which may be attached again once it has been detached. */
 export const diskTable = defineTable<DiskStateKind, DiskOperation>({
   subject: "disk",
   initial: "Reserved",
@@ -32,9 +35,12 @@ export const diskTable = defineTable<DiskStateKind, DiskOperation>({
 export type MountState =
   | StateData<"Reserved" | "Invalid" | "Unmounted">
   | { readonly kind: "Mounted"; readonly guestPath: string };
+/** The name of a state of `mountTable`. */
 export type MountStateKind = MountState["kind"];
+/** What changes a mount's state. */
 export type MountOperation = "mount" | "unmount" | "reserve";
 
+/** The life of the mount of one partition. */
 export const mountTable = defineTable<MountStateKind, MountOperation>({
   subject: "disk mount",
   initial: "Reserved",

@@ -2,6 +2,10 @@
 import type { ScsiAttachment, ScsiAttachmentType } from "@uvm-shim/hcs-schema";
 import type { ControllerError } from "@uvm-shim/lifecycle";
 
+/**
+ * The host's side of disks, by number of the SCSI controller and LUN. Both calls reject with an error whose `code` is
+ * one of lifecycle's `errorCodes`; `gone`, or NotFound, says that there is nothing to detach.
+ */
 export interface ScsiHost {
   attachDisk(controller: number, lun: number, attachment: ScsiAttachment, signal?: AbortSignal): Promise<void>;
   detachDisk(controller: number, lun: number, signal?: AbortSignal): Promise<void>;

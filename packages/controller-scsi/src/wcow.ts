@@ -20,6 +20,7 @@ export interface WindowsDiskMount {
 
 const wholeDisk = 0;
 
+/** The disk requests of Windows guests, which know disks by LUN alone. */
 export const windowsGuestDisks: GuestDisks<WindowsScsiGuest, WindowsDiskMount> = {
   // Requests to a Windows guest name a disk by its LUN only.
   controllers: 1,

@@ -2,6 +2,7 @@ import { type Acquisitions, abortable, messageOf, unlessGone } from "@uvm-shim/l
 import type { ExitRecord } from "./exit-record.ts";
 import type { Machine } from "./resources.ts";
 
+/** What ending a VM takes. */
 export interface End {
   readonly machine: Machine;
   readonly held: Acquisitions;

@@ -70,6 +70,7 @@ export function hostDevices(modify: Modify, endsSoon: () => Promise<boolean>): V
   };
 }
 
+/** The SCSI controllers of a VM's document, and the disks in them. */
 export interface DocumentDisks {
   readonly controllers: number;
   readonly reserved: ScsiWiring<VmGuest>["reserved"];

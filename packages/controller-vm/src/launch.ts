@@ -19,6 +19,7 @@ const entropyBytes = 512;
 /** Concurrent entropy connections: a guest that loses its connection dials again. */
 const seedings = 8;
 
+/** What a start of a VM is made from. */
 export interface Launch<Guest extends VmGuest> {
   readonly system: VmComputeSystem;
   readonly flavour: VmFlavour<Guest>;

@@ -9,7 +9,9 @@ export type VmState<Guest extends VmGuest> =
   | { readonly kind: "Invalid"; readonly cause: Error }
   | { readonly kind: "Terminated"; readonly exit: VmExit };
 
+/** The name of a state of `vmTable`. */
 export type VmStateKind = VmState<VmGuest>["kind"];
+/** What changes a VM's state, or needs one in which it runs. */
 export type VmOperation =
   | "create"
   | "start"
@@ -20,6 +22,7 @@ export type VmOperation =
   | "terminate"
   | "exited";
 
+/** The life of one VM, which starts once. */
 export const vmTable = defineTable<VmStateKind, VmOperation>({
   subject: "VM",
   initial: "NotCreated",

@@ -1,6 +1,7 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { GuestConnector, GuestLogLine, VmDevices, VmFlavour, VmGuest, VmHost } from "./types.ts";
 
+/** What a `VmController` is made from. */
 export interface VmControllerOptions<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = never, Vsmb = never> {
   /** Id of the compute system. */
   readonly id: string;

@@ -22,6 +22,7 @@ export function limitOf(share: number): number {
   return clamp(Math.round(share * processorLimit.unlimited), processorLimit.unlimited);
 }
 
+/** A weight of processors in HCS's range. */
 export function weightOf(weight: number): number {
   return clamp(Math.round(weight), processorLimit.heaviest);
 }
@@ -39,6 +40,7 @@ export interface Machine<Devices = unknown> {
   memoryInMb: number;
 }
 
+/** What an update of a running VM is made from. */
 export interface UpdateParts<Guest extends VmGuest> {
   readonly id: string;
   readonly flavour: VmFlavour<Guest>;

@@ -5,6 +5,7 @@ import { type Machine, updateVm } from "./resources.ts";
 import { vmStatistics } from "./statistics.ts";
 import type { GuestLogLine, VmCommand, VmFlavour, VmGuest, VmProcess, VmStatistics, VmUpdate } from "./types.ts";
 
+/** What the requests to a running VM need of its controller. */
 export interface RunningParts<Guest extends VmGuest> {
   readonly id: string;
   readonly flavour: VmFlavour<Guest>;

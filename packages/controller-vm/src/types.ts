@@ -18,10 +18,18 @@ import type {
 } from "@uvm-shim/hcs-schema";
 import type { Exit } from "@uvm-shim/lifecycle";
 
+/**
+ * What creates compute systems; a `ComputeHost` of hcs-bindings does. A signal that aborts ends the wait, and what is
+ * made later is ended.
+ */
 export interface VmHost {
   createComputeSystem(id: string, document: ComputeSystemDocument, signal?: AbortSignal): Promise<VmComputeSystem>;
 }
 
+/**
+ * A compute system by its handle. All calls reject with an error whose `code` is one of lifecycle's `errorCodes`;
+ * `gone` says that the system has ended.
+ */
 export interface VmComputeSystem {
   readonly id: string;
   readonly runtimeId: string;
@@ -42,6 +50,7 @@ export interface VmComputeSystem {
 /** A vsock port, or the GUID of an hvsocket service. */
 export type HvsocketService = number | string;
 
+/** Takes the guest's connections to one service. Closing it leaves those that it has given out. */
 export interface VmListener {
   accept(signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
@@ -101,6 +110,7 @@ export interface VmCommand {
   readonly stderr?: boolean;
 }
 
+/** A program of the guest itself that runs. */
 export interface VmProcess {
   /** Pid in the guest. */
   readonly pid: number;
@@ -187,6 +197,7 @@ export interface DeviceWiring<Guest extends VmGuest> {
   readonly guest: () => Guest;
 }
 
+/** What a SCSI controller is made from: also the slots that the VM's document uses. */
 export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   readonly controllers: number;
   /** Slots that the VM's document uses, with their disks. */
@@ -197,6 +208,7 @@ export interface ScsiWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   }[];
 }
 
+/** What a VSMB controller is made from: also the names that the VM's document uses. */
 export interface VsmbWiring<Guest extends VmGuest> extends DeviceWiring<Guest> {
   /** Names of the shares in the VM's document. */
   readonly names: readonly string[];

@@ -4,6 +4,7 @@ import { Assignment } from "./assignment.ts";
 import type { AssignmentStateKind } from "./lifecycle.ts";
 import type { DeviceConfig, LinuxVpciGuest, VpciHost } from "./types.ts";
 
+/** What a `VpciController` is made from. */
 export interface VpciControllerOptions {
   /** Id of the VM, for messages. */
   readonly id: string;

@@ -5,9 +5,12 @@ import { defineTable, type StateData } from "@uvm-shim/lifecycle";
  * is unknown what the guest has.
  */
 export type AssignmentStateKind = "Reserved" | "Assigned" | "Ready" | "AssignedInvalid" | "Removed";
+/** The state of one assignment; it has no data of its own. */
 export type AssignmentState = StateData<AssignmentStateKind>;
+/** What changes an assignment's state. */
 export type AssignmentOperation = "assign" | "wait" | "remove";
 
+/** The life of one assignment, which is never made twice. */
 export const assignmentTable = defineTable<AssignmentStateKind, AssignmentOperation>({
   subject: "vPCI assignment",
   initial: "Reserved",

@@ -4,6 +4,7 @@ import { Pipe } from "./pipe.ts";
 import { Reservations } from "./reservations.ts";
 import type { PipeHost } from "./types.ts";
 
+/** What a `PipeController` is made from. */
 export interface PipeControllerOptions {
   /** Id of the VM, for messages. */
   readonly id: string;

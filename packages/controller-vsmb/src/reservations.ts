@@ -23,6 +23,7 @@ export interface ItemUsers<Config, Item> {
   item: Item;
 }
 
+/** What `Reservations` are made from. */
 export interface ReservationsOptions<Config, Item> {
   /** Id of the VM, for messages. */
   readonly id: string;

@@ -150,6 +150,7 @@ export class Share implements SharedItem<ShareConfig> {
   }
 }
 
+/** The directory that is shared: a file's own folder. Cleaned, but not compared. */
 export function directoryOf({ hostPath, kind }: ShareConfig, paths: HostPaths): string {
   return kind === "file" ? paths.split(hostPath).folder : paths.clean(hostPath);
 }

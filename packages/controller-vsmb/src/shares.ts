@@ -4,6 +4,7 @@ import { Reservations } from "./reservations.ts";
 import { directoryOf, Share } from "./share.ts";
 import type { ShareConfig, VsmbHost } from "./types.ts";
 
+/** What a `VsmbController` is made from. */
 export interface VsmbControllerOptions {
   /** Id of the VM, for messages. */
   readonly id: string;

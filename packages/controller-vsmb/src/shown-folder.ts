@@ -9,6 +9,7 @@ export interface ShownFolder {
   readonly readOnly: boolean;
 }
 
+/** What `showFolder` needs of the VM. */
 export interface ShownFolderParts {
   /** Throws where the VM has no VSMB. */
   readonly shares: () => VsmbController;

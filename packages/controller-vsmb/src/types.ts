@@ -9,6 +9,10 @@ export interface VsmbHost {
   removeVsmbShare(share: Pick<VirtualSmbShare, "Name">, signal?: AbortSignal): Promise<void>;
 }
 
+/**
+ * Named pipes of the host that a VM may open. Both calls reject with an error whose `code` is one of lifecycle's
+ * `errorCodes`.
+ */
 export interface PipeHost {
   /** `path` begins with `\\.\pipe\`. */
   mapPipe(path: string, signal?: AbortSignal): Promise<void>;

@@ -3,7 +3,7 @@
  * the same thread serves the other containers of the pod.
  */
 import type { JsonBounds } from "@uvm-shim/hcs-schema";
-import type { Procedure } from "./procedures.ts";
+import type { Procedure } from "./procedure-bodies.ts";
 
 const kibibyte = 1024;
 

@@ -12,11 +12,13 @@ const bytesPerTurn = 256 * 1024;
 /** A chunk of this many bytes ends a turn in any case, since more is likely to follow it at once. */
 const longChunk = 16 * 1024;
 
+/** What both ends of a bridge can be told. */
 export interface BridgeOptions {
   /** Maximum size of a frame in bytes, header included, in both directions. */
   readonly maxMessageSize?: number;
 }
 
+/** What a `FrameChannel` is made from, beside its stream. */
 export interface FrameChannelOptions extends BridgeOptions {
   /** Receives each frame in order. An error that it throws ends the channel. */
   readonly onFrame: (frame: Frame) => void;

@@ -7,17 +7,12 @@ import { GcsError, type GcsErrorRecord, givenUpError } from "./error.ts";
 import { Fields } from "./fields.ts";
 import { meaningOfResult } from "./hresult.ts";
 import { type ContainerNotification, readNotification } from "./notification.ts";
-import {
-  type GcsCapabilities,
-  messageTypeOf,
-  type Procedure,
-  procedures,
-  type RequestBody,
-  type ResponseBody,
-} from "./procedures.ts";
+import type { GcsCapabilities, Procedure, RequestBody, ResponseBody } from "./procedure-bodies.ts";
+import { messageTypeOf, procedures } from "./procedures.ts";
 import { traceFields } from "./trace.ts";
 import { containerNotificationType, type Frame, kindOf, protocolVersion, uvmContainerId } from "./wire.ts";
 
+/** What the host's end of a bridge is made from, beside its stream. */
 export interface GcsBridgeClientOptions extends BridgeOptions {
   /** A fresh GUID for a request that nothing observed causes, by which host and guest logs are matched. */
   readonly newActivityId: () => string;

@@ -12,6 +12,7 @@ export interface GcsErrorRecord {
   readonly FunctionName?: string;
 }
 
+/** What a `GcsError` was about, as far as it is known. */
 export interface GcsErrorDetails {
   readonly procedure?: string;
   readonly containerId?: string;

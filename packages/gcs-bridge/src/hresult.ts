@@ -44,6 +44,7 @@ const goneNames: ReadonlySet<HresultName> = new Set<HresultName>([
   "HCS_E_PROCESS_ALREADY_STOPPED",
 ]);
 
+/** What a guest's HRESULT means for whoever asked. */
 export interface ResultMeaning {
   readonly name: HresultName | undefined;
   readonly code: ErrorCode;

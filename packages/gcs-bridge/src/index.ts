@@ -20,6 +20,7 @@ export { type GuestManners, GuestRequests, guestRequestOf, type ModifyRequest } 
 export { type ProcessPipes, ProcessStdio, type StdioStreams } from "./guest/stdio.ts";
 export type { GuestLog, GuestOptions, StdioListener } from "./guest/types.ts";
 export { type ContainerNotification, type NotificationType, notificationTypes } from "./notification.ts";
+export type * from "./procedure-bodies.ts";
 export * from "./procedures.ts";
 export {
   GcsBridgeServer,

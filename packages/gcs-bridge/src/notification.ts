@@ -1,5 +1,6 @@
 import type { Fields } from "./fields.ts";
 
+/** The types of notifications, in the order of their numbers: those of hcsshim's protocol, and one of this project. */
 export const notificationTypes = [
   "None",
   "GracefulExit",
@@ -14,6 +15,7 @@ export const notificationTypes = [
   "OutOfMemory",
 ] as const;
 
+/** One of `notificationTypes`. */
 export type NotificationType = (typeof notificationTypes)[number];
 
 /** An unsolicited message of a guest about a container. */
@@ -27,6 +29,7 @@ export interface ContainerNotification {
   readonly result: number;
 }
 
+/** The body of the message. `Result` is signed on the wire. */
 export function encodeNotification(notification: ContainerNotification): unknown {
   return {
     ContainerId: notification.containerId,

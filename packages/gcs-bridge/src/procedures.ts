@@ -1,179 +1,25 @@
 /**
- * The procedures of the protocol: their numbers, and the fields of their requests and responses besides ContainerId and
- * ActivityId (requests) or Result and the error fields (responses). Numbers 14 and 15 (update container, lifecycle
- * notification) are not used and are answered as unknown messages.
+ * The procedures of the protocol: their numbers, and how their requests and responses are read. Numbers 14 and 15 (update
+ * container, lifecycle notification) are not used and are answered as unknown messages.
  */
-import {
-  type GuestRequestType,
-  guidPattern,
-  type SchemaVersion,
-  type WindowsSignal,
-  windowsSignals,
-} from "@uvm-shim/hcs-schema";
+import { type GuestRequestType, guidPattern, type WindowsSignal, windowsSignals } from "@uvm-shim/hcs-schema";
 import { Fields } from "./fields.ts";
+import type {
+  GcsCapabilities,
+  NoFields,
+  Procedure,
+  RequestBody,
+  ResponseBody,
+  ServicePropertyType,
+  StdioRelaySettings,
+  VsockStdioRelaySettings,
+} from "./procedure-bodies.ts";
 import { type MessageCategory, type MessageKind, messageType } from "./wire.ts";
-
-/** A body without fields of its own. */
-export type NoFields = { readonly [name in never]: never };
-
-export interface CreateRequest {
-  /** JSON in a string: the container's settings, or UvmConfig for the VM itself. */
-  readonly ContainerConfig: string;
-}
-
-export interface ExecuteProcessRequest {
-  readonly Settings: {
-    /** JSON in a string: LinuxProcessParameters or WindowsProcessParameters. */
-    readonly ProcessParameters: string;
-    /** For a Linux guest. */
-    readonly VsockStdioRelaySettings?: VsockStdioRelaySettings;
-    /** For a Windows guest. */
-    readonly StdioRelaySettings?: StdioRelaySettings;
-  };
-}
-
-/** Ports of the host that the guest dials, one for each stream with a pipe. */
-export interface VsockStdioRelaySettings {
-  readonly StdIn?: number;
-  readonly StdOut?: number;
-  readonly StdErr?: number;
-}
-
-/** Hvsocket services of the host that the guest dials, one for each stream with a pipe. */
-export interface StdioRelaySettings {
-  readonly StdIn?: string;
-  readonly StdOut?: string;
-  readonly StdErr?: string;
-}
-
-export interface ExecuteProcessResponse {
-  readonly ProcessId: number;
-}
 
 /** TimeoutInMs of a wait without a timeout. */
 export const infiniteTimeout = 0xffffffff;
 
-export interface WaitForProcessRequest {
-  readonly ProcessId: number;
-  readonly TimeoutInMs: number;
-}
-
-export interface WaitForProcessResponse {
-  readonly ExitCode: number;
-}
-
-export interface SignalProcessRequest {
-  readonly ProcessId: number;
-  /** A number for a Linux guest, where 0 is SIGKILL; a console event for a Windows guest. Absent: SIGKILL or termination. */
-  readonly Options?: { readonly Signal: number | WindowsSignal };
-}
-
-export interface ResizeConsoleRequest {
-  readonly ProcessId: number;
-  readonly Height: number;
-  readonly Width: number;
-}
-
-export interface GetPropertiesRequest {
-  /** JSON in a string: `{"PropertyTypes": [...]}`; empty requests the default. */
-  readonly Query: string;
-}
-
-export interface GetPropertiesResponse {
-  /** JSON in a string. */
-  readonly Properties: string;
-}
-
-export interface ModifySettingsRequest {
-  /** The settings are checked by the reader of the resource type. */
-  readonly Request: {
-    /** Absent from a change of a Windows guest's container. */
-    readonly ResourceType?: string;
-    /** What is changed in a Windows guest's container. */
-    readonly ResourcePath?: string;
-    readonly RequestType: GuestRequestType;
-    readonly Settings?: unknown;
-  };
-}
-
-export interface NegotiateProtocolRequest {
-  readonly MinimumVersion: number;
-  readonly MaximumVersion: number;
-}
-
-export interface NegotiateProtocolResponse {
-  readonly Version: number;
-  readonly Capabilities: GcsCapabilities;
-}
-
-/** Changes a service of a Windows guest. */
-export interface ModifyServiceSettingsRequest {
-  readonly PropertyType: ServicePropertyType;
-  /** The service checks them. */
-  readonly Settings?: unknown;
-}
-
-const servicePropertyTypes = ["LogForwardService"] as const;
-export type ServicePropertyType = (typeof servicePropertyTypes)[number];
-
-/** What a guest can do, reported once in the negotiation. */
-export interface GcsCapabilities {
-  /** The host must send a create message for the VM itself. */
-  readonly SendHostCreateMessage: boolean;
-  /** After that, the host must also send a start message for it. */
-  readonly SendHostStartMessage: boolean;
-  /** The guest takes its hvsocket address when it starts. */
-  readonly HvSocketConfigOnStartup?: boolean;
-  readonly SendLifecycleNotifications?: boolean;
-  readonly ModifyServiceSettingsSupported?: boolean;
-  readonly SupportedSchemaVersions: readonly SchemaVersion[];
-  /** "Linux" or "Windows"; Windows guests may leave it empty. */
-  readonly RuntimeOsType: string;
-  readonly GuestDefinedCapabilities: GuestDefinedCapabilities;
-}
-
-export interface GuestDefinedCapabilities {
-  readonly NamespaceAddRequestSupported: boolean;
-  readonly SignalProcessSupported: boolean;
-  readonly DumpStacksSupported: boolean;
-  readonly DeleteContainerStateSupported: boolean;
-  /** Containers can be paused. Only this project's guests have it; absent is false. */
-  readonly PauseContainerSupported?: boolean;
-  readonly UpdateContainerSupported?: boolean;
-  /** Logs can be forwarded to the host. Windows guests only. */
-  readonly LogForwardingSupported?: boolean;
-  /** Host process containers are possible. Windows guests only. */
-  readonly HostProcessContainerSupported?: boolean;
-}
-
-export interface DumpStacksResponse {
-  readonly GuestStacks: string;
-}
-
-export interface ProcedureBodies {
-  readonly create: { readonly request: CreateRequest; readonly response: NoFields };
-  readonly start: { readonly request: NoFields; readonly response: NoFields };
-  readonly shutdownGraceful: { readonly request: NoFields; readonly response: NoFields };
-  readonly shutdownForced: { readonly request: NoFields; readonly response: NoFields };
-  readonly executeProcess: { readonly request: ExecuteProcessRequest; readonly response: ExecuteProcessResponse };
-  readonly waitForProcess: { readonly request: WaitForProcessRequest; readonly response: WaitForProcessResponse };
-  readonly signalProcess: { readonly request: SignalProcessRequest; readonly response: NoFields };
-  readonly resizeConsole: { readonly request: ResizeConsoleRequest; readonly response: NoFields };
-  readonly getProperties: { readonly request: GetPropertiesRequest; readonly response: GetPropertiesResponse };
-  readonly modifySettings: { readonly request: ModifySettingsRequest; readonly response: NoFields };
-  readonly negotiateProtocol: {
-    readonly request: NegotiateProtocolRequest;
-    readonly response: NegotiateProtocolResponse;
-  };
-  readonly dumpStacks: { readonly request: NoFields; readonly response: DumpStacksResponse };
-  readonly deleteContainerState: { readonly request: NoFields; readonly response: NoFields };
-  readonly modifyServiceSettings: { readonly request: ModifyServiceSettingsRequest; readonly response: NoFields };
-}
-
-export type Procedure = keyof ProcedureBodies;
-export type RequestBody<P extends Procedure> = ProcedureBodies[P]["request"];
-export type ResponseBody<P extends Procedure> = ProcedureBodies[P]["response"];
-
+/** How a procedure is written on the wire, and how its bodies are checked. */
 export interface ProcedureEntry<P extends Procedure> {
   readonly number: number;
   /** That of compute systems if absent. */
@@ -186,6 +32,7 @@ export interface ProcedureEntry<P extends Procedure> {
 
 const noFields = (): NoFields => ({});
 
+/** The table of procedures. Numbers are those of hcsshim's internal/gcs/prot. */
 export const procedures: { readonly [P in Procedure]: ProcedureEntry<P> } = {
   create: {
     number: 1,
@@ -340,6 +187,8 @@ function readSignal(options: Fields): number | WindowsSignal {
   if (signal === undefined) throw options.rejected("Signal", `one of ${windowsSignals.join(", ")}`);
   return signal;
 }
+
+const servicePropertyTypes: readonly ServicePropertyType[] = ["LogForwardService"];
 
 function readPropertyType(fields: Fields): ServicePropertyType {
   const text = fields.text("PropertyType");

@@ -5,19 +5,19 @@ import { type BridgeOptions, FrameChannel } from "./channel.ts";
 import { GcsError, type GcsErrorRecord, GuestFault } from "./error.ts";
 import { FieldError, Fields } from "./fields.ts";
 import { type ContainerNotification, encodeNotification } from "./notification.ts";
-import {
-  type GcsCapabilities,
-  type NegotiateProtocolRequest,
-  type NegotiateProtocolResponse,
-  type Procedure,
-  procedureOfRequest,
-  procedures,
-  type RequestBody,
-  type ResponseBody,
-} from "./procedures.ts";
+import type {
+  GcsCapabilities,
+  NegotiateProtocolRequest,
+  NegotiateProtocolResponse,
+  Procedure,
+  RequestBody,
+  ResponseBody,
+} from "./procedure-bodies.ts";
+import { procedureOfRequest, procedures } from "./procedures.ts";
 import { type GuestTrace, readTrace } from "./trace.ts";
 import { containerNotificationType, type Frame, kindOf, protocolVersion, responseTypeOf } from "./wire.ts";
 
+/** What a handler is told of a request beside its body. */
 export interface RequestContext {
   readonly containerId: string;
   readonly activityId: string;
@@ -39,6 +39,7 @@ export type GuestHandler<P extends Procedure> = (
 /** Procedures without a handler are answered with HCS_E_UNKNOWN_MESSAGE. The server handles the negotiation itself. */
 export type GuestHandlers = { readonly [P in Exclude<Procedure, "negotiateProtocol">]?: GuestHandler<P> };
 
+/** What the guest's end of a bridge is made from, beside its stream and its handlers. */
 export interface GcsBridgeServerOptions extends BridgeOptions {
   readonly capabilities: GcsCapabilities;
   /** Encodes results, for guests that do not send all of them as HRESULTs. */

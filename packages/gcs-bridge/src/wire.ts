@@ -5,6 +5,7 @@
  */
 import { GcsError } from "./error.ts";
 
+/** Bytes of a frame before its body. */
 export const headerSize = 16;
 
 /**
@@ -19,10 +20,14 @@ export const protocolVersion = 4;
 /** The id of the VM itself in place of a container id. */
 export const uvmContainerId = "00000000-0000-0000-0000-000000000000";
 
+/** The kinds of messages, by the numbers in a frame's header. */
 export const messageKinds = { request: 0x1, response: 0x2, notification: 0x3 } as const;
+/** One of `messageKinds`. */
 export type MessageKind = keyof typeof messageKinds;
 
+/** What a message is about: a compute system, or the guest's services. By the numbers in a frame's header. */
 export const messageCategories = { computeSystem: 0x001, computeService: 0x002 } as const;
+/** One of `messageCategories`. */
 export type MessageCategory = keyof typeof messageCategories;
 
 const messageVersion = 1;
@@ -30,6 +35,7 @@ const messageVersion = 1;
 /** An unsolicited change of a container. */
 export const containerNotificationType = messageType("notification", 1);
 
+/** The first 32 bits of a frame. */
 export function messageType(kind: MessageKind, procedure: number, category: MessageCategory = "computeSystem"): number {
   return ((messageKinds[kind] << 28) | (messageCategories[category] << 20) | (procedure << 8) | messageVersion) >>> 0;
 }
@@ -45,6 +51,7 @@ export function responseTypeOf(requestType: number): number {
   return ((requestType & 0x0fffffff) | (messageKinds.response << 28)) >>> 0;
 }
 
+/** One message, whole: its type as in the header, its id and its JSON. */
 export interface Frame {
   readonly type: number;
   readonly id: bigint;
@@ -56,6 +63,7 @@ export interface Frame {
 /** The maximum size of a frame's body, decided by its header. */
 export type TakenBytes = (header: Pick<Frame, "type" | "id">) => number;
 
+/** The bytes of a message. */
 export function encodeFrame(frame: Frame): Buffer {
   const bytes = Buffer.allocUnsafe(headerSize + frame.body.length);
   bytes.writeUInt32LE(frame.type, 0);

@@ -1,6 +1,7 @@
 /** What the server asks of those who use it. Satisfied by packages/shim (src/sandboxer). */
 import type { Duplex } from "node:stream";
 
+/** What a handler learns of a call, beside its request. */
 export interface UnaryCall {
   /** The text headers of the call, by their lower-case names; of one that came several times, the last. */
   readonly headers: ReadonlyMap<string, string>;
@@ -17,6 +18,7 @@ export interface GrpcFailure extends Error {
   readonly grpcCode: number;
 }
 
+/** What a server offers. */
 export interface GrpcServerOptions {
   /** By the full name of the service, then the name of the method. A method that is not here is answered as UNIMPLEMENTED. */
   readonly services: { readonly [service: string]: { readonly [method: string]: UnaryHandler } };
@@ -24,6 +26,7 @@ export interface GrpcServerOptions {
   readonly largestMessage: number;
 }
 
+/** A server that listens nowhere: its caller hands it connections. */
 export interface GrpcServer {
   /** Serves a connection that has been accepted. */
   accept(connection: Duplex): void;

@@ -1,7 +1,9 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Writable } from "node:stream";
 
+/** The levels of a guest's log, as real guests write them. */
 export type LogLevel = "debug" | "info" | "warning" | "error";
+/** What a line says beside its text; undefined fields are left out. */
 export type LogFields = { readonly [name: string]: string | number | boolean | undefined };
 
 /** Bytes that may wait for a slow reader; further lines are dropped and counted. */

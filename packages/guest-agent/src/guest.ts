@@ -46,6 +46,7 @@ import { modifyStorage, type RunTool } from "./storage/storage.ts";
 const sigterm = 15;
 const sigkill = 9;
 
+/** What this guest tells its host that it can do. */
 export const guestCapabilities: GcsCapabilities = {
   SendHostCreateMessage: false,
   SendHostStartMessage: false,
@@ -60,6 +61,7 @@ export const guestCapabilities: GcsCapabilities = {
   },
 };
 
+/** What the guest needs of its machine. */
 export interface GuestSurroundings {
   readonly children: Children;
   readonly runtime: OciRuntime;
@@ -78,6 +80,7 @@ export interface GuestSurroundings {
 /** Ids become names of cgroups and files of the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
+/** The guest behind its bridge: one handler for each procedure. */
 export class Guest {
   readonly handlers: GuestHandlers;
   readonly #surroundings: GuestSurroundings;

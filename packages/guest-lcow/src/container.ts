@@ -11,6 +11,7 @@ import { OomWatch } from "./oom-watch.ts";
 import { LinuxProcess, sigkill, signalProcess } from "./process.ts";
 import { processIds, statistics } from "./properties.ts";
 
+/** What a `LinuxContainer` is made from: the guest's capabilities decide what can be asked of it. */
 export interface LinuxContainerOptions {
   readonly surroundings: ProcessSurroundings;
   readonly canDeleteState: boolean;

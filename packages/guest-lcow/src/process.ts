@@ -12,6 +12,7 @@ import {
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { processIds } from "./properties.ts";
 
+/** The number of the only signal for which the protocol has a message to a whole container. */
 export const sigkill = 9;
 const greatestSignal = 64;
 

@@ -117,4 +117,5 @@ export function removalOf(addition: WindowsModification): WindowsModification | 
   }
 }
 
+/** How Windows guests are asked: bounds of requests, names of resources, and what undoes an addition. */
 export const windowsManners: GuestManners<WindowsModification> = { boundOf, resourceOf, removalOf };

@@ -14,6 +14,7 @@ import type {
 import { terminateProcess, WindowsProcess, type WindowsSurroundings } from "./process.ts";
 import { processList, statistics, systemGuid } from "./properties.ts";
 
+/** What a `WindowsContainer` is made from: the guest's capabilities decide what can be asked of it. */
 export interface WindowsContainerOptions {
   readonly surroundings: WindowsSurroundings;
   readonly canDeleteState: boolean;

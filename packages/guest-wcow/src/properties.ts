@@ -41,6 +41,7 @@ const systemGuidQuery = {
   check: checkWindowsSystemGuid,
 } satisfies PropertyQuery<unknown>;
 
+/** The processes of a container, as far as the guest's answer stays within its bounds. */
 export async function processList(
   requests: GuestRequests,
   containerId: string,
@@ -49,6 +50,7 @@ export async function processList(
   return (await queryProperties(requests, containerId, processListQuery, abort)).ProcessList ?? [];
 }
 
+/** What a container uses: processor times in 100 ns, memory in bytes. */
 export async function statistics(
   requests: GuestRequests,
   containerId: string,

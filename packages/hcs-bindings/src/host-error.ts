@@ -1,6 +1,7 @@
 import { canonicalHresult, describeHresult, type HresultName, hresultName } from "@uvm-shim/hcs-schema";
 import type { ErrorCode } from "@uvm-shim/lifecycle";
 
+/** What a `HostError` was about. */
 export interface HostErrorDetails {
   /** The request to the host, as a verb phrase: "start compute system". */
   readonly operation: string;

@@ -23,6 +23,7 @@ export function serviceGuidOf(service: HvsocketService): string {
   return typeof service === "number" ? vsockServiceGuid(service) : checkGuid(service).toLowerCase();
 }
 
+/** Throws a HostError with code InvalidArgument for what is no vsock port. */
 export function checkPort(operation: string, systemId: string, port: number): void {
   if (Number.isInteger(port) && port >= 0 && port <= highestVsockPort) return;
   throw socketError("InvalidArgument", operation, systemId, port, `invalid port: expected 0 to ${highestVsockPort}`);

@@ -21,6 +21,10 @@ import type {
   TimeZoneInformation,
 } from "@uvm-shim/hcs-schema";
 
+/**
+ * A host. Every call rejects with a `HostError` and nothing else; a signal that aborts ends the wait, and what is made
+ * later is undone.
+ */
 export interface ComputeHost {
   readonly networks: HostNetworks;
   /** What Windows guests need beside their VMs. */
@@ -110,11 +114,13 @@ export interface WindowsGuestServices {
   timeZone(signal?: AbortSignal): Promise<TimeZoneInformation>;
 }
 
+/** Holds a redirection of hvsockets. */
 export interface HvsocketRedirection {
   /** Idempotent. */
   close(): Promise<void>;
 }
 
+/** A handle of a compute system. Closing the last one ends the system, if its document says so. */
 export interface ComputeSystem {
   readonly id: string;
   /** GUID of the VM, its address for hvsockets. */
@@ -147,6 +153,7 @@ export interface ComputeSystem {
 /** A vsock port, or the GUID of an hvsocket service. */
 export type HvsocketService = number | string;
 
+/** Takes the connections of a VM's guest to one service of the host. */
 export interface HvsocketListener {
   /** The vsock port; for another hvsocket service, the first 32 bits of its GUID. */
   readonly port: number;

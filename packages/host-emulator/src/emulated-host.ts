@@ -20,6 +20,7 @@ import { readDocument } from "./system/document.ts";
 import { SystemNics } from "./system/nics.ts";
 import { type CpuGroups, processorsOf } from "./system/topology.ts";
 
+/** What an `EmulatedHost` is made from. */
 export interface EmulatedHostOptions {
   /** Folder for the directories of VMs. */
   readonly stateDirectory: string;

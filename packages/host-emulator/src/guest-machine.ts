@@ -7,6 +7,7 @@ import type { DiskFile } from "./system/disk-file.ts";
 /** What a machine boots, by its document. */
 export type GuestBoot = LinuxBoot | WindowsBoot;
 
+/** A document that boots a Linux kernel directly. */
 export interface LinuxBoot {
   readonly kind: "Linux";
   readonly kernel: LinuxKernelDirect;
@@ -23,6 +24,7 @@ export interface WindowsBoot {
   readonly manager: string;
 }
 
+/** A kind of guest that a host can run, such as processes of this machine. */
 export interface GuestKind {
   readonly name: string;
   /** Whether the boot files of a document are for this kind. Throws an HcsFailure if they cannot be read. */
@@ -34,6 +36,7 @@ export interface GuestKind {
   close(): void;
 }
 
+/** What a guest's machine is made from. */
 export interface GuestMachineSpecification {
   /** Short name, unique on this machine. */
   readonly name: string;
@@ -65,6 +68,7 @@ export interface MachineUsage {
   readonly memoryLimitBytes: number;
 }
 
+/** How a guest's machine ended. */
 export interface GuestEnd {
   /** Whether the guest shut down in order. */
   readonly orderly: boolean;
@@ -73,11 +77,13 @@ export interface GuestEnd {
   readonly console: string;
 }
 
+/** Where a disk is attached: number of the SCSI controller and LUN. */
 export interface DiskSlot {
   readonly controller: number;
   readonly lun: number;
 }
 
+/** A NIC of the guest. */
 export interface GuestNic {
   /** GUID of the NIC in the guest. */
   readonly id: string;
@@ -87,6 +93,7 @@ export interface GuestNic {
   readonly switch: VirtualSwitch;
 }
 
+/** A guest's machine. Calls reject with an HcsFailure. */
 export interface GuestMachine {
   /** Resolves when the guest is up; called once. Rejects with an HcsFailure; the machine then ends by itself. */
   boot(): Promise<void>;

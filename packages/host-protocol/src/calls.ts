@@ -39,6 +39,7 @@ import {
   networkResultChecks,
 } from "./network-calls.ts";
 
+/** Changes with every change of a call, result or event. Driver and host with different versions do not work together. */
 export const emulatedHostProtocolVersion = 1;
 
 /** The longest line that either end accepts. */
@@ -68,6 +69,7 @@ export interface EmulatedHostCalls extends EmulatedNetworkCalls, EmulatedGuestSe
   readonly close: { readonly handle: number };
 }
 
+/** The handle of a system that the connection has created or opened. */
 export interface EmulatedHandle {
   readonly handle: number;
   readonly runtimeId: string;
@@ -93,8 +95,10 @@ export interface EmulatedHostResults extends EmulatedNetworkResults, EmulatedGue
   readonly close: object;
 }
 
+/** The name of a call. */
 export type EmulatedHostCallName = keyof EmulatedHostCalls;
 
+/** A line that the driver sends. */
 export type EmulatedHostRequest = {
   readonly [Name in EmulatedHostCallName]: {
     readonly id: number;
@@ -103,6 +107,7 @@ export type EmulatedHostRequest = {
   };
 }[EmulatedHostCallName];
 
+/** Why a call failed, as HCS reports it. */
 export interface EmulatedHostError {
   readonly hresult: number;
   readonly message: string;
@@ -110,6 +115,7 @@ export interface EmulatedHostError {
   readonly events?: readonly string[];
 }
 
+/** A line that the host sends: the answer to the request of that id, or an event of a system. */
 export type EmulatedHostMessage =
   | { readonly kind: "result"; readonly id: number; readonly result: unknown }
   | { readonly kind: "error"; readonly id: number; readonly error: EmulatedHostError }
@@ -178,6 +184,7 @@ const checkEnvelope = closedObject<{ id: number; call: EmulatedHostCallName; arg
   arguments: anything,
 });
 
+/** Throws a SchemaError with the path of what is wrong; unknown calls and fields are. */
 export const checkEmulatedHostRequest: Check<EmulatedHostRequest> = (value, path) => {
   const envelope = checkEnvelope(value, path);
   return {
@@ -223,6 +230,10 @@ const messageChecks = {
 
 const messageKind = oneOf("result", "error", "crashed", "exited");
 
+/**
+ * Throws a SchemaError with the path of what is wrong. The result of a call is checked by `checkEmulatedHostResult`,
+ * which knows what was called.
+ */
 export const checkEmulatedHostMessage: Check<EmulatedHostMessage> = (value, path) => {
   const kind = messageKind((value as { kind?: unknown } | null)?.kind, "kind");
   return messageChecks[kind](value, path);

@@ -11,10 +11,12 @@ import {
   SchemaError,
 } from "@uvm-shim/hcs-schema";
 
+/** The file that says which devices the machine pretends to have. */
 export interface DeclaredDevices {
   readonly devices: readonly DeclaredDevice[];
 }
 
+/** A device that can be assigned to VMs, and what of this machine comes with it. */
 export interface DeclaredDevice {
   /** Unique without regard to case. */
   readonly instancePath: string;
@@ -39,6 +41,7 @@ const checkForm = closedObject<DeclaredDevices>({
   ),
 });
 
+/** Throws a SchemaError with the path of what is wrong, or with the device that is declared twice. */
 export const checkDeclaredDevices: Check<DeclaredDevices> = (value, path = "") => {
   const declared = checkForm(value, path);
   const names = declared.devices.map(({ instancePath }) => instancePath.toLowerCase());

@@ -13,6 +13,7 @@ import {
   text,
 } from "@uvm-shim/hcs-schema";
 
+/** The arguments of each call for what a host does for Windows guests. */
 export interface EmulatedGuestServiceCalls {
   readonly addCredentialGuard: { readonly container: string; readonly specification: string };
   readonly credentialGuards: object;
@@ -28,6 +29,7 @@ export interface EmulatedGuestServiceCalls {
   readonly timeZone: object;
 }
 
+/** The result of each of these calls. */
 export interface EmulatedGuestServiceResults {
   readonly addCredentialGuard: CredentialGuardInstance;
   readonly credentialGuards: { readonly instances: readonly CredentialGuardInstance[] };
@@ -45,6 +47,7 @@ const handle = closedObject<{ readonly handle: number }>({ handle: integer(0) })
 const nothing: Check<object> = closedObject<Record<never, never>>({});
 const byContainer = closedObject<EmulatedGuestServiceCalls["removeCredentialGuard"]>({ container: filledText });
 
+/** The check of each call's arguments. */
 export const guestServiceCallChecks: {
   readonly [Name in keyof EmulatedGuestServiceCalls]: Check<EmulatedGuestServiceCalls[Name]>;
 } = {
@@ -69,6 +72,7 @@ export const guestServiceCallChecks: {
   timeZone: nothing,
 };
 
+/** The check of each call's result. */
 export const guestServiceResultChecks: {
   readonly [Name in keyof EmulatedGuestServiceResults]: Check<EmulatedGuestServiceResults[Name]>;
 } = {

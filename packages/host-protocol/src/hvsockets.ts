@@ -19,6 +19,7 @@ export function hostServicePath(base: string, serviceGuid: string): string {
   return hostPortPath(base, Number.parseInt(serviceGuid.slice(0, 8), 16));
 }
 
+/** What asks for a connection to a port, without line end. */
 export function connectLine(port: number): string {
   return `CONNECT ${port}`;
 }

@@ -12,6 +12,7 @@ import {
   optional,
 } from "@uvm-shim/hcs-schema";
 
+/** The arguments of each call for networks, endpoints and namespaces. */
 export interface EmulatedNetworkCalls {
   /** `network` is that of an endpoint, whose settings do not name it. */
   readonly createNetworkObject: {
@@ -34,6 +35,7 @@ interface Properties {
   readonly properties: unknown;
 }
 
+/** The result of each of these calls. */
 export interface EmulatedNetworkResults {
   readonly createNetworkObject: Properties;
   readonly queryNetworkObject: Properties;
@@ -47,6 +49,7 @@ const byObject = closedObject<EmulatedNetworkCalls["queryNetworkObject"]>({ kind
 const properties = closedObject<Properties>({ properties: anything });
 const nothing: Check<object> = closedObject<Record<never, never>>({});
 
+/** The check of each call's arguments. */
 export const networkCallChecks: {
   readonly [Name in keyof EmulatedNetworkCalls]: Check<EmulatedNetworkCalls[Name]>;
 } = {
@@ -67,6 +70,7 @@ export const networkCallChecks: {
   }),
 };
 
+/** The check of each call's result. */
 export const networkResultChecks: {
   readonly [Name in keyof EmulatedNetworkResults]: Check<EmulatedNetworkResults[Name]>;
 } = {

@@ -16,8 +16,10 @@ export const errorCodes = [
   "Internal",
 ] as const;
 
+/** One of `errorCodes`. */
 export type ErrorCode = (typeof errorCodes)[number];
 
+/** What a `ControllerError` was about. */
 export interface ControllerErrorDetails {
   /** The operation as a verb phrase: "start compute system". */
   readonly operation: string;

@@ -15,6 +15,7 @@ export type Transition<State extends string, Operation extends string> =
     }
   | { readonly kind: "event"; readonly name: Operation; readonly from: readonly State[]; readonly to: State };
 
+/** The states of a kind of object and every way from one to another, as data; `defineTable` checks it. */
 export interface TransitionTable<State extends string, Operation extends string> {
   /** Name of the kind of object, for messages and diagrams. */
   readonly subject: string;

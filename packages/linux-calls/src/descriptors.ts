@@ -26,6 +26,7 @@ const IFF_UP = 1;
 /** CMSG_LEN of one descriptor, without the padding in which a second one would fit. */
 const oneDescriptorLength = 20;
 
+/** An exclusive flock(2). The kernel releases it too when the process ends. */
 export interface FileLock {
   /** Repeatable. */
   release(): void;
@@ -117,6 +118,7 @@ export function bringLoopbackUp(): void {
   }
 }
 
+/** A Unix socket that takes one descriptor from another process. */
 export interface DescriptorReceiver {
   /** The file descriptor that the first peer sends (SCM_RIGHTS); the caller owns it. An abort rejects with its reason. */
   receive(signal: AbortSignal): Promise<number>;

@@ -32,6 +32,7 @@ export function makeCharNode(path: string, major: number, minor: number, mode: n
   makeNode(path, S_IFCHR, major, minor, mode);
 }
 
+/** What a loop device shows; offset and size in bytes. */
 export interface LoopRequest {
   /** The file or block device behind the loop device. */
   readonly path: string;
@@ -42,6 +43,7 @@ export interface LoopRequest {
   readonly sizeLimit?: number;
 }
 
+/** A loop device of this machine, and a reference that keeps it. */
 export interface LoopDevice {
   /** Path of the device node on this machine. */
   readonly device: string;

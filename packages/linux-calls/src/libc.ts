@@ -43,6 +43,7 @@ const syscalls = {
   mount_setattr: { numbers: { x64: 442, arm64: 442 }, types: ["int", "str", "uint", "void *", "size_t"] },
 } as const;
 
+/** The name of a function of the C library, or of a system call that has none there. */
 export type CallName = keyof typeof prototypes | keyof typeof syscalls;
 
 let library: ReturnType<typeof koffi.load> | undefined;

@@ -3,6 +3,7 @@ import koffi from "koffi";
 import { invoke } from "./libc.ts";
 import { emptyOf, mountAttributes } from "./structures.ts";
 
+/** The flags of mount(2), by the names and values of linux/mount.h. */
 export const mountFlags = {
   MS_RDONLY: 1,
   MS_NOSUID: 2,
@@ -37,6 +38,7 @@ export function mount(source: string, target: string, fsType: string, flags: num
   invoke("mount", what, source, target, fsType === "" ? null : fsType, flags, data === "" ? null : data);
 }
 
+/** umount2(2). With `MNT_DETACH` the mount disappears at once, and is taken apart when nothing uses it any more. */
 export function umount(target: string, flags = 0): void {
   invoke("umount2", target, target, flags);
 }

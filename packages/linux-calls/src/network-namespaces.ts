@@ -4,6 +4,7 @@ import { invoke } from "./libc.ts";
 const CLONE_NEWNET = 0x40000000;
 const ownNamespacePath = "/proc/thread-self/ns/net";
 
+/** A network namespace that is held open. */
 export interface NetworkNamespace {
   /**
    * Runs `action` in the namespace, on this thread, and always returns to its own. Processes and sockets of the action

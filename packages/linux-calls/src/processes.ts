@@ -10,6 +10,7 @@ const WNOWAIT = 0x01000000;
 const P_ALL = 0;
 const PR_SET_CHILD_SUBREAPER = 36;
 
+/** How a child ended. */
 export interface ProcessExit {
   readonly exited: true;
   /** Exit status, or 128 plus the number of the signal that ended the process, as shells report it. */
@@ -61,6 +62,7 @@ export function becomeSubreaper(): void {
   invoke("prctl", "PR_SET_CHILD_SUBREAPER", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
+/** sethostname(2): the name of this process's UTS namespace, at most 64 bytes. */
 export function setHostName(name: string): void {
   invoke("sethostname", name, name, Buffer.byteLength(name));
 }

@@ -6,6 +6,7 @@ import { connectRunningHost } from "./host.ts";
 /** Leaves time for the rest of `delete`, for which containerd allows 5 s. */
 const exitMilliseconds = 3_000;
 
+/** Where the host is, for those who only clean up on it. */
 export type HostContext = Pick<PlatformContext, "env" | "executableDirectory">;
 
 /** Takes every step, whatever came of those before, and then throws what has failed. */

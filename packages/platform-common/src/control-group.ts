@@ -3,6 +3,7 @@ import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { ControllerError, codeOf } from "@uvm-shim/lifecycle";
 import type { SandboxRequest } from "@uvm-shim/shim";
 
+/** A VM that has just been created. */
 export interface NewVm {
   readonly vmId: string;
   readonly host: Pick<ComputeHost, "joinControlGroup">;

@@ -28,6 +28,7 @@ interface ShareView {
   readonly holders: number;
 }
 
+/** The devices of a VM at one moment, as the shim's diagnosis shows them; asks nobody. */
 export function describeDevices({ scsi, plan9, vsmb, pipes, vpci, network }: DeviceViews): DeviceDescriptions {
   const described = network?.describe();
   return {

@@ -2,6 +2,7 @@ import { randomInt, randomUUID } from "node:crypto";
 import { systemClock } from "@uvm-shim/lifecycle";
 import type { Log } from "@uvm-shim/shim";
 
+/** What a connection to a guest needs of its VM. */
 export interface GuestConnectionParts<Listener> {
   /** The VM, which listens for its guest's connections. */
   readonly system: { listen(port: number): Promise<Listener> };

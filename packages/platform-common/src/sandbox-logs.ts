@@ -28,7 +28,7 @@ export interface RequestNotices {
   readonly warnings: readonly string[];
 }
 
-/** Applies the request's log level, and logs its warnings. */
+/** What is said about one sandbox and its processes, each line with its ids. Applies the request's log level, and logs its warnings. */
 export function createSandboxLogs(
   sandbox: string,
   context: Pick<PlatformContext, "log" | "requestLog" | "setLogLevel">,

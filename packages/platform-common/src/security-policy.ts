@@ -6,6 +6,7 @@ import { readNamedFile } from "@uvm-shim/shim";
 /** A reference file reaches the guest in one message; real ones are far smaller. */
 const largestReferenceFile = 16 * 1024 * 1024;
 
+/** A guest's security policy, as the sandbox's settings name it. */
 export interface PolicySettings {
   /** In base64. */
   readonly policy: string;

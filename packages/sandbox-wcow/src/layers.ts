@@ -20,6 +20,7 @@ export interface ForkedCim {
   readonly cim: string;
 }
 
+/** Layers that are images (CimFS) in block devices or files. */
 export interface BlockCims {
   readonly kind: "block CIMs";
   readonly scratch: string;
@@ -30,12 +31,14 @@ export interface BlockCims {
   readonly merged?: BlockCim;
 }
 
+/** One image. */
 export interface BlockCim {
   readonly block: string;
   /** Of the image in the block device or file. */
   readonly name: string;
 }
 
+/** Where layers are named. */
 export interface LayersRequest {
   /** `windows.layerFolders` of the specification: parents topmost first, then the scratch layer. */
   readonly layerFolders?: unknown;

@@ -1,6 +1,7 @@
 /** What follows from a Windows sandbox's request beside its document. */
 import type { OptionSettings, PodSize } from "@uvm-shim/sandbox-common";
 
+/** What follows from a request and is not in the document. */
 export interface WindowsSandboxSettings extends OptionSettings {
   readonly preparation: HostPreparation;
   /** The hvsocket service of the guest that serves the GCS protocol; another one in a confidential VM. */
@@ -39,6 +40,7 @@ export interface HostPreparation {
   readonly diskIdentifiers: readonly { readonly path: string; readonly identifier: string }[];
 }
 
+/** A file to be copied before the VM is created. */
 export interface FileCopy {
   readonly from: string;
   readonly to: string;
@@ -46,6 +48,7 @@ export interface FileCopy {
   readonly existing: "keep" | "replace";
 }
 
+/** What the guest is told to forward of its logs. */
 export interface LogForwarding {
   /** Base64 of what the guest is told to forward. */
   readonly sources: string;

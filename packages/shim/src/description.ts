@@ -25,8 +25,10 @@ export interface SandboxDescription {
   readonly programs: readonly ProgramDescription[];
 }
 
+/** What of a VM has been brought into it. */
 export type DeviceDescriptions = Pick<SandboxDescription, "disks" | "shares" | "networks" | "devices">;
 
+/** A VM at one moment. States are those of its state machine, for people. */
 export interface VmDescription {
   readonly id: string;
   readonly runtimeId?: string;
@@ -40,12 +42,14 @@ export interface VmDescription {
   readonly held: readonly string[];
 }
 
+/** A container at one moment, with the names of what it holds. */
 export interface ContainerDescription {
   readonly id: string;
   readonly state: string;
   readonly held: readonly string[];
 }
 
+/** A disk at one moment, with its mounts in the guest. */
 export interface DiskDescription {
   readonly hostPath: string;
   readonly controller: number;
@@ -60,6 +64,7 @@ export interface DiskDescription {
   }[];
 }
 
+/** A shared folder or a mapped pipe at one moment. */
 export interface ShareDescription {
   readonly kind: "plan9" | "vsmb" | "pipe";
   readonly hostPath: string;
@@ -71,6 +76,7 @@ export interface ShareDescription {
   readonly holders: number;
 }
 
+/** A pod's network at one moment, with its NICs. */
 export interface NetworkDescription {
   readonly namespaceId: string;
   readonly state: string;
@@ -82,6 +88,7 @@ export interface NetworkDescription {
   }[];
 }
 
+/** An assigned device at one moment. */
 export interface DeviceDescription {
   readonly deviceInstancePath: string;
   readonly virtualFunction: number;
@@ -90,6 +97,7 @@ export interface DeviceDescription {
   readonly holders: number;
 }
 
+/** A program of the VM itself that diagnosis has started. */
 export interface ProgramDescription {
   readonly id: string;
   /** Without its arguments, which may hold secrets. */

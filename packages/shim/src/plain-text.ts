@@ -9,6 +9,7 @@ const invisible = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 /** The spelling of JSON. */
 const shortForms: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
+/** The text with every character that a terminal would not show, or would obey, in a visible form. */
 export function escaped(text: string): string {
   return text.replace(invisible, (character) => shortForms[character] ?? unitsOf(character));
 }

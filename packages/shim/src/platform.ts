@@ -285,6 +285,7 @@ export interface OpenStdio {
   close(): Promise<void>;
 }
 
+/** The levels of a log, from the least to the most severe. */
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 /** Satisfied by the shim itself (system/log.ts, log-served.ts, limited-log.ts). */

@@ -14,6 +14,7 @@ export function tomlErrorPosition(error: unknown): string {
 
 const typeNames: Readonly<Record<string, string>> = { object: "an object", undefined: "nothing" };
 
+/** A word for the type of a value that must not be repeated. */
 export function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";

@@ -21,6 +21,7 @@ export const exportedAttributes: { readonly [attribute: string]: string } = {
   reason: "uvm_shim.reason",
 };
 
+/** The attributes that may leave the machine, under the names that collectors know. All others are dropped. */
 export function exported(attributes: Attributes): Attributes {
   const kept: { [name: string]: string | number | boolean } = {};
   for (const [name, value] of Object.entries(attributes)) {
@@ -60,6 +61,7 @@ const serversFault: ReadonlySet<string> = new Set([
   "DataLoss",
 ]);
 
+/** The outcome of what did not fail. */
 export const success = "OK";
 
 /** "OK", or the code of an error; what has none is an internal error. */
@@ -69,10 +71,12 @@ export function outcomeOf(error: unknown): string {
   return typeof code === "string" && Object.hasOwn(codeNumbers, code) ? code : "Internal";
 }
 
+/** Whether an outcome is the shim's own failure: that a client asked for something impossible is not. */
 export function isFailure({ kind }: Observation, outcome: string): boolean {
   return kind === "request" ? serversFault.has(outcome) : outcome !== success;
 }
 
+/** gRPC's number of an outcome. */
 export function statusNumber(outcome: string): number {
   return codeNumbers[outcome] ?? 0;
 }

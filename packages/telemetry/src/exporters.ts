@@ -16,14 +16,17 @@ import type { Protocol, SamplerSetting } from "./settings.ts";
 /** Exports of one signal at a time: more of them wait in a collector's own queue, or are dropped. */
 const options = { concurrencyLimit: 2 };
 
+/** Exports spans in one of OTLP's encodings; the library reads its endpoint from the OTEL_* variables. */
 export function traceExporter(protocol: Protocol): SpanExporter {
   return protocol === "http/json" ? new JsonTraceExporter(options) : new ProtobufTraceExporter(options);
 }
 
+/** Exports metrics in one of OTLP's encodings; the library reads its endpoint from the OTEL_* variables. */
 export function metricExporter(protocol: Protocol): PushMetricExporter {
   return protocol === "http/json" ? new JsonMetricExporter(options) : new ProtobufMetricExporter(options);
 }
 
+/** Decides which traces are kept. */
 export function samplerOf({ kind, isParentBased, ratio }: SamplerSetting): Sampler {
   const root = rootSampler(kind, ratio);
   return isParentBased ? new ParentBasedSampler({ root }) : root;

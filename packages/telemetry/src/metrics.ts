@@ -40,6 +40,7 @@ export const histograms = {
   phase: { name: "uvm_shim.phase.duration", description: "Duration of the shim's own steps", ...milliseconds },
 } as const satisfies { readonly [kind in Observation["kind"]]: MetricOptions & { readonly name: string } };
 
+/** Names, descriptions and units of the counters. */
 export const counters = {
   stateChanges: {
     name: "uvm_shim.state_changes",
@@ -53,6 +54,7 @@ export const counters = {
   },
 } as const;
 
+/** What is read from the shim whenever metrics are collected. */
 export const gauges: readonly GaugeRow[] = [
   gauge("uvm_shim.pods", "{pod}", "Pods that the shim serves", ({ pods }) => pods),
   gauge("uvm_shim.vms", "{vm}", "Utility VMs that exist or are being made", ({ vms }) => vms),
@@ -100,6 +102,7 @@ const nanoseconds = 1e9;
 /** Milliseconds; calls that boot a guest take seconds, and a wait for an exit as long as the process runs. */
 const durationBoundaries = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 120_000];
 
+/** Durations, counts and gauges of what is observed. */
 export class Metrics {
   readonly #meter: Meter;
   readonly #durations: { readonly [kind in Observation["kind"]]: Histogram };

@@ -2,9 +2,12 @@ import type { TelemetryOptions } from "./types.ts";
 
 type Variables = TelemetryOptions["variables"];
 
+/** What can be exported, each by itself. */
 export type Signal = "traces" | "metrics";
+/** OTLP's encodings over HTTP. */
 export type Protocol = "http/protobuf" | "http/json";
 
+/** OTEL_TRACES_SAMPLER and its argument. */
 export interface SamplerSetting {
   readonly kind: "always_on" | "always_off" | "traceidratio";
   /** Whether a trace that the request came with decides for itself. */
@@ -12,6 +15,7 @@ export interface SamplerSetting {
   readonly ratio: number;
 }
 
+/** The OTEL_* variables, read and checked. Times in milliseconds. */
 export interface Settings {
   /** Absent if the signal is not exported. */
   readonly traces?: { readonly protocol: Protocol };

@@ -3,8 +3,10 @@ import type { Attributes, Clock, Observation, Occurrence, StateChange, TraceCont
 
 export type { Attributes, Observation, Occurrence, StateChange, TraceContext };
 
+/** The levels of what telemetry says about itself. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+/** What telemetry is started with. */
 export interface TelemetryOptions {
   /** The OTEL_* variables; the environment of the process is not read. */
   readonly variables: { readonly [name: string]: string | undefined };

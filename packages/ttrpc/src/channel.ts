@@ -5,6 +5,7 @@ import { TtrpcError } from "./status.ts";
 /** Up to this size, copying a payload behind its header costs less than handing the stream two buffers. */
 const copyLimit = 4096;
 
+/** What a channel is made from, beside its stream. */
 export interface ChannelOptions {
   /** In bytes of payload, for both directions. */
   readonly maxMessageSize: number;
@@ -128,6 +129,7 @@ export class Channel {
   }
 }
 
+/** The error for a payload above the maximum. */
 export function oversize(length: number, maxMessageSize: number): TtrpcError {
   return new TtrpcError("ResourceExhausted", `The message has ${length} bytes, expected at most ${maxMessageSize}.`);
 }

@@ -8,6 +8,7 @@ import type { Decoded, Encodable, MethodDefinition, ServiceDefinition } from "./
 import { errorNameOf, errorOf, TtrpcError } from "./status.ts";
 import { startTimer } from "./timer.ts";
 
+/** Bounds of a client; each has a default. */
 export interface TtrpcClientOptions {
   /** Largest payload of a frame in bytes, either way; default: the protocol's 4 MiB. */
   readonly maxMessageSize?: number;
@@ -15,6 +16,7 @@ export interface TtrpcClientOptions {
   readonly stallMs?: number;
 }
 
+/** What one call is sent with, and what may end it. */
 export interface CallOptions {
   /** Ends the call with Cancelled. ttrpc has no message for that: the server notices only a timeout or a lost connection. */
   readonly signal?: AbortSignal;

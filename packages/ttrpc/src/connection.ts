@@ -8,11 +8,13 @@ import type { AnyHandler, CallContext, Interceptor, MethodDefinition } from "./s
 import { errorNameOf, statusOf, TtrpcError } from "./status.ts";
 import { startTimer } from "./timer.ts";
 
+/** A method of a service, and what answers it; nothing does if the implementation leaves it out. */
 export interface Method {
   readonly definition: MethodDefinition;
   readonly handler: AnyHandler | undefined;
 }
 
+/** A server's options with all defaults filled in. */
 export interface ConnectionOptions {
   readonly services: ReadonlyMap<string, ReadonlyMap<string, Method>>;
   readonly maxMessageSize: number;

@@ -6,11 +6,15 @@ export const headerLength = 10;
 /** The largest payload that the protocol allows. */
 export const protocolMaxMessageSize = 4 << 20;
 
+/** The types of messages (PROTOCOL.md, "Message Frame"). */
 export const frameType = { request: 1, response: 2, data: 3 } as const;
+/** The number of a type. */
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 
+/** The flags of messages: whether the sender has no more to send, expects more, or sends a stream's end without data. */
 export const frameFlag = { remoteClosed: 1, remoteOpen: 2, noData: 4 } as const;
 
+/** What the decoder makes of the bytes of one frame. */
 export type Frame =
   | {
       readonly kind: "message";
@@ -137,6 +141,7 @@ export class FrameDecoder {
   }
 }
 
+/** Writes the ten bytes of a header: length, stream, type and flags, big endian. */
 export function encodeHeader(into: Buffer, streamId: number, type: FrameType, flags: number, length: number): void {
   into.writeUInt32BE(length, 0);
   into.writeUInt32BE(streamId, 4);

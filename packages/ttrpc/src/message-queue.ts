@@ -4,6 +4,7 @@ import { startTimer } from "./timer.ts";
 /** Reading from the connection stops while this many messages wait for their reader. */
 const mostMessages = 64;
 
+/** What the queue of one stream's messages is made from. */
 export interface MessageQueueOptions<T> {
   readonly decode: (payload: Uint8Array) => T;
   /** Reading from the connection stops while this many bytes wait for their reader. */

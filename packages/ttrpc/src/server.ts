@@ -3,6 +3,7 @@ import { Connection, type ConnectionOptions, type Method } from "./connection.ts
 import { protocolMaxMessageSize } from "./frame.ts";
 import type { CallContext, Interceptor, ServiceImplementation } from "./service.ts";
 
+/** The services of a server, and its bounds; each bound has a default. */
 export interface TtrpcServerOptions {
   readonly services: readonly ServiceImplementation[];
   /** Largest payload of a frame in bytes, either way; default: the protocol's 4 MiB. */
@@ -22,6 +23,7 @@ export interface TtrpcServerOptions {
   readonly interceptor?: Interceptor;
 }
 
+/** Serves the same services on any number of connections. */
 export class TtrpcServer {
   readonly #options: ConnectionOptions;
   readonly #connections = new Set<Connection>();

@@ -4,9 +4,12 @@ export interface MessageType<Decoded, Encodable = Decoded> {
   decode(bytes: Uint8Array): Decoded;
 }
 
+/** A type of message, whichever. */
 export type AnyMessageType = MessageType<unknown, never>;
+/** Which of a method's two directions are streams: neither, the response, the request, or both. */
 export type MethodKind = "unary" | "serverStream" | "clientStream" | "bidi";
 
+/** A method's kind and its messages, as `defineService` and generated code say it. */
 export interface MethodDefinition {
   readonly kind: MethodKind;
   readonly request: AnyMessageType;
@@ -19,7 +22,9 @@ export interface ServiceDefinition {
   readonly methods: { readonly [method: string]: MethodDefinition };
 }
 
+/** A message as it is received: every field is present. */
 export type Decoded<M> = M extends { decode(bytes: Uint8Array): infer T } ? T : never;
+/** A message as it is sent: fields may be left out. */
 export type Encodable<M> = M extends { encode(message: infer T): unknown } ? T : never;
 
 /** Passed to a handler with each call. */
@@ -47,6 +52,7 @@ interface HandlerByKind<Request, Response> {
   bidi: (requests: AsyncIterable<Request>, context: CallContext) => AsyncIterable<Response>;
 }
 
+/** Answers calls of one method. An error with a `code` of `statusCodes` becomes that status, any other Internal. */
 export type Handler<M extends MethodDefinition> = HandlerByKind<
   Decoded<M["request"]>,
   Encodable<M["response"]>
@@ -60,6 +66,7 @@ export type Handlers<S extends ServiceDefinition> = {
 /** A handler with erased types: the message types are only known on the wire. */
 export type AnyHandler = (input: never, context: CallContext) => Promise<unknown> | AsyncIterable<unknown>;
 
+/** A service and the handlers that answer it; made by `implement`. */
 export interface ServiceImplementation {
   readonly service: ServiceDefinition;
   readonly handlers: ReadonlyMap<string, AnyHandler>;

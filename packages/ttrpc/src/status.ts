@@ -22,7 +22,9 @@ export const statusCodes = {
   Unauthenticated: 16,
 } as const;
 
+/** The name of a status: a key of `statusCodes`. */
 export type StatusName = keyof typeof statusCodes;
+/** The name of a status that is a failure. */
 export type ErrorName = Exclude<StatusName, "OK">;
 
 const errorNames = new Map<number, ErrorName>(
@@ -43,6 +45,7 @@ export class TtrpcError extends Error {
   }
 }
 
+/** Whether an error's `code`, whatever it is, can be sent as a status. */
 export function isErrorName(value: unknown): value is ErrorName {
   return typeof value === "string" && value !== "OK" && Object.hasOwn(statusCodes, value);
 }

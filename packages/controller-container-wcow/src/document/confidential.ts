@@ -4,6 +4,7 @@ import type { Annotations } from "../specification/annotations.ts";
 import type { ConfidentialHostedSystem, HostedSystem } from "./container-document.ts";
 import type { ResolvedContainer } from "./resolved.ts";
 
+/** What a confidential guest's document is made from. */
 export interface ConfidentialParts {
   readonly spec: OciWindowsSpec;
   readonly annotations: Annotations;

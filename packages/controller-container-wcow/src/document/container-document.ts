@@ -1,6 +1,7 @@
 /** What a Windows guest is told to create: the Container of HCS's schema, as far as the shim fills it in. */
 import type { WindowsLayer } from "@uvm-shim/hcs-schema";
 
+/** What a guest is told to create. */
 export interface HostedSystem {
   readonly SchemaVersion: { readonly Major: number; readonly Minor: number };
   readonly Container: WindowsContainerDocument;
@@ -12,6 +13,7 @@ export interface ConfidentialHostedSystem {
   readonly CWCOWHostedSystem: HostedSystem;
 }
 
+/** A container by HCS's schema, in the fields that a shim fills in. */
 export interface WindowsContainerDocument {
   readonly GuestOs?: { readonly HostName: string };
   readonly Storage: {
@@ -41,6 +43,7 @@ export interface WindowsContainerDocument {
   readonly IsolationType?: "HostProcess";
 }
 
+/** How a container reaches its credential guard. */
 export interface CredentialGuardState {
   readonly Cookie?: string;
   readonly RpcEndpoint?: string;

@@ -18,6 +18,7 @@ export interface DocumentParts {
 
 const schemaVersion = { Major: 2, Minor: 1 };
 
+/** The document of a container whose parts have their places in the guest. */
 export function hostedSystem(parts: DocumentParts, resolved: ResolvedContainer): HostedSystem {
   return { SchemaVersion: schemaVersion, Container: containerOf(parts, resolved) };
 }

@@ -2,11 +2,13 @@ import { assignedDeviceFunction, assignedDeviceIdForm, assignedDeviceIdTypes } f
 import type { Refuse } from "@uvm-shim/lifecycle";
 import type { WindowsPlanOptions } from "./options.ts";
 
+/** A device of the host, or a virtual function of one, to be assigned to the VM. */
 export interface DevicePlan {
   readonly deviceInstancePath: string;
   readonly virtualFunction: number;
 }
 
+/** All devices of a container, and the program that finds what they have become in the VM. */
 export interface DevicesPlan {
   readonly devices: readonly DevicePlan[];
   readonly deviceUtilPath: string | undefined;
@@ -20,6 +22,7 @@ interface DeviceEntry {
 /** Types that name what a container on the host itself could be given. */
 const classTypes = ["vpci-class-guid", "class"];
 
+/** The devices that a container needs of the VM. Refuses id types that cannot be assigned. */
 export async function planDevices(
   entries: readonly DeviceEntry[],
   { deviceUtilPath, files, paths }: WindowsPlanOptions,

@@ -11,6 +11,7 @@ export interface Limits {
   readonly storage: WindowsContainerDocument["Storage"]["QoS"];
 }
 
+/** The container's share of the VM: annotations go before the specification's resources. */
 export function planLimits(
   resources: OciWindowsLimits,
   values: AnnotationValues,

@@ -4,6 +4,7 @@ import { isContainerPath, pipeName, podPipe, sandboxFolder } from "./guest-paths
 import type { DiskMount, MountPlan } from "./mount-plan.ts";
 import type { WindowsPlanOptions } from "./options.ts";
 
+/** What the mounts of a specification become, and the folders that the VM must have for them. */
 export interface MountsPlan {
   readonly mounts: readonly MountPlan[];
   readonly guestFolders: readonly string[];
@@ -33,6 +34,7 @@ type DiskMountType = keyof typeof diskTypes;
 /** Options that say nothing, as clients add them to every mount. */
 const emptyOptions = ["rw", "bind", "rbind", "private", "rprivate"];
 
+/** What each mount of a specification becomes. Refuses those that cannot be. */
 export async function planMounts(
   mounts: readonly OciWindowsMount[],
   surroundings: Surroundings,

@@ -3,6 +3,7 @@ import type { HostPaths } from "@uvm-shim/lifecycle";
 import type { PathGrammar } from "@uvm-shim/sandbox-common";
 import type { ContainerRuntimeOptions } from "../specification/runtime-options.ts";
 
+/** The part of a request that decides what a container needs. */
 export interface WindowsPlanRequest {
   /** The parsed config.json, unchecked. */
   readonly spec: unknown;
@@ -35,6 +36,7 @@ export interface WindowsPlanOptions {
   readonly warn: (sentence: string) => void;
 }
 
+/** Facts about the VM that the container is in. */
 export interface WindowsVmFacts {
   readonly processors: number;
   /** Whether its guest has a security policy. */

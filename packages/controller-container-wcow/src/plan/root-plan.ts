@@ -25,12 +25,14 @@ export interface MountedRoot {
   readonly layers: readonly { readonly path: string; readonly id?: string }[];
 }
 
+/** An image, and the disk that it is in. */
 export interface BlockCimPlan {
   readonly hostPath: string;
   readonly type: "VirtualDisk" | "PassThru";
   readonly cimName: string;
 }
 
+/** The disk that takes what a container writes. */
 export interface ScratchPlan {
   readonly hostPath: string;
   /** Present if there is no scratch disk yet: it is to be made in this folder for these layers. */

@@ -8,6 +8,7 @@ import type { BlockCimPlan, MountedRoot, RootPlan, ScratchPlan } from "./root-pl
 
 const scratchName = "sandbox.vhdx";
 
+/** How the guest gets a container's root. Refuses layers that are not there. */
 export async function planRoot(
   spec: OciWindowsSpec,
   rootfs: readonly RootfsMount[],

@@ -4,6 +4,7 @@ import type { AddedMount } from "../options.ts";
 import type { WindowsPlanFiles } from "../plan/options.ts";
 import type { ContainerShares, GuestContainer } from "../types.ts";
 
+/** What a mount into a running container needs. */
 export interface AddedMountSurroundings {
   readonly shares: ContainerShares;
   readonly paths: HostPaths;

@@ -1,6 +1,7 @@
 import { abortable, ControllerError } from "@uvm-shim/lifecycle";
 import type { ContainerGuest, WindowsGuestProcess } from "../types.ts";
 
+/** How a command in the VM ended. */
 export interface CommandResult {
   readonly exitCode: number;
   /** What it has written to its standard output and standard error, up to a limit. */
@@ -47,6 +48,7 @@ export async function succeedInVm(guest: ContainerGuest, commandLine: string, si
   return output;
 }
 
+/** The error for a command that did not end with 0. */
 export function commandFailed(commandLine: string, { exitCode, output }: CommandResult): ControllerError {
   const said = output.trim() === "" ? "" : `, saying ${JSON.stringify(output.trim().slice(0, 500))}`;
   return new ControllerError(

@@ -10,12 +10,14 @@ const nothingBetter = 259;
 /** The class of PCI devices that Hyper-V assigns, in the names of their VMBus instances. */
 const vpciClass = "44c4f61d-4444-4400-9d52-802e27ede19f";
 
+/** What the installation of drivers needs. */
 export interface DriverSurroundings {
   readonly guest: ContainerGuest;
   readonly shares: ContainerShares;
   readonly warn: (sentence: string) => void;
 }
 
+/** The steps that install drivers in the VM. */
 export interface DriverSteps {
   readonly steps: readonly Step[];
   /** Installs the same drivers once more, which makes devices usable that have come since. */

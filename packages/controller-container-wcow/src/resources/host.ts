@@ -2,6 +2,7 @@ import { acquireOrRelease, type Step } from "@uvm-shim/lifecycle";
 import type { CredentialGuardState } from "../document/container-document.ts";
 import type { ContainerHostServices, ContainerNamespaces, ContainerVm, GuestContainer } from "../types.ts";
 
+/** The steps that give a container a managed service account. */
 export interface CredentialSteps {
   /** On the host, where the guard outlives the VM. */
   readonly guard: Step;

@@ -4,6 +4,7 @@ import type { MountPlan } from "../plan/mount-plan.ts";
 import type { ContainerDisks, ContainerGuest, ContainerPipes, ContainerShares, ContainerVm } from "../types.ts";
 import { quoted, succeedInVm } from "./command.ts";
 
+/** What mounts need of the VM. */
 export interface MountSurroundings {
   readonly guest: ContainerGuest;
   readonly disks: ContainerDisks;

@@ -26,6 +26,7 @@ export interface RootSurroundings {
   readonly isConfidential: boolean;
 }
 
+/** The steps that make a container's root in the guest. */
 export interface RootSteps {
   /** In the order of acquisition. They are released in reverse: the combination, the scratch disk, the layers. */
   readonly steps: readonly Step[];
@@ -41,6 +42,7 @@ interface Combination {
   readonly inDocument: WindowsLayer[];
 }
 
+/** The steps of a root, by what it is made of. */
 export function rootSteps(plan: RootPlan, surroundings: RootSurroundings): RootSteps {
   switch (plan.kind) {
     case "folders":

@@ -26,6 +26,7 @@ export interface ResourceBoundaries extends RootSurroundings {
   readonly warn: (sentence: string) => void;
 }
 
+/** All that a container acquires. */
 export interface ContainerResources {
   /** In the order of acquisition. */
   readonly steps: readonly Step[];

@@ -13,6 +13,7 @@ import {
 } from "@uvm-shim/sandbox-common";
 import { registryValues } from "@uvm-shim/sandbox-wcow";
 
+/** Annotations by key. */
 export type Annotations = { readonly [key: string]: string };
 
 const tenThousandths = signedInteger(0, 10_000);
@@ -60,12 +61,15 @@ const known = {
 export const annotationRows = known;
 
 type Known = typeof known;
+/** The name of a known annotation. */
 export type AnnotationName = keyof Known;
+/** What the known annotations say; each value is absent where its annotation is. */
 export type AnnotationValues = { readonly [Name in AnnotationName]?: ReturnType<Known[Name][1]> };
 
 /** Every annotation that decides what a Windows container is. */
 export const windowsContainerAnnotationKeys: readonly string[] = Object.values(known).map(([key]) => key);
 
+/** The key of an annotation, for errors that name it. */
 export function keyOf(name: AnnotationName): string {
   return known[name][0];
 }
@@ -95,6 +99,7 @@ export function refusingAs<T>(subject: string, read: () => T, refuse: Refuse): T
   }
 }
 
+/** Reads the known annotations, and refuses values that cannot be used. */
 export function readAnnotations(annotations: Annotations, refuse: Refuse): AnnotationValues {
   const values: { [name: string]: unknown } = {};
   for (const name of Object.keys(known) as AnnotationName[]) {

@@ -30,6 +30,7 @@ class FakeCommand extends FakeGuestProcess {
   }
 }
 
+/** How a command in the fake VM ends. */
 export interface CommandOutcome {
   readonly exitCode: number;
   readonly output: string;
@@ -137,6 +138,7 @@ export class FakeGuestContainer implements GuestContainer {
   }
 }
 
+/** A guest that remembers its containers and what is combined, and refuses what real ones refuse. */
 export class FakeGuest implements ContainerGuest {
   /** Root paths of combined layers. */
   readonly combined = new Set<string>();

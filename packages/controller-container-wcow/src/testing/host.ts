@@ -21,6 +21,7 @@ import type {
 /** A service by which VMs reach the credential guards of the host. */
 const guardService = "0dd3fa27-0000-4000-8000-00000000ccc6";
 
+/** Files of the host that a test names. */
 export class FakeFiles implements WindowsPlanFiles {
   readonly kinds = new Map<string, "file" | "directory">();
   readonly texts = new Map<string, string>();
@@ -36,6 +37,7 @@ export class FakeFiles implements WindowsPlanFiles {
   }
 }
 
+/** A VM that remembers to what it has access. */
 export class FakeVm implements ContainerVm {
   readonly runtimeId = "5a8d8f3c-0000-4000-8000-000000000001";
   readonly granted: string[] = [];
@@ -122,6 +124,7 @@ export function layerGuid(name: string): string {
   return `00000000-0000-4000-8000-${digits}`;
 }
 
+/** Disks of a VM that come when they are mapped. */
 export class FakeDisks extends FakeReservations implements ContainerDisks {
   readonly requests: { readonly disk: DiskConfig; readonly mount: DiskMountConfig }[] = [];
 
@@ -135,6 +138,7 @@ export class FakeDisks extends FakeReservations implements ContainerDisks {
   }
 }
 
+/** Shares of a VM that come when they are mapped. */
 export class FakeShares extends FakeReservations implements ContainerShares {
   readonly requests: ShareConfig[] = [];
 
@@ -148,6 +152,7 @@ export class FakeShares extends FakeReservations implements ContainerShares {
   }
 }
 
+/** Pipes of a VM that come when they are mapped. */
 export class FakePipes extends FakeReservations implements ContainerPipes {
   constructor(script: ScriptedCalls) {
     super("pipe", "//?/VMSMB/IPC$", script);
@@ -158,6 +163,7 @@ export class FakePipes extends FakeReservations implements ContainerPipes {
   }
 }
 
+/** Devices of a VM that come when they are mapped. */
 export class FakeAssignedDevices extends FakeReservations implements ContainerDevices {
   readonly requests: DeviceConfig[] = [];
 
@@ -171,6 +177,7 @@ export class FakeAssignedDevices extends FakeReservations implements ContainerDe
   }
 }
 
+/** Volumes of images that come when they are mapped. */
 export class FakeCims extends FakeReservations implements ContainerCims {
   readonly requests: CimConfig[] = [];
 

@@ -33,8 +33,10 @@ export {
   layerGuid,
 } from "./host.ts";
 
+/** A client that wants none of the streams. */
 export const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
+/** A root of layers in folders, which the bench's host has. */
 export const layersMount: RootfsMount = {
   type: "windows-layer",
   source: "C:\\snapshots\\3",
@@ -75,6 +77,7 @@ export function addHostFiles({ kinds, texts }: FakeFiles): void {
   texts.set("C:\\data\\one.txt", "one");
 }
 
+/** Where the bench's host has device-util.exe. */
 export const deviceUtil = "C:\\shim\\device-util.exe";
 
 /** A container controller with fakes of host, guest and processes. */
@@ -175,6 +178,7 @@ export class ContainerBench {
   }
 }
 
+/** How a bench differs from the usual one. */
 export interface BenchOptions extends Omit<Partial<WindowsContainerOptions>, "plan" | "clock"> {
   readonly clock?: ManualClock;
   readonly plan?: Partial<WindowsContainerOptions["plan"]>;

@@ -20,6 +20,7 @@ const usualFiles: readonly (readonly [string, Kind])[] = [
   ["C:\\snapshots\\3\\merged.bcim", "file"],
 ];
 
+/** The files of a host on which a plan finds the usual ones. */
 export class PlanFiles {
   readonly kinds = new Map<string, Kind>(usualFiles);
   readonly texts = new Map<string, string>();
@@ -34,6 +35,7 @@ export class PlanFiles {
   }
 }
 
+/** The annotations of a container in a pod. */
 export const memberAnnotations = {
   "io.kubernetes.cri.container-type": "container",
   "io.kubernetes.cri.sandbox-id": "pod",
@@ -46,6 +48,7 @@ export interface SpecificationParts {
   readonly [field: string]: unknown;
 }
 
+/** A specification that is right, changed in these parts. */
 export function windowsSpecification({ annotations, windows, ...rest }: SpecificationParts = {}): object {
   return {
     ociVersion: "1.1.0",
@@ -56,6 +59,7 @@ export function windowsSpecification({ annotations, windows, ...rest }: Specific
   };
 }
 
+/** Plans containers of a host in memory. */
 export class PlanBench {
   readonly files = new PlanFiles();
   readonly warnings: string[] = [];

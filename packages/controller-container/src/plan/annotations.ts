@@ -13,10 +13,14 @@ export interface ContainerAnnotations {
   readonly forGuest: { readonly [key: string]: string };
 }
 
+/** What CRI says of a container by `containerTypeKey`. */
 export type ContainerType = "sandbox" | "container";
 
+/** CRI's annotation that tells a pod's sandbox container from its others. */
 export const containerTypeKey = "io.kubernetes.cri.container-type";
+/** CRI's annotation with the id of a container's sandbox. */
 export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
+/** The annotation that gives a container all devices of the guest. */
 export const privilegedKey = "io.microsoft.virtualmachine.lcow.privileged";
 /** Size of /dev/shm in KiB. */
 export const shmSizeKey = "io.microsoft.lcow.shm.size-kb";
@@ -67,6 +71,7 @@ export const containerAnnotationKeys: readonly string[] = [
 
 /** The same words as for annotations of sandboxes (pkg/annotations of microsoft/hcsshim). */
 const truths: readonly string[] = ["1", "t", "T", "TRUE", "true", "True"];
+/** The words for "no" that Go's strconv.ParseBool takes, as guests do. */
 export const falsehoods: readonly unknown[] = ["0", "f", "F", "FALSE", "false", "False"];
 const containerTypes = ["sandbox", "container"] as const satisfies readonly ContainerType[];
 const greatest = 2n ** 64n - 1n;

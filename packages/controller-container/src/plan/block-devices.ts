@@ -5,6 +5,7 @@ import type { ContainerSpecification } from "../specification/specification.ts";
 import type { ContainerHostFiles } from "../types.ts";
 import { blockDevicePrefix } from "./disk-mounts.ts";
 
+/** What is needed to find block devices of the host. */
 export interface BlockDeviceSurroundings {
   readonly files: Pick<ContainerHostFiles, "blockDevice">;
   readonly warn: (sentence: string) => void;

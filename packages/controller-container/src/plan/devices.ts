@@ -13,6 +13,7 @@ export interface DevicePlan {
   readonly device: DeviceConfig;
 }
 
+/** The devices that a container needs of the VM. InvalidArgument for an id type that is none. */
 export function planDevices(
   entries: readonly OciWindowsDevice[],
   propagateNumaAffinity: boolean,

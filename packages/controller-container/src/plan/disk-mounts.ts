@@ -15,6 +15,7 @@ export const blockDevicePrefix = "blockdev://";
 
 type DiskMount = OciMount & { readonly type: (typeof diskTypes)[number] };
 
+/** A mount of a disk of the host. */
 export interface DiskMountPlan {
   readonly kind: "disk";
   readonly mount: OciMount;
@@ -129,6 +130,7 @@ export function readOnlyOption(readOnly: boolean): readonly string[] {
   return readOnly ? ["ro"] : [];
 }
 
+/** Whether a mount's options make it read-only at its top; without any it is writable. */
 export function isReadOnly({ options = [] }: { readonly options?: readonly string[] }): boolean {
   return accessOf(options) !== "writable";
 }

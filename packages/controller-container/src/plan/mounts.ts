@@ -21,6 +21,7 @@ const hugePageSizes = ["2M"];
 /** Mounts that are planned at a time: there may be thousands, and each waits for the host's file systems. */
 const plannedAtOnce = 16;
 
+/** What each mount of a specification becomes. Refuses those that cannot cross, by name. */
 export async function planMounts(
   mounts: readonly OciMount[],
   takesDiskOptions: boolean,

@@ -43,6 +43,7 @@ export interface PodScratch {
   hostPath?: string;
 }
 
+/** What a `LinuxContainerController` is made from. */
 export interface LinuxContainerOptions {
   readonly id: string;
   readonly podId: string;
@@ -79,6 +80,7 @@ export interface LinuxContainerOptions {
   readonly warn: (sentence: string) => void;
 }
 
+/** What a container is created from. */
 export interface CreateContainer {
   /** config.json as parsed JSON, unchecked. */
   readonly spec: unknown;

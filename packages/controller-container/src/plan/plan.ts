@@ -27,12 +27,14 @@ import { withPodScratch } from "./pod-scratch.ts";
 import { withoutPropagation } from "./propagation.ts";
 import { planRoot, type RootRequest } from "./root.ts";
 
+/** The part of a request that decides what a container needs. */
 export interface PlanRequest {
   readonly spec: unknown;
   readonly rootfs: readonly RootfsMount[];
   readonly stdio: { readonly terminal: boolean };
 }
 
+/** Facts about the pod and its host that decide how a container is planned. */
 export interface PlanOptions extends ResourceBoundaries {
   readonly id: string;
   readonly podId: string;

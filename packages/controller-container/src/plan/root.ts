@@ -22,17 +22,20 @@ export type RootPlan =
       readonly readOnly: boolean;
     };
 
+/** A read-only layer, on a disk of its own or a partition of one. */
 export interface Layer {
   readonly hostPath: string;
   /** 0: the whole disk. */
   readonly partition: number;
 }
 
+/** The disk that takes what a container writes. */
 export interface Scratch {
   readonly hostPath: string;
   readonly encrypted: boolean;
 }
 
+/** What a container's root file system is found from. */
 export interface RootRequest {
   /**
    * `windows.layerFolders` of the specification: folders of the layers, topmost first, then that of the scratch disk.
@@ -62,6 +65,10 @@ const readOnlyFilesystems = new Set(["erofs", "squashfs"]);
 /** Options for a mount of the image on the host. */
 const hostOptions = new Set(["loop", "ro", "rw"]);
 
+/**
+ * How the guest gets a container's root; FailedPrecondition if what is written would not be encrypted although it must
+ * be.
+ */
 export async function planRoot(request: RootRequest, files: PathLookup, refuse: Refuse): Promise<RootPlan> {
   const plan = await planAnyRoot(request, files, refuse);
   if (!request.encryptScratch || !isWrittenPlainly(plan)) return plan;

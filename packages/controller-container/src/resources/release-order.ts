@@ -15,6 +15,7 @@ export interface VmParts {
   readonly container: GuestContainerSteps;
 }
 
+/** What of a container stands in its folder in the guest. */
 export interface GuestFolders {
   readonly places: ContainerPlaces;
   readonly isSandbox: boolean;

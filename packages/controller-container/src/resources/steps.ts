@@ -57,6 +57,7 @@ function keepInMemory(places: ContainerPlaces, root: GuestRoot, isReadOnly: bool
   root.isReadOnly = isReadOnly;
 }
 
+/** The steps that make a container's root in the guest. */
 export function rootSteps(
   plan: RootPlan,
   places: ContainerPlaces,

@@ -1,5 +1,6 @@
 /** The program of containers that hold a pod's namespaces: it sleeps forever, and needs only the guest's kernel. */
 
+/** Processors that the program of the sandbox exists for, by Node's names. */
 export type ProgramArchitecture = "x64" | "arm64";
 
 const loadAddress = 0x400000n;

@@ -6,6 +6,7 @@ import { sandboxProgram } from "./program.ts";
  * extension.
  */
 export const sandboxProgramNames = { posix: "sandbox", windows: "sandbox.exe" } as const;
+/** Whose file system the root stands on: a POSIX system's or Windows'. */
 export type SandboxHost = keyof typeof sandboxProgramNames;
 
 /** A directory or file in the root file system of the pod's own sandbox container. */

@@ -23,6 +23,7 @@ class RecordOf {
 
 const values = ["value"] as const;
 
+/** The fields of a process that cross to the guest. */
 export const processFields = {
   consoleSize: { height: "value", width: "value" },
   user: { uid: "value", gid: "value", umask: "value", additionalGids: values, username: "value" },
@@ -35,6 +36,7 @@ export const processFields = {
   oomScoreAdj: "value",
 } as const satisfies FieldSelection;
 
+/** The fields of a mount that cross to the guest. */
 export const mountFields = {
   destination: "value",
   type: "value",
@@ -44,6 +46,7 @@ export const mountFields = {
 
 const idMappings = [{ containerID: "value", hostID: "value", size: "value" }] as const;
 
+/** The fields of `linux` that cross to the guest. */
 export const linuxFields = {
   sysctl: new RecordOf("value"),
   maskedPaths: values,

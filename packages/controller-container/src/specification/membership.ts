@@ -12,6 +12,7 @@ import type { ContainerSpecification } from "./specification.ts";
  */
 export type ContainerRole = "sandbox" | "workload" | "standalone";
 
+/** What decides a container's place in its pod. */
 export interface MembershipOptions {
   readonly id: string;
   readonly podId: string;
@@ -22,6 +23,7 @@ export interface MembershipOptions {
   readonly warn: (sentence: string) => void;
 }
 
+/** A container's place in its pod, and its specification in that place. */
 export interface Member {
   readonly role: ContainerRole;
   readonly specification: ContainerSpecification;

@@ -74,6 +74,7 @@ export function withMemoryOfPod(specification: ContainerSpecification, bundle: s
   };
 }
 
+/** A sandbox container's specification with the memory file system that it has for its pod. */
 export interface SandboxMemory {
   readonly specification: ContainerSpecification;
   /** Mounts with paths of the guest. */

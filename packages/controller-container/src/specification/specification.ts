@@ -36,12 +36,14 @@ type RunnableProcess = OciProcess & { readonly args: readonly string[] };
 const validHostname = /^[A-Za-z0-9_.-]{0,64}$/;
 const longestDomainname = 64;
 
+/** What a specification is read with. */
 export interface SpecificationSurroundings {
   readonly podId: string;
   readonly defaultAnnotations?: { readonly [key: string]: string };
   readonly warn: (sentence: string) => void;
 }
 
+/** The specification, checked and with default annotations. Refuses it with the field, its value and what is accepted. */
 export function checkedSpecification(
   value: unknown,
   { podId, defaultAnnotations = {}, warn }: SpecificationSurroundings,
@@ -95,6 +97,7 @@ function checkNamespaces({ namespaces = [] }: OciLinux, refuse: Refuse): void {
   }
 }
 
+/** An exec's process, checked. */
 export function checkedProcess(value: unknown, refuse: Refuse): RunnableProcess {
   const process = checked(() => checkOciProcess(value, "process"), "exec", refuse);
   checkWholeTexts(process, "exec: process", refuse);
@@ -147,6 +150,7 @@ const allowAll = { allow: true, access: "rwm" } as const;
 const firstVersion = "1.0.2";
 const domainnameVersion = "1.1.0";
 
+/** What the guest's specification of a container is made from. */
 export interface GuestSpecificationInput {
   readonly specification: ContainerSpecification;
   readonly rootPath: string;

@@ -90,6 +90,7 @@ export class FakeGuestContainer implements GuestContainer {
   }
 }
 
+/** A guest that remembers its containers and what is combined, and refuses what real ones refuse. */
 export class FakeGuest implements ContainerGuest {
   /** Root paths of combined layers. */
   readonly combined = new Set<string>();

@@ -80,6 +80,7 @@ export class FakeFiles implements ContainerHostFiles {
   }
 }
 
+/** Disks of a VM that come when they are mapped. */
 export class FakeDisks extends FakeReservations implements ContainerDisks {
   readonly requests: { readonly disk: DiskConfig; readonly mount: DiskMountConfig }[] = [];
 
@@ -104,6 +105,7 @@ export class FakeDisks extends FakeReservations implements ContainerDisks {
   }
 }
 
+/** Shares of a VM that come when they are mapped. */
 export class FakeShares extends FakeReservations implements ContainerShares {
   readonly requests: ShareConfig[] = [];
 
@@ -117,6 +119,7 @@ export class FakeShares extends FakeReservations implements ContainerShares {
   }
 }
 
+/** Devices of a VM that come when they are mapped. */
 export class FakeAssignedDevices extends FakeReservations implements ContainerDevices {
   readonly requests: DeviceConfig[] = [];
 

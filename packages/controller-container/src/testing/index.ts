@@ -12,18 +12,22 @@ export { FakeGuestProcess } from "@uvm-shim/container-common/testing";
 export { FakeGuest, FakeGuestContainer } from "./guest.ts";
 export { FakeAssignedDevices, FakeDisks, FakeFiles, FakeShares } from "./host.ts";
 
+/** A client that wants none of the streams. */
 export const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
+/** A root of two layers and a scratch disk, which the bench's host has. */
 export const layersMount: RootfsMount = {
   type: "lcow-layer",
   source: "/snapshots/3",
   options: ["rw", 'parentLayerPaths=["/snapshots/2","/snapshots/1"]'],
 };
+/** A root that the host mounts by itself. */
 export const overlayMount: RootfsMount = {
   type: "overlay",
   source: "overlay",
   options: ["lowerdir=/a:/b", "upperdir=/c", "workdir=/d"],
 };
+/** A root in a block image, which the bench's host has. */
 export const imageMount: RootfsMount = { type: "ext4", source: "/images/7.img", options: ["loop", "noatime"] };
 
 /** The layout without a security policy: containers in folders below their pod's, disks and shares elsewhere. */

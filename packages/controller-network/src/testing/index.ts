@@ -9,9 +9,13 @@ import { FakeNetworks, guidOf } from "./fake-networks.ts";
 export { FakeLinuxGuest, FakeWindowsGuest } from "./fake-guests.ts";
 export { FakeNetworks, guidOf } from "./fake-networks.ts";
 
+/** The namespace of every bench. */
 export const namespaceId = guidOf(0xabc);
+/** The network of every bench's endpoints. */
 export const networkId = guidOf(0xdef);
+/** Whose guests a bench can have. */
 export const flavours = ["lcow", "wcow"] as const;
+/** One of `flavours`. */
 export type Flavour = (typeof flavours)[number];
 
 /** A controller of either flavour on fakes; NIC ids count from 0x100. */

@@ -42,6 +42,7 @@ export class ManualClock implements Clock {
   }
 }
 
+/** The statistics of every fake VM. */
 export const measured: VmStatistics = {
   processor: { totalRuntimeNs: 7 },
   memory: {
@@ -59,6 +60,7 @@ export const measured: VmStatistics = {
   },
 };
 
+/** A VM that starts and ends as it is told. */
 export class FakeVm implements PodVm {
   startedAt: Date | undefined;
   isLost = false;
@@ -116,6 +118,7 @@ export class FakeVm implements PodVm {
   }
 }
 
+/** A request for a container. */
 export interface FakeRequest {
   readonly id: string;
   /** In MB; a container without a limit uses nothing. */
@@ -171,6 +174,7 @@ export class FakeInit implements PodProcess {
   }
 }
 
+/** A container that holds one thing from its creation to its deletion. */
 export class FakeContainer implements PodContainer<FakeRequest> {
   readonly id: string;
   readonly exits: VmExit[] = [];
@@ -236,6 +240,7 @@ export class FakeContainer implements PodContainer<FakeRequest> {
   }
 }
 
+/** A network that is up or not. */
 export class FakeNetwork implements PodNetwork<FakeRequest> {
   isUp = false;
   readonly #script: ScriptedCalls;

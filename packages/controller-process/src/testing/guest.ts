@@ -92,6 +92,7 @@ export class FakeGuestProcess implements GuestProcess<number | string> {
   }
 }
 
+/** A guest that starts whatever it is asked to. */
 export class FakeProcessGuest<Parameters extends AnyParameters = LinuxProcessParameters>
   implements ProcessGuest<Parameters, number | string>
 {

@@ -10,8 +10,11 @@ export { ManualClock } from "./clock.ts";
 export { FakeGuestProcess, FakeProcessGuest } from "./guest.ts";
 export { FakeOpenStdio, FakeUpstream } from "./upstream.ts";
 
+/** A client with three pipes. */
 export const pipes: StdioPaths = { stdin: "/fifo/in", stdout: "/fifo/out", stderr: "/fifo/err", terminal: false };
+/** A client with a terminal. */
 export const terminal: StdioPaths = { stdin: "/fifo/in", stdout: "/fifo/out", stderr: "", terminal: true };
+/** A client that wants none of the streams. */
 export const noPipes: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
 /** A process controller with fakes of guest and client. */

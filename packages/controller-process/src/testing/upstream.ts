@@ -38,6 +38,7 @@ export class FakeOutput extends Writable {
   }
 }
 
+/** A client's ends, which tests read and write. */
 export class FakeOpenStdio implements OpenStdio {
   readonly stdin?: PassThrough;
   readonly stdout?: FakeOutput;
@@ -67,6 +68,7 @@ export class FakeOpenStdio implements OpenStdio {
   }
 }
 
+/** Opens the ends of as many clients as a test has. */
 export class FakeUpstream implements UpstreamStdio {
   readonly opened: FakeOpenStdio[] = [];
   holdsOutput = false;

@@ -82,6 +82,7 @@ class FakeScsiHost implements ScsiHost {
   }
 }
 
+/** A host and a Linux guest that remember what is attached and mounted, and refuse what real ones refuse. */
 export class FakeScsiVm extends FakeScsiHost implements LinuxScsiGuest {
   mountDisk(disk: LinuxMappedVirtualDisk, signal?: AbortSignal): Promise<void> {
     return this.script.run("mountDisk", disk.MountPath, signal, () => {

@@ -8,6 +8,7 @@ import { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";
 
 export { FakeScsiVm, FakeWindowsScsiVm } from "./fake-vm.ts";
 
+/** A read-only virtual disk. */
 export const disk = (hostPath: string, more: Partial<DiskConfig> = {}): DiskConfig => ({
   hostPath,
   readOnly: true,
@@ -15,6 +16,7 @@ export const disk = (hostPath: string, more: Partial<DiskConfig> = {}): DiskConf
   ...more,
 });
 
+/** A read-only mount of a whole disk. */
 export const whole = (more: Partial<LinuxDiskMount> = {}): LinuxDiskMount => ({
   partition: 0,
   readOnly: true,

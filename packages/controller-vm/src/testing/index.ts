@@ -12,6 +12,7 @@ export { type Boot, bootLinux, FakeHost, FakeSystem } from "./fake-host.ts";
 
 const [first, second] = scsiControllerGuids;
 
+/** The document of a VM with a disk to boot from, two SCSI controllers, Plan9 and a VSMB share. */
 export const document: ComputeSystemDocument = {
   Owner: "test",
   SchemaVersion: { Major: 2, Minor: 1 },

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { LinuxVpciGuest, VpciHost } from "../types.ts";
 import { testGuid } from "./index.ts";
 
+/** A running VM, real or fake, that is held to the contract. */
 export interface VpciContractVm {
   readonly host: VpciHost;
   readonly guest: LinuxVpciGuest;

@@ -1,5 +1,6 @@
 import { GcsError, givenUpError } from "../error.ts";
-import { type ExecuteProcessRequest, infiniteTimeout } from "../procedures.ts";
+import type { ExecuteProcessRequest } from "../procedure-bodies.ts";
+import { infiniteTimeout } from "../procedures.ts";
 import type { GuestRequests } from "./requests.ts";
 import { type ProcessPipes, ProcessStdio, type StdioStreams } from "./stdio.ts";
 import type { GuestOptions } from "./types.ts";
@@ -30,6 +31,7 @@ export interface ProcessRequest {
   statusOf(exitCode: number): number;
 }
 
+/** A process that the guest has started, with its stdio connected. */
 export interface StartedProcess {
   readonly pid: number;
   /** The status, once the owner has handled the exit. */

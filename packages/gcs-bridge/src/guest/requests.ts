@@ -2,7 +2,7 @@ import type { GuestRequestType } from "@uvm-shim/hcs-schema";
 import { observe, withDeadline } from "@uvm-shim/lifecycle";
 import type { GcsBridgeClient, LateAnswer } from "../client.ts";
 import { GcsError, givenUpError } from "../error.ts";
-import type { GcsCapabilities, Procedure, RequestBody, ResponseBody } from "../procedures.ts";
+import type { GcsCapabilities, Procedure, RequestBody, ResponseBody } from "../procedure-bodies.ts";
 import { uvmContainerId } from "../wire.ts";
 import type { GuestOptions } from "./types.ts";
 

@@ -1,6 +1,6 @@
 import type { Duplex } from "node:stream";
 import { vsockServiceGuid } from "@uvm-shim/hcs-schema";
-import type { StdioRelaySettings, VsockStdioRelaySettings } from "../procedures.ts";
+import type { StdioRelaySettings, VsockStdioRelaySettings } from "../procedure-bodies.ts";
 import type { StdioListener } from "./types.ts";
 
 /** Which streams of a process are connected. */
@@ -10,6 +10,7 @@ export interface ProcessPipes {
   readonly CreateStdErrPipe: boolean;
 }
 
+/** The host's ends of a process's streams, for those that were asked for. */
 export interface StdioStreams {
   readonly stdin?: Duplex;
   readonly stdout?: Duplex;

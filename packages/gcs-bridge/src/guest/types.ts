@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { BridgeOptions } from "../channel.ts";
 
+/** What a guest is made from, whatever its flavour; controllers and composition roots pass it on. */
 export interface GuestOptions extends BridgeOptions, Pick<Clock, "delay"> {
   /** Listens on a vsock port of the VM, for the stdio of processes. */
   listen(port: number): Promise<StdioListener>;
@@ -18,11 +19,13 @@ export interface GuestOptions extends BridgeOptions, Pick<Clock, "delay"> {
   readonly stdioTimeoutMs?: number;
 }
 
+/** A port of the host that a guest dials once. */
 export interface StdioListener {
   accept(signal?: AbortSignal): Promise<Duplex>;
   close(): Promise<void>;
 }
 
+/** Takes what is said about a guest that misbehaves. Fields may hold the guest's own texts. */
 export interface GuestLog {
   log(level: "debug" | "warn", message: string, fields?: { readonly [key: string]: unknown }): void;
 }

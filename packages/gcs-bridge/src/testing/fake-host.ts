@@ -1,6 +1,7 @@
 import { type Duplex, duplexPair } from "node:stream";
 import type { GuestHandlers, GuestOptions, Procedure, RequestBody, StdioListener } from "../index.ts";
 
+/** A request as it has arrived at a fake guest. */
 export interface SeenRequest {
   readonly procedure: Procedure;
   readonly containerId: string;

@@ -23,14 +23,17 @@ export const capabilities: GcsCapabilities = {
   },
 };
 
+/** The activity id of every request of `clientOn`. */
 export const activityId = "11111111-2222-3333-4444-555555555555";
 
+/** A client, and what it has received beside answers. */
 export interface ClientUnderTest {
   readonly client: GcsBridgeClient;
   readonly notifications: ContainerNotification[];
   readonly ignored: string[];
 }
 
+/** A client on the host's end of a bridge, which has not negotiated yet. */
 export function clientOn(stream: Duplex, options: Partial<GcsBridgeClientOptions> = {}): ClientUnderTest {
   const notifications: ContainerNotification[] = [];
   const ignored: string[] = [];

@@ -1,5 +1,6 @@
 import { bootVariable } from "@uvm-shim/host-protocol/guest";
 
+/** What a program says to whoever starts it by hand, and its exit code. */
 export interface Answer {
   readonly text: string;
   readonly code: number;

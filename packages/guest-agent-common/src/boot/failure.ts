@@ -1,6 +1,7 @@
 import { writeSync } from "node:fs";
 import type { GuestLog } from "../log.ts";
 
+/** Ends the guest with a reason. */
 export type Crash = (cause: unknown) => never;
 
 /** Runs an agent. Whatever it does not catch is logged, written to the console, and ends it, and the guest with it. */

@@ -33,6 +33,7 @@ const characterDevices = [
   ["tty", 5, 0],
 ] as const;
 
+/** What a guest's root has beside its system. */
 export interface GuestRootParts {
   /** Folders for what the host attaches later. */
   readonly folders: readonly string[];

@@ -68,6 +68,7 @@ const ports: readonly DeniedCall[] = [{ numbers: { x64: 172, ia32: 110 } }, { nu
 /** Runtimes need bpf with version 2 cgroups, to confine containers to their devices. */
 const programsOfTheKernel: readonly DeniedCall[] = [{ numbers: numbers(321, 357, 280, 386) }];
 
+/** Denies this process, and all that it starts, the system calls that reach beyond the guest: its kernel is the host's. */
 export function denyHostCalls({ needsBpf }: { readonly needsBpf: boolean }): void {
   denyCalls([
     ...[...modules, ...otherKernels, ...swap, ...fileSystems, ...observers, ...keyrings, ...sockets, ...ports],

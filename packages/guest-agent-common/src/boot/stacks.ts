@@ -48,6 +48,7 @@ export function* standings(proc = "/proc"): Generator<ProcessStanding> {
   }
 }
 
+/** The processes of a pid namespace, by a mount of its /proc. */
 export function pidsIn(proc: string): readonly number[] {
   return readdirSync(proc)
     .filter((name) => /^\d+$/.test(name))

@@ -8,6 +8,7 @@ const pauseMs = 10_000;
 /** An answer to the host's request for stacks has more. */
 const mostProcesses = 64;
 
+/** Writes what the guest is doing to its log, at most once in 10 s. */
 export class StateDump {
   readonly #log: Pick<GuestLog, "warning">;
   readonly #now: () => number;

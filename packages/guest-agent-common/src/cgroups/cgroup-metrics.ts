@@ -29,6 +29,7 @@ const kernelNamesV1: { readonly [counter: string]: string } = {
   hierarchical_swap_limit: "hierarchical_memsw_limit",
 };
 
+/** What a container uses, in the fields in which Linux guests answer: of one of the two versions of cgroups. */
 export interface GroupMetrics {
   readonly LCOWMetrics?: CgroupMetricsV1;
   readonly LCOWMetricsV2?: CgroupMetricsV2;

@@ -85,6 +85,7 @@ export function followMachineMemory(): number | undefined {
   return limitContainerMemory(root, containersGroup, totalmem());
 }
 
+/** What a container uses now. */
 export function metricsOf(containerId: string): GroupMetrics {
   return readGroupMetrics(root, cgroupPathOf(containerId));
 }
@@ -139,6 +140,7 @@ const liftedBy: { readonly [Limit in LiftedLimit]: { readonly [file: string]: st
   processes: { "pids.max": "max" },
 };
 
+/** Removes limits of a container, so that what they hold back can end. Files that the kernel does not have are left out. */
 export function liftLimits(containerId: string, limits: readonly LiftedLimit[], mounted: string = root): void {
   for (const folder of foldersOf(containerId, mounted)) {
     for (const [file, none] of limits.flatMap((limit) => Object.entries(liftedBy[limit]))) {

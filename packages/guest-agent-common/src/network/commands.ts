@@ -11,6 +11,7 @@ import {
   prefixContains,
 } from "@uvm-shim/hcs-schema";
 
+/** A network interface to be moved into a container. */
 export interface Interface {
   /** 0 for eth0 and so on. */
   readonly number: number;
@@ -20,6 +21,7 @@ export interface Interface {
   readonly mtu: number;
 }
 
+/** Input of ip(8) -batch, one command a line. */
 export interface Commands {
   readonly common: readonly string[];
   /** Rules for IPv6 addresses, which ip(8) accepts only with its option -6. */
@@ -32,6 +34,7 @@ const tableMetric = 500;
 const rulePriority = 5;
 const kernelIpv6Metric = 1024;
 
+/** The name of an interface in its container. */
 export function interfaceName(number: number): string {
   return `eth${number}`;
 }

@@ -16,6 +16,7 @@ export type RunInNetwork = (
   owner: NamespaceOwner,
 ) => Promise<{ readonly exitCode: number; readonly stderr: string }>;
 
+/** Starts programs in the network namespace of a process or of a file, or in the guest's own. */
 export function runInNetwork(children: Children): RunInNetwork {
   return async (command, parameters, owner) => {
     const start = () => ({ done: children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }) });

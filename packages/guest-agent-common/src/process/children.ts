@@ -11,6 +11,7 @@ const environment = {
 
 const outputLimit = 64 * 1024;
 
+/** How a program ended that was started for its effect. */
 export interface ToolResult {
   /** Exit status, or 128 plus the number of the signal that ended it. */
   readonly exitCode: number;

@@ -1,6 +1,7 @@
 /** What this kernel grants the guest, which decides what parts of a container's specification can be honoured. */
 import { existsSync, readFileSync } from "node:fs";
 
+/** What the kernel grants to this process, and so to the guest's containers. */
 export interface GuestFacts {
   /** Capabilities of the bounding set, by name. */
   readonly capabilities: ReadonlySet<string>;
@@ -41,6 +42,7 @@ const limitNames: ReadonlyMap<string, string> = new Map([
   ["Max realtime timeout", "RLIMIT_RTTIME"],
 ]);
 
+/** Reads the facts of this process, which its containers inherit. */
 export function readGuestFacts(): GuestFacts {
   return {
     capabilities: capabilitiesOf(readFileSync("/proc/self/status", "utf8")),

@@ -33,6 +33,7 @@ export interface ContainerGroup {
   remove(): void;
 }
 
+/** What a container needs of its guest. */
 export interface ContainerSurroundings {
   readonly runtime: OciRuntime;
   readonly facts: GuestFacts;
@@ -54,6 +55,7 @@ type ContainerState =
   | { readonly kind: "Stopped"; readonly init: GuestProcess | undefined; readonly emptied: Promise<void> };
 type ContainerStateKind = ContainerState["kind"];
 
+/** What a container runs, as it was prepared for this guest. */
 export interface ContainerSpecification {
   readonly spec: OciSpec;
   /** A file of the guest that receives a copy of the first process's output. */
@@ -62,6 +64,7 @@ export interface ContainerSpecification {
   readonly user: OciUser | undefined;
 }
 
+/** A container of the guest, from its creation by the runtime to the deletion of its state. */
 export class Container {
   readonly id: string;
   readonly processes = new ProcessTable();

@@ -1,6 +1,7 @@
 /** The parts of an ELF file that the kernel reads before it executes it (elf(5)). */
 import { readSync } from "node:fs";
 
+/** What an ELF file says about who can run it. */
 export interface ElfFile {
   /** e_machine: the architecture that it was built for. */
   readonly machine: number;

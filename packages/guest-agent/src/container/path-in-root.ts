@@ -45,6 +45,7 @@ export function withFolderInRoot<T>(root: string, path: string, use: (folder: st
   );
 }
 
+/** Whether a path exists in a root, whose links cannot lead out of it. */
 export function existsInRoot(root: string, path: string): boolean {
   try {
     return withPlace(root, path, () => true) === true;
@@ -200,6 +201,7 @@ function sourceKind({ type, source = "", options = [] }: OciMount): "folder" | "
   return stats.isDirectory() ? "folder" : "file";
 }
 
+/** The path without slashes at its end; in one pass, however many a container's author writes. */
 export function withoutEndSlashes(path: string): string {
   let end = path.length;
   while (path[end - 1] === "/") end -= 1;

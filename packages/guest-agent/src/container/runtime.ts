@@ -10,6 +10,7 @@ import { specificationText } from "./specification.ts";
 /** File descriptors of a process's stdio; "ignore" is /dev/null. */
 export type ChildStdio = readonly [number | "ignore", number | "ignore", number | "ignore"];
 
+/** A process that the runtime has made. */
 export interface RuntimeProcess {
   readonly pid: number;
   readonly exit: Promise<ProcessExit>;
@@ -46,6 +47,7 @@ const candidates = [
   "/usr/local/bin/runc",
 ];
 
+/** The path of the guest's OCI runtime. Throws if it has none. */
 export function findRuntime(exists: (path: string) => boolean = existsSync): string {
   const found = candidates.find((path) => exists(path));
   if (found === undefined)
@@ -71,6 +73,7 @@ function logFormatOf(program: string): "text" | "json" {
   return program.endsWith("/crun") ? "text" : "json";
 }
 
+/** The OCI runtime by its program. Calls reject with a GuestFault that has the last error of the runtime's log. */
 export function createRuntime(program: string, children: Children): OciRuntime {
   const call = async (files: CallFiles, parameters: readonly string[], stdio: ChildStdio, signal?: AbortSignal) => {
     const global = ["--root", agentFolders.runtimeState, "--log", files.log, "--log-format", logFormatOf(program)];

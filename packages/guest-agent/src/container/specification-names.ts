@@ -132,6 +132,9 @@ const specification: Names = {
   },
 };
 
+/** A specification with the names of its fields as the runtime spells them: the host may write them in any case. */
 export const spelledSpecification = (value: unknown): unknown => spelledAs(specification, value);
+/** The same for a process. */
 export const spelledProcess = (value: unknown): unknown => spelledAs(process, value);
+/** The same for resources. */
 export const spelledResources = (value: unknown): unknown => spelledAs(resources, value);

@@ -11,6 +11,7 @@ import { effectiveOptions } from "../storage/mount-options.ts";
 /** Runtimes ignore unknown fields but refuse a later version; crun 1.8 accepts up to 1.0. */
 const acceptedVersion = "1.0.2";
 
+/** The specification for the runtime: without what this guest cannot do, and with what protects the host's kernel. */
 export function rewriteSpecification(containerId: string, given: OciSpec, facts: GuestFacts): OciSpec {
   const { windows: _, ...spec } = given;
   return {

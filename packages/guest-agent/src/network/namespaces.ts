@@ -36,6 +36,7 @@ type NicPlace =
   /** Already set up in a namespace that containers join. */
   | { readonly kind: "joined" };
 
+/** The network namespaces that the host knows, by id. */
 export class NetworkNamespaces {
   readonly #namespaces = new Map<string, NetworkNamespace>();
   readonly #run: RunInNetwork;
@@ -74,6 +75,7 @@ export class NetworkNamespaces {
   }
 }
 
+/** NICs that wait for the container that holds the namespace, or are in it. */
 export class NetworkNamespace {
   readonly #id: string;
   readonly #run: RunInNetwork;

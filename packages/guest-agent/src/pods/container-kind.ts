@@ -1,6 +1,7 @@
 /** The kind of a container: the sandbox container of a pod, a workload of a pod, or a standalone container. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 
+/** A container's place in its pod, by CRI's annotations. */
 export type ContainerKind =
   | { readonly kind: "sandbox"; readonly podId: string }
   | { readonly kind: "workload"; readonly podId: string }
@@ -66,6 +67,7 @@ export function wantsHostNetwork(annotations: Annotations = {}): boolean {
   return truths.includes(annotations[hostNetworkKey] ?? "");
 }
 
+/** Whether a container may use all devices of the guest. */
 export function isPrivileged(annotations: Annotations = {}): boolean {
   return truths.includes(annotations[privilegedKey] ?? "");
 }

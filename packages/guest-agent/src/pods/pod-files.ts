@@ -4,6 +4,7 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 import type { OciMount, OciSpec } from "@uvm-shim/hcs-schema";
 
 const names = ["hostname", "hosts", "resolv.conf"] as const;
+/** The name of a file in /etc that a pod's containers share. */
 export type PodFileName = (typeof names)[number];
 
 const longestSearch = 6;
@@ -24,15 +25,18 @@ export function checkHostname(hostname: string): void {
   );
 }
 
+/** Writes such a file, which everybody may read. */
 export function writePodFile(folder: string, name: PodFileName, content: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   writeFileSync(`${folder}/${name}`, content, { mode: 0o644 });
 }
 
+/** The text of /etc/hostname. */
 export function hostnameFile(hostname: string): string {
   return `${hostname}\n`;
 }
 
+/** The text of /etc/hosts, with a short name too for a host name with dots. */
 export function hostsFile(hostname: string): string {
   const [short = "", ...rest] = hostname.split(".");
   return [

@@ -1,6 +1,7 @@
 /** The pods of the guest: each is created by its sandbox container and joined by workloads. */
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 
+/** A pod, from its sandbox container's creation to its deletion. */
 export interface Pod {
   /** Holds what its containers share: names, hosts, folders in memory, huge pages and logs. */
   readonly sandboxRoot: string;
@@ -12,6 +13,7 @@ interface KnownPod extends Pod {
   readonly containers: Set<string>;
 }
 
+/** The pods of the guest, by id. */
 export class PodTable {
   readonly #pods = new Map<string, KnownPod>();
 

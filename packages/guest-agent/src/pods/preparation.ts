@@ -26,6 +26,7 @@ import { makeSharedFolders, sharedFoldersOf, unmountSharedFolders } from "./shar
 import { grantDevices, withGrantableRules } from "./workload-devices.ts";
 import { withGuestMounts } from "./workload-mounts.ts";
 
+/** A container in its place in its pod, before the runtime creates it. */
 export interface PreparedContainer {
   readonly spec: OciSpec;
   /** A file of the guest that receives a copy of the first process's output. */
@@ -42,6 +43,7 @@ export type ContainerNetwork =
   | { readonly kind: "none" }
   | { readonly kind: "own" | "host"; readonly namespaceId: string };
 
+/** What a container is prepared with. */
 export interface PreparationSurroundings {
   readonly pods: PodTable;
   readonly namespaces: NetworkNamespaces;

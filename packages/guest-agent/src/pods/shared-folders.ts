@@ -37,6 +37,7 @@ export function unmountSharedFolders(sandboxRoot: string): void {
   }
 }
 
+/** The folders that a pod's containers share, which are made when they are first asked for. */
 export function sharedFoldersOf(sandboxRoot: string): SharedFolders {
   const base = (name: string): string => {
     const path = `${sandboxRoot}/${name}`;

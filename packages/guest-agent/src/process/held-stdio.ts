@@ -9,6 +9,7 @@ import type { AgentEnds, StdioRelay } from "./stdio-relay.ts";
 
 type Pipe = ReturnType<typeof pipes>[number];
 
+/** The stdio of a container's first process, which exists before the host asks for it. */
 export interface HeldStdio {
   /** Connects it with the host. */
   handTo(relay: StdioRelay): void;

@@ -3,6 +3,7 @@ import { posix } from "node:path";
 import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { withFolderInRoot } from "../container/path-in-root.ts";
 
+/** Where the copy of an output goes. */
 export interface OutputCopyPlace {
   /** A folder of the guest. */
   readonly folder: string;

@@ -6,6 +6,7 @@ import { SplicedOutput, type TerminalStream } from "@uvm-shim/linux-calls";
 /** Dials the host again after it has closed a connection; undefined once that is no longer needed. */
 export type Redial = () => Promise<number | undefined>;
 
+/** An output on its way to the host. */
 export interface Output {
   /** Resolves when everything has been carried and the host has closed its end, or when that is no longer possible. */
   readonly ended: Promise<void>;
@@ -98,6 +99,7 @@ export class StreamOutput implements Output {
   }
 }
 
+/** The stream of a connection by its descriptor, which it owns from now on. */
 export function socketOf(connection: number): Socket {
   return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
 }

@@ -7,6 +7,7 @@ import { openTerminal, type ProcessExit } from "@uvm-shim/linux-calls";
 import { GuestProcess, ProcessTable } from "./process.ts";
 import type { StdioRelay } from "./stdio-relay.ts";
 
+/** Programs of the VM itself. */
 export class VmProcesses {
   readonly processes = new ProcessTable();
   readonly #children: Children;

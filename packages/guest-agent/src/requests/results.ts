@@ -14,6 +14,7 @@ const statuses: ReadonlySet<number> = new Set(writtenAsStatus.map((name) => hres
 /** Distinguishes the NTSTATUS 0xC0370xxx from the HRESULT 0x80370xxx. */
 const statusBit = 0x40000000;
 
+/** A result as hcsshim's guest sends it: some HRESULTs have the bit that makes them NTSTATUS. */
 export function writeResult(hresult: number): number {
   return statuses.has(hresult) ? hresult | statusBit : hresult;
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { delay } from "@uvm-shim/lifecycle";
 
+/** How the guest waits for what the host attaches. */
 export interface Polling {
   exists(path: string): boolean;
   pause(milliseconds: number, signal: AbortSignal): Promise<void>;

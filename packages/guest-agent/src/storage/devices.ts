@@ -16,12 +16,14 @@ export interface DeviceNode {
   readonly gid: number;
 }
 
+/** A device that the host has assigned to the VM. */
 export interface AssignedDevice {
   /** The folder with the device's declaration and nodes. */
   readonly folder: string;
   readonly nodes: readonly DeviceNode[];
 }
 
+/** The devices that containers can have. */
 export interface GuestDevices {
   /** The devices that the guest may use; undefined if it may use all. */
   rules(): readonly OciDeviceRule[] | undefined;

@@ -20,6 +20,7 @@ export function atOnce<T>(work: InPieces<T>): T {
   }
 }
 
+/** Does work in pieces, between which the event loop gets its turn. */
 export async function inTurns<T>(work: InPieces<T>): Promise<T> {
   for (;;) {
     const { done, value } = work.next();

@@ -23,6 +23,7 @@ export type RunTool = (
   signal: AbortSignal,
 ) => Promise<{ exitCode: number; stderr: string }>;
 
+/** A request about disks, shares, layers or devices. */
 export type StorageRequest = Extract<
   LinuxGuestRequest,
   {
@@ -30,6 +31,7 @@ export type StorageRequest = Extract<
   }
 >;
 
+/** What changes of storage need of the guest. */
 export interface StorageSurroundings {
   readonly runTool: RunTool;
   /** Present once the guest has a policy. */
@@ -37,6 +39,7 @@ export interface StorageSurroundings {
   readonly containers: readonly GuardedContainer[];
 }
 
+/** Does what a request asks for. Rejects with a GuestFault. */
 export async function modifyStorage(
   request: StorageRequest,
   surroundings: StorageSurroundings,

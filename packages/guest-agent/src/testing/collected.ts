@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 
+/** A stream whose bytes are kept. */
 export interface Collected {
   readonly socket: Socket;
   /** Everything received, once the stream has ended. */

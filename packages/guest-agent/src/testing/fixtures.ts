@@ -19,6 +19,7 @@ export interface Fixtures {
   readonly rootfs: string;
 }
 
+/** Makes the agent's bundle and an image for it, once for many machines. */
 export async function makeFixtures(runtime: "crun" | "runc"): Promise<Fixtures> {
   const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
   const agent = join(folder, "agent.cjs");

@@ -59,6 +59,7 @@ type Workload = [
   more?: Partial<OciSpec>,
 ];
 
+/** An agent that is booted as a host boots it, and the host's end of its bridge. */
 export class Machine implements ProcessHost {
   readonly fixtures: Fixtures;
   readonly logLines: string[] = [];

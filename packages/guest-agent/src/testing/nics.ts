@@ -14,6 +14,7 @@ export interface Plugs {
   close(): void;
 }
 
+/** The GUID of a NIC with this number. */
 export function nicId(number: number): string {
   return `${String(number).padStart(8, "0")}-0000-4000-8000-000000000000`;
 }
@@ -22,6 +23,7 @@ function interfaceOf(number: number): string {
   return nicInterface(nicId(number));
 }
 
+/** A network outside of all guests, to which their NICs are connected. */
 export function makePlugs(): Plugs {
   const outside = createNetworkNamespace();
   return {

@@ -5,12 +5,14 @@ import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { delay } from "@uvm-shim/lifecycle";
 import { type Collected, collect } from "./collected.ts";
 
+/** A process that has ended, with all that it has written. */
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
+/** Ends a process's input, and waits for its output and its exit. */
 export async function finish({ stdin, stdout, stderr, exit }: RunningProcess): Promise<Finished> {
   stdin.end();
   const outputs = await Promise.all([stdout.all, stderr?.all]);
@@ -19,6 +21,7 @@ export async function finish({ stdin, stdout, stderr, exit }: RunningProcess): P
   return { code: await exit, stdout: out, stderr: stderr === undefined ? "" : err };
 }
 
+/** A process in a guest, with the host's ends of its streams. */
 export interface RunningProcess {
   readonly pid: number;
   readonly ports: { readonly stdout: number | undefined; readonly stderr: number | undefined };
@@ -28,6 +31,7 @@ export interface RunningProcess {
   readonly exit: Promise<number>;
 }
 
+/** What starting a process needs of the machine. */
 export interface ProcessHost {
   readonly client: GcsBridgeClient;
   /** Leaves outputs open after their end, for a test to close them. */

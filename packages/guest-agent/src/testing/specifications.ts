@@ -1,9 +1,13 @@
 /** Specifications as hosts write them. */
 import type { OciProcess, OciSpec } from "@uvm-shim/hcs-schema";
 
+/** CRI's annotation that tells a pod's sandbox container from its others. */
 export const containerTypeKey = "io.kubernetes.cri.container-type";
+/** CRI's annotation with the id of a container's sandbox. */
 export const sandboxIdKey = "io.kubernetes.cri.sandbox-id";
+/** The annotation of a sandbox container whose pod has no network. */
 export const skipPodNetworkKey = "io.microsoft.cri.skip-pod-networking";
+/** The folder of a container in the guest. */
 export function bundleOf(id: string): string {
   return `/run/gcs/pods/pod/${id}`;
 }
@@ -20,6 +24,7 @@ export function namespacesOf(sandboxPid: number): readonly { readonly type: stri
   ];
 }
 
+/** The specification of a container that runs this process. */
 export function specificationFor(root: string, process: Partial<OciProcess>, linux: OciSpec["linux"] = {}): OciSpec {
   const capabilities = ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_RESOURCE", "CAP_NET_RAW"];
   return {

@@ -6,6 +6,7 @@ import type { WindowsContainer } from "../container.ts";
 import type { WindowsGuest } from "../guest.ts";
 import type { WindowsProcess } from "../process.ts";
 
+/** A guest, real or fake, that is held to the contract. */
 export interface GuestUnderContract {
   readonly guest: WindowsGuest;
   /** Makes the disk of this number ready to be mounted, and returns the layers for a container on it. */
@@ -18,6 +19,7 @@ const nic = "44444444-0000-4000-8000-000000000001";
 const endpoint: HcnEndpoint = { ID: nic, HostComputeNetwork: "22222222-0000-4000-8000-000000000001" };
 const waiting = "cmd /c echo ready& ping -n 60 127.0.0.1 >NUL";
 
+/** Tests (of vitest) that hold for every Windows guest. */
 export function describeWindowsGuestContract(boot: () => Promise<GuestUnderContract>): void {
   describe("a Windows guest", () => {
     let subject: GuestUnderContract;

@@ -18,6 +18,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { WindowsGuest } from "../guest.ts";
 
+/** Capabilities of a Windows guest that has all of them. */
 export const windowsCapabilities: GcsCapabilities = {
   SendHostCreateMessage: true,
   SendHostStartMessage: true,

@@ -27,6 +27,10 @@ interface Container {
   readonly programs: ProgramTable;
 }
 
+/**
+ * A guest in memory that keeps containers, processes and resources, and passes the contract of Windows guests. Of
+ * programs it knows `cmd /c` with the few commands that the contract uses.
+ */
 export class SimulatedWindowsGuest extends FakeWindowsGuest {
   constructor() {
     // The handlers need the guest, which exists only once its base does.

@@ -8,6 +8,7 @@ interface Program {
   end(code: number): void;
 }
 
+/** The programs of a container, by id. */
 export class ProgramTable {
   readonly #dial: (service: string | undefined) => NodeJS.WritableStream;
   readonly #programs = new Map<number, Program>();

@@ -23,6 +23,7 @@ interface PendingCall {
   readonly reject: (error: HostError) => void;
 }
 
+/** What becomes of a call's result, also when nobody waits for it any more. */
 export interface CallOptions<Result, Value> {
   readonly signal?: AbortSignal | undefined;
   /** Converts the result for the caller, before any later message is handled. */

@@ -1,6 +1,7 @@
 import { defaultHostSocket } from "@uvm-shim/host-protocol";
 import { HostError } from "../host-error.ts";
 
+/** Where an emulated host listens. */
 export interface HostLocation {
   readonly socketPath: string;
   /** Whether to start a host if none listens there. */

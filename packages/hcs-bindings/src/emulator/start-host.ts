@@ -13,6 +13,7 @@ export interface StartCommand {
   readonly env?: { readonly [name: string]: string };
 }
 
+/** What a connection to an emulated host is made with. */
 export interface ConnectOptions {
   readonly socketPath: string;
   /** If absent, no host is started: one that does not listen is Unavailable. */

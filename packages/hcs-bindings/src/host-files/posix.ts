@@ -15,27 +15,27 @@ export interface FileSystemMount {
   readonly options: readonly string[];
 }
 
+/** A program of util-linux that changes the host's mounts. */
 export interface ProgramRun {
   readonly program: "mount" | "umount";
   readonly arguments: readonly string[];
   readonly directory: string;
 }
 
+/** What the host files of a Linux machine need of their surroundings. */
 export interface PosixHostFilesOptions {
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
   /** Runs a program to its end; returns its exit code and its stderr. */
   run?(run: ProgramRun): Promise<{ readonly status: number; readonly stderr: string }>;
 }
 
+/** What is asked of, and done to, the files of a Linux machine. */
 export interface PosixHostFiles {
   kind(path: string): Promise<"file" | "directory" | "block" | "other" | undefined>;
   realPath(path: string): Promise<string>;
   /** Whether there are mounts below a real path. */
   hasMountsBelow(path: string): Promise<boolean>;
-  /**
-   * The block device with this number, at the kernel's name for it or else at `path`. Undefined if neither is a node of
-   * the device.
-   */
+  /** The block device with this number, at the kernel's name for it or at `path`; undefined if neither is its node. */
   blockDevice(
     device: { readonly major: number; readonly minor: number },
     path: string,
@@ -63,6 +63,7 @@ const dataLimit = 4096 - 512;
 /** Each stacked mount takes a round. After this many rounds, another process must be mounting in parallel. */
 const unmountRounds = 64;
 
+/** The host files of a Linux machine; mounts are made by mount(8), which needs root. */
 export function createPosixHostFiles({ grantVmAccess, run = runProgram }: PosixHostFilesOptions): PosixHostFiles {
   async function mountOne(mount: FileSystemMount, root: string): Promise<void> {
     const point = await mountPoint(mount, root);

@@ -1,6 +1,7 @@
 import { realpath, rm, stat } from "node:fs/promises";
 import { HostError } from "../host-error.ts";
 
+/** What the host files of a Windows machine need of their surroundings. */
 export interface WindowsHostFilesOptions {
   grantVmAccess(path: string, signal?: AbortSignal): Promise<void>;
 }
@@ -31,6 +32,7 @@ export interface WindowsHostFiles {
 /** The device path of a disk of the host; it is not a file path. */
 const physicalDrive = /^\\\\[.?]\\physicaldrive\d+$/i;
 
+/** The host files of a Windows machine, on which nothing is mounted for containers. */
 export function createWindowsHostFiles({ grantVmAccess }: WindowsHostFilesOptions): WindowsHostFiles {
   return {
     grantVmAccess,

@@ -21,6 +21,7 @@ export type CallRunner = <T>(
   effect: () => T,
 ) => Promise<T>;
 
+/** How a fake compute service differs from one on which everything succeeds. */
 export interface FakeServiceOptions {
   /** Runs every call, for tests that count calls or let them fail. By default all succeed, asynchronously. */
   readonly run?: CallRunner;

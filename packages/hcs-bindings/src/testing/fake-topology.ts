@@ -61,6 +61,7 @@ export class FakeTopology {
   }
 }
 
+/** Whether a modify request is about memory or processors. */
 export function isTopologyPath(path: string): boolean {
   return [resourcePaths.memorySize, resourcePaths.processorLimits, resourcePaths.cpuGroup].some((one) => one === path);
 }

@@ -10,6 +10,7 @@ import { FakeRefusal } from "./fake-refusal.ts";
 
 const pipesPath = resourcePaths.mappedPipe("");
 
+/** Whether a modify request is about VSMB shares or pipes. */
 export function isVsmbPath(path: string): boolean {
   return path === resourcePaths.virtualSmbShares || path.startsWith(pipesPath);
 }

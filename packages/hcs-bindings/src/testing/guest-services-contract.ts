@@ -2,6 +2,7 @@ import { checkGuid, resourcePaths } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
 import type { ComputeHost, ComputeSystem, WindowsGuestServices } from "../types.ts";
 
+/** A host, real or fake, that is held to the contract. */
 export interface GuestServicesContractHost {
   /** A new client of the host. */
   connect(): Promise<Pick<ComputeHost, "windows" | "close">>;

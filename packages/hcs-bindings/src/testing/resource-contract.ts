@@ -2,6 +2,7 @@ import { guestPageBytes, resourcePaths } from "@uvm-shim/hcs-schema";
 import { describe, expect, it } from "vitest";
 import type { ComputeSystem } from "../types.ts";
 
+/** What the contract must know of the host's VMs. */
 export interface ResourceContractHost {
   /** What its documents give the VM. */
   readonly memoryMb: number;

@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { JsonLines } from "@uvm-shim/host-protocol";
 
+/** How names in a host's answers are spelled in another case. */
 export const spellings = {
   lower: (name: string) => name.toLowerCase(),
   upper: (name: string) => name.toUpperCase(),
@@ -10,8 +11,10 @@ export const spellings = {
     name.replaceAll(/[a-z]/gi, (letter) => (letter < "a" ? letter.toLowerCase() : letter.toUpperCase())),
 } as const;
 
+/** One of `spellings`. */
 export type Spelling = keyof typeof spellings;
 
+/** All of `spellings`, for tests that try each. */
 export const allSpellings = Object.keys(spellings) as readonly Spelling[];
 
 /** The value with the selected names of all its objects in another case. */

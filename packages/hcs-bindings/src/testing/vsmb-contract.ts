@@ -2,6 +2,7 @@ import { type ModifyRequestType, resourcePaths, type VirtualSmbShare } from "@uv
 import { describe, expect, it } from "vitest";
 import type { ComputeSystem } from "../types.ts";
 
+/** What the contract needs of the host's files. */
 export interface VsmbContractHost {
   makeDirectory(): string;
   makeFile(directory: string): string;

@@ -71,11 +71,13 @@ export interface WindowsNetworks extends HostNetworks {
   close(): Promise<void>;
 }
 
+/** A subscription to what the network service reports. */
 export interface NetworkNotifications {
   /** Idempotent. */
   close(): Promise<void>;
 }
 
+/** The networks of Windows, by computenetwork.dll. */
 export function windowsNetworks(machine: NativeMachine, paths: LibraryPaths): WindowsNetworks {
   return new ComputeNetwork(machine, paths);
 }

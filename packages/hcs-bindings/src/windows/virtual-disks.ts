@@ -20,6 +20,7 @@ import {
 } from "./native/virtdisk-constants.ts";
 import { virtdiskFunctions } from "./native/virtdisk-functions.ts";
 
+/** A virtual disk to be made; the ending of its path decides its format. */
 export interface NewDisk {
   readonly path: string;
   /** Bytes; by default the size of the parent or source. */
@@ -34,6 +35,7 @@ export interface NewDisk {
   readonly fixed?: boolean;
 }
 
+/** The sizes of a virtual disk. */
 export interface VirtualDiskSize {
   /** Bytes of the disk. */
   readonly virtualSize: number;
@@ -63,6 +65,7 @@ export interface VirtualDisks {
   close(): Promise<void>;
 }
 
+/** The virtual disks of Windows, by virtdisk.dll and computestorage.dll. */
 export function virtualDisks(machine: NativeMachine, paths: LibraryPaths): VirtualDisks {
   return new WindowsVirtualDisks(machine, paths);
 }

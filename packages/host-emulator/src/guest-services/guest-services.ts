@@ -8,6 +8,7 @@ import { timeZoneAt } from "./time-zone.ts";
 /** Whom the guard's service lets in: the system and the administrators of the VM. */
 const guardDescriptor = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
 
+/** Where ids and times come from; by default from the machine. */
 export interface GuestServiceOptions {
   readonly newGuid?: () => string;
   readonly now?: () => Date;

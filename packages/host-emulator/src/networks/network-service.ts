@@ -62,6 +62,7 @@ export interface AdoptedNamespace {
   release(): void;
 }
 
+/** What a `NetworkService` is made from. */
 export interface NetworkServiceOptions {
   readonly switches: VirtualSwitches;
   /** Generates ids for objects whose settings have none. */

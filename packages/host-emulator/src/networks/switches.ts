@@ -8,11 +8,13 @@ export interface VirtualSwitches {
   close(): void;
 }
 
+/** What the NICs of a network are connected to. */
 export interface VirtualSwitch {
   /** Creates a NIC in the network namespace of a process and connects it to this switch. */
   plug(nic: PluggedNic): Promise<SwitchPort>;
 }
 
+/** A NIC to be made in a network namespace of this machine. */
 export interface PluggedNic {
   /** Pid on this machine of a process in the network namespace for the NIC. */
   readonly pid: number;
@@ -22,6 +24,7 @@ export interface PluggedNic {
   readonly macAddress: string;
 }
 
+/** The switch's end of a NIC. */
 export interface SwitchPort {
   /** Disconnects the NIC, which stays without a carrier. Idempotent. */
   disconnect(): Promise<void>;

@@ -18,6 +18,7 @@ import {
 } from "./hierarchies.ts";
 import { limitMemory, limitProcessors, readUsage, useProcessors, weighGroup } from "./limits.ts";
 
+/** The limits of all of a VM's processes together. */
 export interface VmLimits {
   readonly memoryMb: number;
   readonly processors: number;

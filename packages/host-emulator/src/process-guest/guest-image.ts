@@ -45,6 +45,10 @@ export interface ImageContent {
   programs(): readonly string[];
 }
 
+/**
+ * The programs of a Linux guest: an OCI runtime, and the tools of the agent and of diagnosis. HcsFailure without a
+ * runtime.
+ */
 export const linuxImage: ImageContent = {
   prefix: "image-",
   programs: () => {
@@ -58,6 +62,7 @@ export const linuxImage: ImageContent = {
   },
 };
 
+/** The programs of a Windows guest's machine. HcsFailure, with Debian's package, for one that is missing. */
 export const windowsImage: ImageContent = {
   prefix: "windows-image-",
   programs: () =>
@@ -128,6 +133,7 @@ export class GuestImage {
   }
 }
 
+/** The path of a program of this machine; undefined if no folder has it. */
 export function findProgram(name: string, folders: readonly string[] = programFolders): string | undefined {
   return folders
     .map((folder) => join(folder, name))

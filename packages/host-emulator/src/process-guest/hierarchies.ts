@@ -27,6 +27,7 @@ export function readHierarchies(mountinfo: string): readonly Hierarchy[] {
   return [...found.values()];
 }
 
+/** The hierarchies of cgroups that this machine has mounted. */
 export function mountedHierarchies(): readonly Hierarchy[] {
   return readHierarchies(readFileSync("/proc/self/mountinfo", "utf8"));
 }
@@ -107,6 +108,7 @@ export function groupsBelow(path: string): string[] {
   ];
 }
 
+/** Removes a cgroup with those below it; false if one of them has processes. */
 export function removeTree(path: string): boolean {
   return groupsBelow(path)
     .toReversed()
@@ -126,6 +128,7 @@ export function removeGroup(path: string): boolean {
   }
 }
 
+/** Runs a call on a cgroup; undefined if the cgroup, or what is asked of it, is not there. */
 export function tolerateGone<T>(action: () => T, ...tolerated: readonly string[]): T | undefined {
   try {
     return action();

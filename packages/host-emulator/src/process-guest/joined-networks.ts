@@ -24,6 +24,7 @@ export function offerNamespace(init: number, id: string, path: string): void {
   }
 }
 
+/** Tells the guest which interface is the NIC with this GUID. */
 export function announceNic(init: number, nic: string, interfaceName: string): void {
   withMountNamespace(init, () => {
     mkdirSync(nicFolder, { recursive: true });
@@ -31,6 +32,7 @@ export function announceNic(init: number, nic: string, interfaceName: string): v
   });
 }
 
+/** Takes the announcement back. Succeeds if guest or announcement are gone. */
 export function withdrawNic(init: number, nic: string): void {
   try {
     withMountNamespace(init, () => rmSync(join(nicFolder, nic), { force: true }));

@@ -16,6 +16,7 @@ const sharesRange = { least: 2, most: 262_144 } as const;
 const clockTicksPerSecond = 100;
 const nanosecondsPerMicrosecond = 1_000;
 
+/** Limits the memory of a cgroup, in either version. HcsFailure if more is in use. */
 export function limitMemory(group: string, memoryMb: number): void {
   const v1 = join(group, "memory.limit_in_bytes");
   if (existsSync(v1)) {

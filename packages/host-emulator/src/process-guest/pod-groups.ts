@@ -14,6 +14,7 @@ import {
 } from "./hierarchies.ts";
 import { podPath } from "./pod-cgroup-path.ts";
 
+/** What the cgroups of pods are kept with. */
 export interface PodGroupsOptions {
   /** File that records the joined groups, for the host after a killed one. */
   readonly file: string;

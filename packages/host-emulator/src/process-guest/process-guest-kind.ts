@@ -19,6 +19,7 @@ const bootsPerProcessor = 2;
 const longestTurnMs = 5_000;
 const wineBelowCache = "uvm-shim/wine/wine-10.1";
 
+/** What guests that are processes of this machine are made with. */
 export interface ProcessGuestOptions {
   readonly stateDirectory: string;
   /** Milliseconds that the guest's agent has to come up. */

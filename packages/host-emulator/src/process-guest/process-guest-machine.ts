@@ -28,6 +28,7 @@ import { GuestNics } from "./nics.ts";
 import type { SettingsGuard } from "./settings-guard.ts";
 import { addShare, removeShare } from "./shares.ts";
 
+/** What a process guest needs of its kind. */
 export interface ProcessGuestParts {
   /** Finds the program that becomes the guest's init; called at the boot. Rejects with an HcsFailure. */
   program(): Promise<GuestProgram>;
@@ -373,6 +374,7 @@ function initOfAny(child: ChildProcess): number | undefined {
   }
 }
 
+/** Sends SIGKILL; does nothing for a process that has ended and was reaped. */
 export function killIfAlive(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");

@@ -36,6 +36,7 @@ interface Piece {
   readonly tree: number;
 }
 
+/** Shows a folder of this machine in the guest, whose 9p mounts are bind mounts of it. */
 export function addShare(
   init: number,
   { AccessName: name, Path: path, Flags: flags, AllowedFiles: files }: Plan9Share,
@@ -44,6 +45,7 @@ export function addShare(
   showFolder(init, { path, target: join(guestFolder, name), readOnly, files });
 }
 
+/** Hides the folder again. */
 export async function removeShare(init: number, accessName: string): Promise<void> {
   await hideFolder(init, join(guestFolder, accessName));
 }
@@ -148,6 +150,7 @@ export function attach({ isDirectory, tree }: Omit<Piece, "name">, target: strin
   mount("none", target, "", MS_REC | MS_SLAVE);
 }
 
+/** Takes a mount away at once, and removes its mount point. */
 export function detach(target: string): void {
   try {
     umount(target, MNT_DETACH);

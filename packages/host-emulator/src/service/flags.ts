@@ -3,15 +3,19 @@ import { unknownWord } from "@uvm-shim/command-line";
 import { hostSocketOption } from "@uvm-shim/host-protocol";
 import { messageOf } from "@uvm-shim/lifecycle";
 
+/** What is wrong with a command line, for whoever wrote it. */
 export class UsageError extends Error {}
 
+/** The options of the program, without dashes. */
 export const flagNames = [hostSocketOption, "state", "devices", "freeze", "thaw"] as const;
 type FlagName = (typeof flagNames)[number];
 
+/** Whether help is asked for, among whatever else. */
 export function isHelp(argv: readonly string[]): boolean {
   return argv.includes("-h") || argv.includes("--help");
 }
 
+/** Whether the version is asked for. */
 export function isVersion(argv: readonly string[]): boolean {
   return argv.includes("-v") || argv.includes("--version");
 }

@@ -34,6 +34,7 @@ const variables: { readonly [Name in keyof typeof hostVariables]: Omit<VariableM
   cpuGroups: { value: "GUID=PROCESSORS;…", meaning: "CPU groups, such as <GUID>=0-3,7", standard: "no groups" },
 };
 
+/** The command line of `hcs-emulator`, from which help, man page and completions are made. */
 export const manual: ProgramManual = {
   name: "hcs-emulator",
   summary: "emulated Hyper-V host, for machines without Hyper-V",
@@ -74,6 +75,7 @@ export const manual: ProgramManual = {
   seeAlso: ["containerd-shim-lcow-v2(8)", "containerd-shim-wcow-v2(8)"],
 };
 
+/** The answer to `--help`. */
 export function emulatorHelp(): string {
   return helpText(manual);
 }

@@ -13,6 +13,7 @@ import { requestHost } from "./host-request.ts";
 import { HostServer } from "./server.ts";
 import { dumpState } from "./state-dump.ts";
 
+/** What `hcs-emulator` was told by options and variables. */
 export interface EmulatorSettings {
   readonly socketPath: string;
   readonly stateDirectory: string;

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import type { EmulatedHost } from "../emulated-host.ts";
 import { Session } from "./session.ts";
 
+/** What serves a host on a socket. */
 export interface HostServerOptions {
   readonly host: EmulatedHost;
   readonly socketPath: string;

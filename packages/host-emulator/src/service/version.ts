@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 declare const UVM_SHIM_VERSION: string | undefined;
 declare const UVM_SHIM_COMMIT: string | undefined;
 
+/** What `hcs-emulator -v` prints. */
 export function emulatorVersion(runtime: string): string {
   const { version, revision } = ownVersion();
   return `hcs-emulator:\n  Version:  ${version}\n  Revision: ${revision}\n  Node version: ${runtime}\n\n`;

@@ -18,6 +18,7 @@ export interface AssignableFunction {
   readonly directory?: string;
 }
 
+/** A character device as the kernel numbers it, with the permissions of its node. */
 export interface CharacterDevice {
   readonly major: number;
   readonly minor: number;

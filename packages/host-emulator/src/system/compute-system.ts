@@ -39,6 +39,7 @@ export interface HandleOwner {
   systemExited(status: SystemExitStatus): void;
 }
 
+/** What a compute system is made from. */
 export interface ComputeSystemOptions {
   readonly id: string;
   readonly runtimeId: string;

@@ -8,6 +8,7 @@ import {
 } from "@uvm-shim/hcs-schema";
 import { HcsFailure } from "../hcs-failure.ts";
 
+/** The resource path of a service in a VM's hvsocket table. */
 export interface HvsocketResource {
   readonly kind: "hvsocket service";
   readonly service: string;

@@ -5,6 +5,7 @@ import { controllerNumber } from "./document.ts";
 import { type HvsocketResource, hvsocketServiceOf } from "./hvsockets.ts";
 import type { VsmbResource } from "./vsmb.ts";
 
+/** What the resource path of a modify request names. */
 export type Resource =
   | { readonly kind: "scsi"; readonly slot: DiskSlot }
   | { readonly kind: "plan9" }

@@ -14,6 +14,7 @@ import type { GuestMachine, MachineUsage } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import type { Resource } from "./resource-path.ts";
 
+/** A resource path about memory or processors. */
 export type TopologyResource = Extract<Resource, { kind: "memorySize" | "processorLimits" | "cpuGroup" }>;
 
 /** Processors by id of their CPU group, in the form of cpusets: `0-3,7`. */
@@ -22,10 +23,12 @@ export type CpuGroups = ReadonlyMap<string, string>;
 /** The id that removes a system from its group. */
 const noCpuGroup = "00000000-0000-0000-0000-000000000000";
 
+/** Whether a resource is about memory or processors. */
 export function isTopology(resource: Resource): resource is TopologyResource {
   return resource.kind === "memorySize" || resource.kind === "processorLimits" || resource.kind === "cpuGroup";
 }
 
+/** Changes memory or processors of a running machine, as HCS would; HcsFailure for what it would refuse. */
 export async function updateTopology(
   machine: GuestMachine,
   resource: TopologyResource,
@@ -58,6 +61,7 @@ export function processorsOf(groups: CpuGroups, id: string, field: string): stri
 
 const nanosecondsPerTick = 100;
 
+/** What HCS reports of the processor time that a VM has used, in 100 ns. */
 export function statisticsOf(usage: MachineUsage, startedAt: Date, now: Date): SystemStatistics {
   const ticks = (nanoseconds: number): number => Math.floor(nanoseconds / nanosecondsPerTick);
   return {

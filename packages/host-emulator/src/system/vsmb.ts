@@ -12,8 +12,10 @@ import type { GuestMachine } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { realPath } from "./disk-file.ts";
 
+/** A resource path about VSMB. */
 export type VsmbResource = { readonly kind: "vsmb" } | { readonly kind: "pipe"; readonly path: string };
 
+/** Whether a resource is about VSMB. */
 export function isVsmb(resource: { readonly kind: string }): resource is VsmbResource {
   return resource.kind === "vsmb" || resource.kind === "pipe";
 }

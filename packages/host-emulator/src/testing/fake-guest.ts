@@ -147,6 +147,7 @@ export class TestFiles {
   }
 }
 
+/** How a document differs from the usual one. */
 export interface DocumentOptions {
   readonly owner?: string;
   readonly endsWithLastHandle?: boolean;

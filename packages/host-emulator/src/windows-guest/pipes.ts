@@ -10,6 +10,7 @@ import { HcsFailure } from "../hcs-failure.ts";
 import { attach, hideFile } from "../process-guest/shares.ts";
 import { realPath } from "../system/disk-file.ts";
 
+/** Shows the guest the socket that stands for a named pipe of the host. */
 export function mapPipe(init: number, stateDirectory: string, path: string): void {
   const socket = hostPipePath(stateDirectory, path);
   if (socket === undefined) throw unnamed(path);
@@ -21,6 +22,7 @@ export function mapPipe(init: number, stateDirectory: string, path: string): voi
   }
 }
 
+/** Hides it again. */
 export async function unmapPipe(init: number, path: string): Promise<void> {
   await hideFile(init, guestSocketOf(path));
 }

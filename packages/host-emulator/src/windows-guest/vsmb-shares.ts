@@ -6,6 +6,7 @@ import { guestFolders } from "@uvm-shim/host-protocol/guest";
 import { withMountNamespace } from "@uvm-shim/linux-calls";
 import { hideFolder, type SharedFolder, showFiles, showFolder } from "../process-guest/shares.ts";
 
+/** Shows a folder of this machine where the guest looks for the share. */
 export function addVsmbShare(init: number, share: VirtualSmbShare): void {
   showFolder(init, folderOf(share));
 }
@@ -17,6 +18,7 @@ export function updateVsmbShare(init: number, share: VirtualSmbShare): void {
   showFiles(init, { ...folder, files: files.filter((name) => !shown.has(name)) });
 }
 
+/** Hides it again. */
 export async function removeVsmbShare(init: number, name: string): Promise<void> {
   await hideFolder(init, targetOf(name));
 }

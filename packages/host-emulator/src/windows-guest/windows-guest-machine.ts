@@ -4,6 +4,7 @@ import { ProcessGuestMachine, type ProcessGuestParts } from "../process-guest/pr
 import { mapPipe, unmapPipe } from "./pipes.ts";
 import { addVsmbShare, removeVsmbShare, updateVsmbShare } from "./vsmb-shares.ts";
 
+/** What a Windows guest's machine is made from. */
 export interface WindowsGuest {
   readonly specification: GuestMachineSpecification;
   readonly boot: WindowsBoot;

@@ -33,6 +33,7 @@ export function diskNode(controller: number, lun: number, partition = 0): string
   return `${guestFolders.scsiDevices}/${controller}/${lun}${partition === 0 ? "" : `p${partition}`}`;
 }
 
+/** Where a guest finds the device that was assigned under this VMBus GUID. */
 export function assignedDeviceFolder(vmBusGuid: string): string {
   return `${guestFolders.assignedDevices}/${vmBusGuid.toLowerCase()}`;
 }

@@ -13,6 +13,7 @@ export function portOfConnectLine(line: string): number | undefined {
   return port === undefined ? undefined : Number(port);
 }
 
+/** What accepts a connection to a port, without line end. */
 export function acceptanceLine(port: number): string {
   return `OK ${port}`;
 }

@@ -6,6 +6,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
  */
 export type ObservationKind = "request" | "phase" | "host-call" | "guest-request";
 
+/** What observers are told beside a name. Never anything secret: it is logged, recorded and exported. */
 export type Attributes = { readonly [name: string]: string | number | boolean };
 
 /** Values of the headers `traceparent` and `tracestate` of W3C Trace Context. */
@@ -104,6 +105,7 @@ export function currentTraceContext(): TraceContext | undefined {
   return found;
 }
 
+/** What is said of work when `observe` begins it; the rest of its `Observation` comes from the work around it. */
 export interface ObservedWork {
   readonly kind: ObservationKind;
   readonly name: string;

@@ -8,11 +8,13 @@
  */
 export type Fault = "fail" | "lose" | "hang" | "hangDone" | "silent" | "silentDone";
 
+/** A call across a boundary as `ScriptedCalls` records it: what was called, and about which object. */
 export interface Call {
   readonly name: string;
   readonly detail: string;
 }
 
+/** An error with a code of `errorCodes`, as hosts and guests throw them. */
 export function scriptedError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }

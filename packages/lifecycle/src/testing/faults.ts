@@ -1,5 +1,6 @@
 import type { Fault } from "./calls.ts";
 
+/** One run of a scenario: which call, counted from 0, has which fault. */
 export interface FaultCase {
   readonly call: number;
   readonly fault: Fault;

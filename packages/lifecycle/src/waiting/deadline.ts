@@ -1,5 +1,6 @@
 import type { Clock } from "./clock.ts";
 
+/** How long work may take, and what else may end it. */
 export interface Deadline {
   /** A `Clock`, or something else that measures the time. */
   readonly clock: { delay(milliseconds: number, signal: AbortSignal): Promise<void> };

@@ -71,6 +71,7 @@ export function attachProgram(kind: ProgramKind, program: number, group: string,
   });
 }
 
+/** Detaches a program from a cgroup, given by its folder. Throws a LinuxCallError, ENOENT if it is not attached there. */
 export function detachProgram(kind: ProgramKind, program: number, group: string): void {
   withFolder(group, (folder) => {
     const attributes = emptyOf(programAttach);

@@ -7,6 +7,7 @@ const mknodAlone = 1;
 const types = { b: 1, c: 2 } as const;
 const [r1, r2, r3, r4, r5] = [1, 2, 3, 4, 5];
 
+/** A device, or all of a driver's, as the kernel numbers them. */
 export interface GuardedDevice {
   readonly type: keyof typeof types;
   readonly major: number;

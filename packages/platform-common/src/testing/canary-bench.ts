@@ -18,10 +18,12 @@ import { formatLine } from "../../../shim/src/system/log.ts";
 import { EventServer } from "../../../shim/src/testing/event-server.ts";
 import { TtrpcClient } from "../../../ttrpc/src/index.ts";
 
+/** The beginning of `secret`, short enough to survive a text that is cut. */
 export const canary = "canary-7f3a";
 /** As long as keys and tokens; tests look for its beginning, since texts may be cut. */
 export const secret = `${canary}-${"0123456789abcdef".repeat(4)}`;
 
+/** Runtime options as containerd passes them on: a type and its encoded message. */
 export interface EncodedOptions {
   readonly typeUrl: string;
   readonly value: Uint8Array;

@@ -30,6 +30,7 @@ const ownPrefixes = [
 const mostNamed = 32;
 const longestKey = 200;
 
+/** What an `AnnotationTable` is made from. */
 export interface AnnotationTableOptions<Rows extends AnnotationRows> {
   readonly guests: "Linux" | "Windows";
   /** Every annotation with an effect. */
@@ -44,6 +45,7 @@ export interface AnnotationTableOptions<Rows extends AnnotationRows> {
   readonly foreignPrefixes: readonly string[];
 }
 
+/** The values of the annotations that were given. */
 export interface ReadAnnotations<Rows extends AnnotationRows> {
   readonly values: ValuesOf<Rows>;
   readonly serviceTable: ServiceTable;

@@ -10,14 +10,20 @@ import {
   text,
 } from "./values.ts";
 
+/** The beginning of the keys about a VM. */
 export const vm = "io.microsoft.virtualmachine.";
+/** The beginning of the keys about a VM's processors and memory. */
 export const topology = `${vm}computetopology.`;
 /** Prefix of annotations that microsoft/hcsshim does not have. */
 export const own = "io.uvm-shim.";
+/** Numbers that a parser of signed 32 bits takes, for keys that are read so elsewhere too. */
 export const int32 = signedInteger(0, 2 ** 31 - 1);
+/** Numbers that a parser of unsigned 32 bits takes. */
 export const uint32 = integer(0, 2 ** 32 - 1);
+/** Lists of `uint32`. */
 export const uint32s = integers(0, 2 ** 32 - 1);
 // More than any machine has, and exact as a number in JSON.
+/** Sizes in MB, up to 2^40: beyond any machine, and exact in bytes. */
 export const megabytes = integer(0, 2 ** 40);
 
 /** Keys by a name, each with its reader. */
@@ -62,10 +68,14 @@ export const sharedAnnotations = {
   vsmbNoDirectMap: [`${vm}wcow.virtualSMB.nodirectmap`, boolean],
 } as const satisfies AnnotationRows;
 
+/** The name of a row of `sharedAnnotations`. */
 export type SharedName = keyof typeof sharedAnnotations;
+/** What a table's rows read; each value is absent where its annotation is. */
 export type ValuesOf<Rows extends AnnotationRows> = { readonly [Name in keyof Rows]?: ReturnType<Rows[Name][1]> };
+/** What `sharedAnnotations` read. */
 export type SharedValues = ValuesOf<typeof sharedAnnotations>;
 
+/** The key of an annotation, for errors that name it. */
 export function keyOf(name: SharedName): string {
   return sharedAnnotations[name][0];
 }

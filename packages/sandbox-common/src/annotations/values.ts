@@ -24,6 +24,7 @@ export function refusePath(key: string, value: string, accepted: string): never 
   throw new SandboxError("InvalidArgument", key, `got ${JSON.stringify(value)}, expected ${accepted}`);
 }
 
+/** Throws the SandboxError with code InvalidArgument for a value that cannot be used. */
 export function refuse(key: string, value: unknown, accepted: string): never {
   throw new SandboxError("InvalidArgument", key, `got ${shownValue(value)}, expected ${accepted}`);
 }
@@ -33,12 +34,14 @@ export function refuseUnshown(key: string, value: string, accepted: string): nev
   throw new SandboxError("InvalidArgument", key, `got ${value.length} characters, expected ${accepted}`);
 }
 
+/** The words that Go's strconv.ParseBool takes, and no others. */
 export const boolean: Reader<boolean> = (key, text) => {
   if (trueWords.includes(text)) return true;
   if (falseWords.includes(text)) return false;
   return refuse(key, text, `one of ${[...trueWords, ...falseWords].join(" ")}`);
 };
 
+/** Decimal digits, within a range that includes both ends. */
 export function integer(least: number, most: number): Reader<number> {
   return wholeNumber(/^\d{1,64}$/, least, most);
 }
@@ -71,6 +74,7 @@ export function integers(least: number, most: number): Reader<readonly number[]>
   };
 }
 
+/** One of these words, spelled like that. */
 export function oneOf<Word extends string>(...words: readonly Word[]): Reader<Word> {
   return (key, text) => words.find((word) => word === text) ?? refuse(key, text, `one of ${words.join(", ")}`);
 }
@@ -100,6 +104,7 @@ export const guidAsWritten: Reader<string> = (key, value) => {
   return value;
 };
 
+/** A text with this beginning, or the empty text. */
 export function startsWith(prefix: string): Reader<string> {
   return (key, value) =>
     value === "" || value.startsWith(prefix)

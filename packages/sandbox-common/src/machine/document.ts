@@ -20,15 +20,18 @@ export const secureBootTemplate = "1734c6e8-3154-4dda-ba5f-a874cc483422";
 /** Windows Server 2025. */
 export const firstBuildWithNumaAffinity = 26_100;
 
+/** The hvsocket device; a table without services is left out. */
 export function hvSocket(config: NonNullable<HvSocketDevice["HvSocketConfig"]>): HvSocketDevice {
   const { ServiceTable: table = {}, ...rest } = config;
   return { HvSocketConfig: { ...rest, ...(Object.keys(table).length > 0 && { ServiceTable: table }) } };
 }
 
+/** The serial port whose output a named pipe of the host gets, if an annotation names one. */
 export function comPorts({ consolePipe }: SharedValues): Pick<Devices, "ComPorts"> {
   return consolePipe ? { ComPorts: { "0": { NamedPipe: consolePipe } } } : {};
 }
 
+/** Limits of storage: operations and bytes a second; 0 is none. */
 export function storageQoS(iops: number, bandwidth: number): { readonly StorageQoS?: StorageQoS } {
   if (iops === 0 && bandwidth === 0) return {};
   return {
@@ -36,6 +39,7 @@ export function storageQoS(iops: number, bandwidth: number): { readonly StorageQ
   };
 }
 
+/** Refuses a resource partition beside a CPU group: a host can place a VM in one of them only. */
 export function refusePartitionOfGroup({ cpuGroup, resourcePartition }: SharedValues): void {
   if (cpuGroup && resourcePartition) {
     refuse(keyOf("resourcePartition"), resourcePartition, `nothing, as ${keyOf("cpuGroup")} is given`);
@@ -65,6 +69,7 @@ export function decodeBase64(text: string): Uint8Array | undefined {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }
 
+/** Base64 without Node, whose Buffer this package does without. */
 export function encodeBase64(bytes: Uint8Array): string {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }

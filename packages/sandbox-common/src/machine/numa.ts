@@ -4,6 +4,7 @@ import { refuse } from "../annotations/values.ts";
 import { hasBuild } from "../host-facts.ts";
 import type { MachineContext as Context } from "./context.ts";
 
+/** The NUMA nodes of a VM. */
 export interface NumaTopology {
   readonly nodes: VirtualMachineType<"Numa">;
   /** Present where the host distributes processors over the nodes itself. */

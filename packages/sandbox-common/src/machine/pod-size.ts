@@ -30,6 +30,7 @@ export function memoryFor(containers: readonly ContainerLimits[], needs: MemoryN
 /** 64 bytes for each page of 4096, and as much again for other data of the kernel about memory in use. */
 const tablesPart = 1 / 32;
 
+/** What a pod's size follows from, beside its containers. */
 export interface PodSizeOptions {
   /** The VM's processors, whose number never changes. */
   readonly processors: number;
@@ -50,6 +51,7 @@ export type SizeVerdict =
   | { readonly kind: "grow"; readonly memoryInMb: number; readonly isDemanded: boolean; readonly warning?: string }
   | { readonly kind: "refused"; readonly reason: string };
 
+/** Whether a container fits, when it is made or given other limits. Sizes in MB. */
 export interface SizeQuestion {
   /** Limits of all containers, including the one in question. */
   readonly containers: readonly ContainerLimits[];

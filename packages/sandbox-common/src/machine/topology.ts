@@ -5,6 +5,7 @@ import { hasBuild } from "../host-facts.ts";
 import type { MachineContext } from "./context.ts";
 import { numaTopology } from "./numa.ts";
 
+/** A VM's processors if nobody asks for a number. */
 export const defaultProcessors = 2;
 const firstBuildWithCpuGroups = 19_043;
 

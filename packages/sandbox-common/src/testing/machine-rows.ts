@@ -33,6 +33,7 @@ const noGuid = [`{${group}}`, "not-a-guid", group.replaceAll("-", ""), `${group}
   (id): Row => [id, refused("expected a GUID without braces")],
 );
 
+/** Rows of the annotations about the VM and its host, for sandboxes of any guest on a host with eight processors. */
 export const machineRows = {
   noWritableFileShares: flag(({ settings }) => settings.noWritableFileShares),
   processorCount: number(({ Processor }) => Processor.Count, {

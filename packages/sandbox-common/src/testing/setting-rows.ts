@@ -1,9 +1,11 @@
 /** Tables of settings: what each value does, or why it is refused. */
 
+/** Annotations by key. */
 export interface Annotations {
   readonly [key: string]: string;
 }
 
+/** The expectation that a value is refused, with this text in the error. */
 export class Refused {
   readonly message: string;
   readonly code: string;
@@ -14,6 +16,7 @@ export class Refused {
   }
 }
 
+/** That a value is refused; as an invalid argument unless another code is given. */
 export const refused = (message: string, code?: string): Refused => new Refused(message, code);
 
 /** The text of a value, and what `effect` returns then. */
@@ -36,6 +39,7 @@ type Surroundings<More> = Pick<SettingRows<never, More>, "given" | "more">;
 
 const words = refused("expected one of 1 t T TRUE true True 0 f F FALSE false False");
 
+/** What a flag does where it has no value of its own. */
 export const onOff = { on: true, off: false };
 
 /** Malformed lists of numbers. */

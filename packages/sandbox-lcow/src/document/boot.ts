@@ -14,6 +14,7 @@ export interface BootFolder {
 
 const localFolder = "LinuxBootFiles";
 
+/** The folder of the boot files: annotation, then option, then the folder beside the shim. Refuses a relative path. */
 export function bootFolder({ values, options, host }: Context): BootFolder {
   const { pathGrammar, hasFile } = host;
   const [field, path] = values.bootFilesRootPath
@@ -40,6 +41,7 @@ function defaultFolder({ pathGrammar, executableFolder, programFiles, hasFolder 
     : joinPath(pathGrammar, programFiles, "Linux Containers");
 }
 
+/** How a VM boots. */
 export interface Boot {
   readonly chipset: Chipset;
   /** Path of the root file system, if it is a disk. */

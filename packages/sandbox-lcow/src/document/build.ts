@@ -29,6 +29,7 @@ import { podLimits } from "./pod-limits.ts";
 import type { PodSize } from "./pod-size.ts";
 import { computeTopology, podSize } from "./topology.ts";
 
+/** What a Linux sandbox's document is made from. */
 export interface LinuxSandboxRequest {
   /** Recorded as the owner of the compute system. */
   readonly owner: string;
@@ -56,6 +57,7 @@ export interface SandboxSettings extends OptionSettings {
   readonly size: PodSize;
 }
 
+/** The document of a Linux sandbox's VM, and what else follows from the request. */
 export interface LinuxSandbox {
   readonly document: ComputeSystemDocument;
   readonly settings: SandboxSettings;

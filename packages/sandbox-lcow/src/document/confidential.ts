@@ -93,6 +93,7 @@ export function confidentialSettings(context: Context, bundle: string): Confiden
   };
 }
 
+/** The parts of a document of a VM that is isolated from its host. */
 export interface IsolatedMachine {
   readonly chipset: Chipset;
   readonly rootFsVhd: string;

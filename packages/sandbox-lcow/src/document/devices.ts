@@ -20,6 +20,7 @@ export function scsiControllers(rootFsVhd: string | undefined): NonNullable<Devi
   return { ...controllers, [scsiControllerGuids[0]]: { Attachments: { "0": rootFs } } };
 }
 
+/** What decides which devices a VM has from the start. */
 export interface AssignedDevices {
   readonly specification: unknown;
   readonly isolated: boolean;

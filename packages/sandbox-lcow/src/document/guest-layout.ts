@@ -7,6 +7,7 @@ export interface LinuxGuestLayout {
   placesOf(container: { readonly id: string; readonly podId: string }): LinuxContainerPlaces;
 }
 
+/** What of a disk's mount decides where it stands in the guest. */
 export interface DiskPlacement {
   /** 0: the whole disk. */
   readonly partition: number;

@@ -3,8 +3,10 @@ import { refuse } from "@uvm-shim/sandbox-common";
 import { keyOf } from "../annotations/annotations.ts";
 import type { Context } from "../context.ts";
 
+/** What the guest's root file system is in. */
 export type RootFs = "initrd" | "vhd";
 
+/** What the guest kernel's command line is made from, beside annotations. */
 export interface KernelLineInput {
   readonly rootFs: RootFs;
   /** Whether the kernel is loaded directly; else by UEFI, where the command line must name the initrd. */

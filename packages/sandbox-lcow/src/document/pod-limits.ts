@@ -1,6 +1,7 @@
 import { checkOciLinuxResources, type OciLinuxResources, SchemaError } from "@uvm-shim/hcs-schema";
 import { type ContainerLimits, fieldsOf, refuse, SandboxError } from "@uvm-shim/sandbox-common";
 
+/** The limits of all containers of a pod together. */
 export interface PodLimits extends ContainerLimits {
   /** cpu.shares of all containers of the pod together. */
   readonly shares?: number;

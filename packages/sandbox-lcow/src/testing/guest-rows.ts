@@ -19,6 +19,7 @@ const behindAgent = (built: Built): string => kernelLineOf(built).split("-loglev
 const services = ({ Devices }: Built): number =>
   Object.keys(Devices?.HvSocket?.HvSocketConfig?.ServiceTable ?? {}).length;
 
+/** Rows of the annotations about a Linux guest. */
 export const guestRows = {
   bootFilesRootPath: {
     ...text(({ boot }) => boot?.KernelFilePath, { valid: ["/opt", "/opt/kernel"], byDefault: direct }),

@@ -14,6 +14,7 @@ const limited = { pod: { linux: { resources: { memory: { limit: 64 * 2 ** 20 } }
 
 const withNothing = flag(({ warnings }) => warnings, { on: [], off: [] });
 
+/** Rows of the annotations about the VM and its host. */
 export const machineRows = {
   ...common,
   guestMemory: number(({ Memory }) => Memory.SizeInMB, {

@@ -3,9 +3,12 @@ import { createHash } from "node:crypto";
 import { checkComputeSystemDocument } from "@uvm-shim/hcs-schema";
 import { buildLinuxSandbox, type HostFacts, type LinuxSandboxRequest } from "../index.ts";
 
+/** The beginning of the keys about a VM. */
 export const vm = "io.microsoft.virtualmachine.";
+/** The beginning of the keys about a VM's processors and memory. */
 export const topology = `${vm}computetopology.`;
 
+/** Where `host` has its boot files. */
 export const bootFolder = "/opt/shim/LinuxBootFiles";
 
 /** A POSIX host with these files; names without a folder are boot files beside the shim. */
@@ -24,6 +27,7 @@ export function host(more: Partial<HostFacts> = {}, files: readonly string[] = [
   };
 }
 
+/** A Windows host with these files. */
 export function windowsHost(more: Partial<HostFacts> = {}, files: readonly string[] = []): HostFacts {
   return host(
     {
@@ -37,10 +41,12 @@ export function windowsHost(more: Partial<HostFacts> = {}, files: readonly strin
   );
 }
 
+/** Annotations by key. */
 export interface Annotations {
   readonly [key: string]: string;
 }
 
+/** A sandbox with these annotations, whose document a compute service would accept, with its parts at hand. */
 export function build(annotations: Annotations = {}, more: Partial<LinuxSandboxRequest> = {}) {
   const request = { owner: "test", bundle: "/run/bundle", annotations, host: host(), ...more };
   const built = buildLinuxSandbox(request);

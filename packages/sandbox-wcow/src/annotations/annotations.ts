@@ -47,9 +47,12 @@ const effective = {
   debugFolder: ["io.microsoft.wcow.debug_data_path", text],
 } as const satisfies AnnotationRows;
 
+/** The name of a row of the table of annotations. */
 export type AnnotationName = keyof typeof effective;
+/** What the table's rows read; each value is absent where its annotation is. */
 export type AnnotationValues = ValuesOf<typeof effective>;
 
+/** The key of an annotation, for errors that name it. */
 export function keyOf(name: AnnotationName): string {
   return effective[name][0];
 }

@@ -16,6 +16,7 @@ export interface Boot {
 
 /** In the guest's own form, whatever the host. */
 const bootManager = "\\EFI\\Microsoft\\Boot\\bootmgfw.efi";
+/** The name of a scratch disk, in whichever folder. */
 export const scratchFile = "sandbox.vhdx";
 const vmFolder = "UtilityVM";
 

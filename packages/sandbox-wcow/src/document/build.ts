@@ -35,6 +35,7 @@ import { computeTopology, podSize } from "./topology.ts";
 /** Address space of the guest for files of shares that it maps. */
 const directFileMappingMb = 1024;
 
+/** What a Windows sandbox's document is made from. */
 export interface WindowsSandboxRequest {
   /** Recorded as the owner of the compute system. */
   readonly owner: string;
@@ -52,6 +53,7 @@ export interface WindowsSandboxRequest {
   readonly host: HostFacts;
 }
 
+/** The document of a Windows sandbox's VM, and what else follows from the request. */
 export interface WindowsSandbox {
   readonly document: ComputeSystemDocument;
   readonly settings: WindowsSandboxSettings;

@@ -16,10 +16,12 @@ import type { WindowsLayers } from "../layers.ts";
 import type { FileCopy, WindowsConfidentialSettings } from "../settings.ts";
 import { type Boot, scratchFile } from "./boot.ts";
 
+/** How a confidential VM boots. */
 export interface ConfidentialBoot extends Boot {
   readonly settings: WindowsConfidentialSettings;
 }
 
+/** What a confidential VM's boot is made from. */
 export interface ConfidentialRequest {
   readonly policy: string;
   readonly layers: WindowsLayers | undefined;

@@ -3,6 +3,7 @@ import { cleanPath, isAbsolute, joinPath, refusePath } from "@uvm-shim/sandbox-c
 import { keyOf } from "../annotations/annotations.ts";
 import type { Context } from "../context.ts";
 
+/** Where a guest that crashes leaves its dumps, and the parts of the document that say so. */
 export interface CrashDumps {
   /** The folder, if there is one. */
   readonly folders: readonly string[];

@@ -2,6 +2,7 @@
 import { decodeBase64, encodeBase64, fieldsOf, SandboxError, shownValue } from "@uvm-shim/sandbox-common";
 import { keyOf } from "../annotations/annotations.ts";
 
+/** A provider of event traces, by name, GUID or both. */
 export interface LogProvider {
   readonly providerName?: string;
   /** Lower case, without braces. */
@@ -10,11 +11,13 @@ export interface LogProvider {
   readonly keywords?: string;
 }
 
+/** A source of events, with its providers. */
 export interface LogSource {
   readonly type: string;
   readonly providers: readonly LogProvider[];
 }
 
+/** What a guest is to forward. */
 export interface LogSourceOptions {
   /** Base64 of a JSON document of the same form as the result. */
   readonly wanted?: string;

@@ -20,6 +20,10 @@ export function resourcesOf(specification: unknown): WindowsResources {
   return readResources(resources, "windows.resources");
 }
 
+/**
+ * `windows.resources` of an unchecked specification; memory in bytes, 0 where nothing is said. Refuses numbers out of
+ * range.
+ */
 export function readResources(resources: unknown, field: string): WindowsResources {
   const whole = (group: string, name: string, most: number): number => {
     const value = fieldsOf(fieldsOf(resources)[group])[name] ?? 0;

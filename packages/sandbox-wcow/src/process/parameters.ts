@@ -12,12 +12,14 @@ export interface WindowsProcess {
   readonly consoleSize?: { readonly height: number; readonly width: number };
 }
 
+/** Which streams of a process its client wants. */
 export interface ConnectedStreams {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
 }
 
+/** What the parameters of a process are made from. */
 export interface ProcessRequest {
   readonly process: WindowsProcess;
   /** The container's annotations. */
@@ -41,6 +43,7 @@ export interface ProcessParameters {
 
 const largestConsoleSide = 0xffff;
 
+/** The parameters with which a Windows guest is asked to start a process. */
 export function processParameters(request: ProcessRequest): ProcessParameters {
   const { process, annotations, streams } = request;
   const hostProcess = annotations["microsoft.com/hostprocess-container"] === "true";

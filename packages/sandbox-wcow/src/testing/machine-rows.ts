@@ -19,6 +19,7 @@ const added = ({ registry: all }: Built) => all.slice(1);
 const wrong = (more: object, expected: string): Row => [value(more), refused(expected)];
 const list = "a JSON list of registry values";
 
+/** Rows of the annotations about the VM and its host. */
 export const machineRows = {
   ...common,
   resourcePartition: {
@@ -181,9 +182,11 @@ export const machineRows = {
   },
 } satisfies { readonly [Name in AnnotationName]?: SettingRows };
 
+/** The key of an hvsocket service. */
 export const service = `${vm}hv-socket.service-table.11111111-2222-3333-4444-555555555555`;
 const serviceObject = refused("expected a JSON object with BindSecurityDescriptor (string)");
 
+/** Rows of that key. */
 export const serviceRows: SettingRows = {
   given: { [`${vm}forwardlogs.enable`]: "false" },
   effect: ({ Devices }) => Object.values(Devices?.HvSocket?.HvSocketConfig?.ServiceTable ?? {}),

@@ -28,6 +28,7 @@ function file(effect: SettingRows["effect"], byDefault: string, empty: unknown):
   };
 }
 
+/** Rows of the annotations about a security policy. */
 export const policyRows = {
   securityPolicy: {
     more,

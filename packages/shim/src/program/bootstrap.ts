@@ -63,6 +63,7 @@ export function parseStartInput(
   }
 }
 
+/** Decodes a google.protobuf.Any, which `start` must read before the generated code is loaded. */
 export function decodeAny(bytes: Uint8Array): RuntimeOptions {
   const fields = decodeFields(bytes);
   return { typeUrl: textField(fields, 1), value: Uint8Array.from(bytesField(fields, 2) ?? []) };
@@ -77,6 +78,7 @@ export type ReplyDialect =
   /** containerd 2.3 and later: a BootstrapResult. */
   | { readonly kind: "protobuf" };
 
+/** The reply of `start` in the form that its caller understands. */
 export function encodeReply(dialect: ReplyDialect, address: string): Buffer {
   switch (dialect.kind) {
     case "address":
@@ -114,6 +116,7 @@ export function encodeRuntimeInfo(
   ]);
 }
 
+/** Encodes a google.protobuf.Any. */
 export function encodeAny(typeUrl: string, value: string | Uint8Array): Buffer {
   return encodeFields([
     [1, typeUrl],

@@ -7,6 +7,7 @@ import { readNamedFile } from "../system/file-calls.ts";
 const largestConfiguration = 16 * 1024 * 1024;
 const expected = "an OCI runtime specification";
 
+/** A bundle's config.json. */
 export interface BundleConfiguration {
   /** config.json as parsed JSON; only the annotations have been checked. */
   readonly spec: { readonly [field: string]: unknown };
@@ -37,6 +38,7 @@ export async function readConfiguration(
   return { spec: parsed, annotations: checkAnnotations(file, parsed.annotations) };
 }
 
+/** A bundle's configuration; InvalidArgument if it has none or it cannot be read. */
 export async function requireConfiguration(bundle: string): Promise<BundleConfiguration> {
   const configuration = await readConfiguration(bundle);
   if (configuration === undefined) {

@@ -6,6 +6,7 @@ import { isSandboxerAddress } from "./sandboxer-address.ts";
 
 type Environment = { readonly [name: string]: string | undefined };
 
+/** An environment variable of the shim that has a form. */
 export interface ShimVariable {
   readonly name: string;
   /** What is accepted, for an error. */

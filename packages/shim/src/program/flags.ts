@@ -27,6 +27,7 @@ export interface SandboxerFlags {
   readonly debug: boolean;
 }
 
+/** What a command line asks for. */
 export type ShimCommand =
   | { readonly kind: "version" }
   | { readonly kind: "help" }
@@ -36,14 +37,18 @@ export type ShimCommand =
   | { readonly kind: "sandboxer"; readonly flags: SandboxerFlags }
   | { readonly kind: "start" | "delete" | "serve"; readonly flags: ShimFlags };
 
+/** Flags that take a value. containerd passes those of a pod but for the last, which the serving process gets from `start`. */
 export const textFlags = [
   ...(["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const),
   ...(["config", "state"] as const),
 ] as const;
+/** Flags without a value. */
 export const switchFlags = ["debug", "drain", "v", "version", "info", "h", "help"] as const;
+/** What the program does, beside answering questions. */
 export const actions = ["start", "delete", "sandboxer"] as const;
 /** Flags that only the named actions have. */
 const sandboxerFlags: readonly string[] = ["config", "state", "drain"];
+/** The name of a flag, without dashes. */
 export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
 type SwitchFlag = (typeof switchFlags)[number];

@@ -4,6 +4,7 @@ import { ShimError } from "../errors.ts";
 const identifier = /^[A-Za-z0-9]+(?:[._-]+[A-Za-z0-9]+)*$/;
 const longestIdentifier = 128;
 
+/** The id, if it has the form that containerd gives to ids; else InvalidArgument. It becomes a part of paths. */
 export function checkIdentifier(field: string, value: string): string {
   const expected = `expected up to ${longestIdentifier} letters and digits, with dots, dashes or underscores between them`;
   if (value === "") throw new ShimError("InvalidArgument", `${field} is missing, ${expected}`);
@@ -13,6 +14,7 @@ export function checkIdentifier(field: string, value: string): string {
   return value;
 }
 
+/** InvalidArgument unless the exec's id can be one in this task. */
 export function checkExecId(task: string, execId: string): void {
   checkIdentifier(`exec in task ${task}: exec_id`, execId);
   if (execId !== task) return;

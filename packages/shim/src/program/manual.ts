@@ -5,6 +5,7 @@ import { exitCodes } from "./refusal.ts";
 
 export { unknownWord } from "@uvm-shim/command-line";
 
+/** What a shim and its runtime are called. */
 export interface ShimName {
   readonly name: string;
   readonly runtimeName: string;
@@ -112,6 +113,7 @@ const files: NonNullable<ProgramManual["files"]> = [
   },
 ];
 
+/** The table of a shim's command line, from which help, man page and completions are made. */
 export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
   const guests = runtimeName.includes("wcow") ? "Windows" : "Linux";
   return {
@@ -171,6 +173,7 @@ export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
   };
 }
 
+/** The answer to `-help`. */
 export function shimHelp(options: ShimName): string {
   return helpText(shimManual(options));
 }

@@ -6,6 +6,7 @@ import type { RuntimeOptions } from "./bootstrap.ts";
 import { ownFolder } from "./executable.ts";
 import type { PlatformContext, ShimOptions } from "./shim-options.ts";
 
+/** What a platform gets from the program that loads it. */
 export function platformContext(parts: {
   readonly options: ShimOptions;
   readonly nodeProcess: NodeJS.Process;

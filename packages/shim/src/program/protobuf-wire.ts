@@ -49,11 +49,13 @@ export function textField(fields: readonly WireField[], number: number): string 
   return value === undefined ? "" : Buffer.from(value).toString("utf8");
 }
 
+/** A field of the type string, bytes or message; undefined if it is absent. The last one counts, as protobuf has it. */
 export function bytesField(fields: readonly WireField[], number: number): Uint8Array | undefined {
   const value = fields.findLast((field) => field.number === number)?.value;
   return value instanceof Uint8Array ? value : undefined;
 }
 
+/** A field that is a number; 0 if it is absent. */
 export function numberField(fields: readonly WireField[], number: number): number {
   const value = fields.findLast((field) => field.number === number)?.value;
   return typeof value === "bigint" ? Number(value) : 0;

@@ -6,6 +6,7 @@ import type { SandboxSlot } from "../services/sandbox/sandbox-slot.ts";
 const defaultLingerMilliseconds = 30_000;
 /** Each round may query containerd's version, so rounds must not be too frequent. */
 const shortestLinger = 100;
+/** What UVM_SHIM_LINGER_MS may be, for an error. */
 export const expectedLinger = `a whole number of milliseconds from ${shortestLinger} to 999999999`;
 
 /** The value of UVM_SHIM_LINGER_MS, in milliseconds; undefined if it is none. */
@@ -23,6 +24,7 @@ export function lingerFrom(text: string | undefined, log: Log): number {
   return defaultLingerMilliseconds;
 }
 
+/** What decides when the shim of a completed pod ends. */
 export interface RetirementOptions {
   readonly slot: SandboxSlot;
   readonly tasks: { readonly isEmpty: boolean; deleteAll(): Promise<void> };

@@ -35,6 +35,7 @@ export function chooseSandboxer(
   }
 }
 
+/** Whether UVM_SHIM_SANDBOXER may say this. */
 export function isSandboxerAddress(value: string): boolean {
   return value === "none" || path.posix.isAbsolute(value) || path.win32.isAbsolute(value);
 }

@@ -4,6 +4,7 @@ import type { GrpcPart } from "../sandboxer/grpc-part.ts";
 import type { WindowsCalls } from "../system/system.ts";
 import type { TelemetryPart } from "../telemetry/part.ts";
 
+/** What a platform gets from the shim that it is loaded by. */
 export interface PlatformContext {
   readonly log: Log;
   /** A rate-limited `log`, for lines from or about the guest, which decides how many there are. */
@@ -21,6 +22,7 @@ export interface PlatformContext {
   readonly servesOnePod: boolean;
 }
 
+/** What `runShim` makes a shim from. */
 export interface ShimOptions {
   /** Name of the executable, such as containerd-shim-lcow-v2. */
   readonly name: string;

@@ -38,6 +38,7 @@ interface StateCommon {
 
 const fileName = "uvm-shim.json";
 
+/** Replaces the state in a bundle. Throws the system's error. */
 export function writeState(bundle: string, state: ShimState): void {
   writeFileAtomically(path.join(bundle, fileName), JSON.stringify(state));
 }

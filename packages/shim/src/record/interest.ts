@@ -16,11 +16,13 @@ export function nameOf({ kind, name }: Observation): string {
   return kind === "request" ? name.slice(name.lastIndexOf(".", name.indexOf("/")) + 1) : name;
 }
 
+/** Whether an observation is worth a line of its own however long it took. */
 export function isRare(observation: Observation): boolean {
   const name = nameOf(observation);
   return !frequent.has(name) && !silent.test(name);
 }
 
+/** Whether an observation belongs to a request of the Inspect service, of which nothing is recorded. */
 export function isSilent(observation: Observation): boolean {
   for (let one: Observation | undefined = observation; one !== undefined; one = one.parent) {
     if (one.kind === "request") return silent.test(nameOf(one));

@@ -5,6 +5,7 @@ import { type HeaderLine, longestRecordLine, parseRecordLine } from "./lines.ts"
 /** Records of shims that no longer run. */
 export const mostKept = 64;
 
+/** Whether the process that writes a record is still there. */
 export type Lives = (identity: Pick<HeaderLine, "pid" | "processStartTime">) => Promise<boolean>;
 
 /** Removes the oldest records of shims that no longer run, beyond the number to keep. */
@@ -23,6 +24,7 @@ export async function removeOldRecords(folder: string, lives: Lives, most = most
   }
 }
 
+/** The paths of all records in a folder; none if there is no folder. */
 export async function recordFiles(folder: string): Promise<readonly string[]> {
   const namespaces = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const found = await Promise.all(

@@ -12,8 +12,10 @@ interface Line {
   readonly time: string;
 }
 
+/** What a line says beside its name. */
 export type LineAttributes = { readonly [name: string]: string | number | boolean };
 
+/** The first line of a section: which shim writes it, for which pod. */
 export interface HeaderLine extends Line {
   readonly type: "header";
   readonly schema: 1;
@@ -39,6 +41,7 @@ export interface HeaderLine extends Line {
   readonly logLevel: string;
 }
 
+/** Work has begun. */
 export interface BeganLine extends Line {
   readonly type: "began";
   readonly kind: "request" | "phase" | "host-call" | "guest-request";
@@ -49,6 +52,7 @@ export interface BeganLine extends Line {
   readonly activityId?: string;
 }
 
+/** Work has ended, after so many milliseconds. */
 export interface EndedLine extends Line {
   readonly type: "ended";
   /** `seq` of its began line. */
@@ -65,6 +69,7 @@ interface Momentary extends Line {
   readonly activityId?: string;
 }
 
+/** A state machine has changed its state, or an operation has left it as it was. */
 export interface StateLine extends Momentary {
   readonly type: "state";
   readonly subject: string;
@@ -75,12 +80,14 @@ export interface StateLine extends Momentary {
   readonly outcome: "success" | "failure" | "event";
 }
 
+/** Something has happened at one instant. */
 export interface OccurredLine extends Momentary {
   readonly type: "occurred";
   readonly name: string;
   readonly attributes?: LineAttributes;
 }
 
+/** A line of a log. */
 export interface LogLine extends Line {
   readonly type: "log";
   readonly source: "shim" | "guest";
@@ -96,8 +103,10 @@ export interface OmittedLine extends Line {
   readonly lines: number;
 }
 
+/** A line of a record, by its `type`. */
 export type RecordLine = HeaderLine | BeganLine | EndedLine | StateLine | OccurredLine | LogLine | OmittedLine;
 
+/** In UTF-16 code units. A longer text is no line of a record. */
 export const longestRecordLine = 32 * 1024;
 const mostAttributes = 64;
 
@@ -188,6 +197,7 @@ export function parseRecord(text: string): { readonly lines: readonly RecordLine
   return { lines: sections.flatMap((section) => section.toSorted((a, b) => a.seq - b.seq)), invalid };
 }
 
+/** The variable that names the folder of records, or forbids them by `none`. */
 export const recordsVariable = "UVM_SHIM_RECORDS";
 
 /** The folder of records; undefined if none are to be written. */
@@ -202,6 +212,7 @@ export function recordFolder(
   return path.win32.join(env.ProgramData || String.raw`C:\ProgramData`, "uvm-shim", "pods");
 }
 
+/** The path of a pod's record. */
 export function recordFile(folder: string, namespace: string, id: string): string {
   return path.join(folder, namespace, `${id}.jsonl`);
 }

@@ -10,6 +10,7 @@ import { appendNow, RecordFile } from "./record-file.ts";
 import { RecordedLog } from "./recorded-log.ts";
 import { Recorder } from "./recorder.ts";
 
+/** What the header of a pod's record says, and where the record is. */
 export interface RecordedPod {
   readonly flags: Pick<ShimFlags, "namespace" | "id" | "debug">;
   readonly options: Pick<ShimOptions, "name" | "version" | "flavour">;

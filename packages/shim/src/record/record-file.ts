@@ -9,6 +9,7 @@ export const fileBounds = { all: 1024 * 1024, beginning: 256 * 1024, end: 256 * 
 /** Lines that wait this long are written together; a shim that is killed loses them. In milliseconds. */
 const gatheringMilliseconds = 20;
 
+/** What a `RecordFile` is made from. */
 export interface RecordFileOptions {
   readonly path: string;
   readonly now: () => Date;

@@ -6,6 +6,7 @@ import { failureOf, failureOfWork, isRare, isSilent, nameOf } from "./interest.t
 import type { BeganLine, EndedLine, HeaderLine, LineAttributes, LogLine, OccurredLine, StateLine } from "./lines.ts";
 import { type RecordReader, type Records, Ring } from "./ring.ts";
 
+/** What a `Recorder` is made from. */
 export interface RecorderOptions {
   readonly clock: { now(): Date };
   /** A time in milliseconds that is never set back. */

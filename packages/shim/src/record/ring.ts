@@ -9,6 +9,7 @@ export interface RecordReader {
   next(after: number, signal: AbortSignal): Promise<void>;
 }
 
+/** The answer to a question for lines after one. */
 export interface RecordedLines {
   readonly lines: readonly string[];
   /** Sequence number of the last line; `after` if there are none. */
@@ -16,6 +17,7 @@ export interface RecordedLines {
   readonly lost: number;
 }
 
+/** What a shim remembers of its pod, for diagnosis. */
 export interface Records {
   /** What was observed. */
   readonly events: RecordReader;

@@ -18,6 +18,7 @@ export interface HandedPod {
   readonly runtimeOptions?: RuntimeOptions;
 }
 
+/** What the control service is made from. */
 export interface ControlServiceOptions {
   readonly registry: PodRegistry<HostedPod>;
   readonly flavour: string;

@@ -9,6 +9,7 @@ import type { LostPod, PodName, PodRegistry } from "./registry.ts";
 
 const { Controller } = containerd.services.sandbox.v1;
 type Methods = typeof Controller.methods;
+/** The name of one of the controller's methods. */
 export type ControllerMethod = keyof Methods;
 type Request<M extends ControllerMethod> = ReturnType<Methods[M]["request"]["decode"]>;
 type Response<M extends ControllerMethod> = Parameters<Methods[M]["response"]["encode"]>[0];
@@ -21,10 +22,12 @@ export interface ControllerCall {
   readonly signal: AbortSignal;
 }
 
+/** All of the controller's methods. */
 export type ControllerHandlers = {
   readonly [M in ControllerMethod]: (request: Request<M>, call: ControllerCall) => Promise<Response<M>>;
 };
 
+/** A pod that containerd asks for. */
 export interface NewPod {
   readonly name: PodName;
   readonly runtimeOptions?: RuntimeOptions;
@@ -32,6 +35,7 @@ export interface NewPod {
   readonly configuration?: Uint8Array;
 }
 
+/** What the controller's methods are made from. */
 export interface ControllerServiceOptions {
   readonly registry: PodRegistry<HostedPod>;
   readonly os: "linux" | "windows";

@@ -14,10 +14,14 @@ import { tasksFile } from "./state-folder.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 type SandboxMethods = typeof Sandbox.methods;
+/** The name of one of the Sandbox service's methods. */
 export type SandboxMethod = keyof SandboxMethods;
+/** What such a method is asked. */
 export type SandboxRequest<M extends SandboxMethod> = Parameters<SandboxMethods[M]["request"]["encode"]>[0];
+/** What such a method answers. */
 export type SandboxResponse<M extends SandboxMethod> = ReturnType<SandboxMethods[M]["response"]["decode"]>;
 
+/** What a pod in a process of many is made from. */
 export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   /** Where the sandboxer can be asked to give the pod up. */
   readonly control: string;

@@ -14,6 +14,7 @@ const killedStatus = 137;
 const cleanUpMilliseconds = 30_000;
 const eventsMilliseconds = 60_000;
 
+/** What ending a lost pod takes. */
 export interface LostPodsOptions {
   readonly log: Log;
   readonly clock: Clock;

@@ -18,6 +18,7 @@ export interface LostPod {
   forget(): Promise<void>;
 }
 
+/** A pod of the registry, by what can be done with it. */
 export type Entry<Pod> =
   | { readonly kind: "opening" }
   | { readonly kind: "serving"; readonly pod: Pod }
@@ -25,6 +26,7 @@ export type Entry<Pod> =
   | { readonly kind: "closing"; readonly pod: Pod; readonly closed: Promise<void> }
   | { readonly kind: "lost"; readonly lost: LostPod };
 
+/** What a pod is called: ids are containerd's, unique in a namespace. */
 export interface PodName {
   readonly namespace: string;
   readonly id: string;

@@ -14,6 +14,7 @@ import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
 import { bundleIn, leftBundles } from "./state-folder.ts";
 
+/** What a sandboxer is made from. */
 export interface SandboxerOptions {
   readonly settings: Pick<SandboxerSettings, "containerd" | "state" | "level">;
   readonly options: ShimOptions;

@@ -7,6 +7,7 @@ import type { PodName } from "./registry.ts";
 /** The ids of a pod's tasks, a line each. */
 export const tasksFile = "tasks";
 
+/** Where a pod's bundle is in the folder. */
 export function bundleIn(folder: string, { namespace, id }: PodName): string {
   return path.join(folder, namespace, id);
 }

@@ -38,6 +38,7 @@ export const budgets = {
 /** Concurrent deletions of containers in one pod. */
 const mostDeletions = 8;
 
+/** What decides how long a caller waits. */
 export interface BudgetOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
@@ -135,6 +136,7 @@ export class BoundedCalls {
   }
 }
 
+/** What is needed to end a VM whose guest is lost. */
 export interface LostGuestOptions {
   readonly slot: SandboxSlot;
   readonly clock: Clock;

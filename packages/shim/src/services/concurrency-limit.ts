@@ -1,5 +1,6 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 
+/** How much work is done at once. */
 export interface ConcurrencyLimitOptions {
   readonly most: number;
   /** After this time, in milliseconds, work no longer counts: work that hangs must not block the rest. */

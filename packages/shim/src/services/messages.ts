@@ -2,8 +2,10 @@
 import { containerd, type google } from "../generated/messages.js";
 import type { Exit, Process, RootfsMount, StdioPaths } from "../platform.ts";
 
+/** A time as messages take it. */
 export type Timestamp = google.protobuf.Timestamp.Input;
 
+/** A time as messages have it: seconds since 1970, and nanoseconds from 0 up, also before that. */
 export function timestampOf(date: Date): Timestamp {
   const seconds = Math.floor(date.getTime() / 1000);
   return { seconds, nanos: (date.getTime() - seconds * 1000) * 1_000_000 };
@@ -17,6 +19,7 @@ export function timestampOfText(text: string | undefined): Timestamp | undefined
   return { seconds: milliseconds / 1000, nanos: Number(fraction.padEnd(9, "0")) };
 }
 
+/** The fields of an exit in an answer; none while there is none. */
 export function exitFields(exit: Exit | undefined): { exitStatus?: number; exitedAt?: Timestamp } {
   return exit === undefined ? {} : { exitStatus: exit.status, exitedAt: timestampOf(exit.exitedAt) };
 }
@@ -27,10 +30,12 @@ const taskStatuses = {
   stopped: containerd.v1.types.Status.STOPPED,
 } as const satisfies Record<Process["state"], number>;
 
+/** containerd's status of a process. */
 export function taskStatus(state: Process["state"], isPaused: boolean): containerd.v1.types.Status {
   return isPaused && state === "running" ? containerd.v1.types.Status.PAUSED : taskStatuses[state];
 }
 
+/** The client's ends as a request names them, unchecked, and the container that they are for. */
 export function stdioOf(
   request: { readonly stdin: string; readonly stdout: string; readonly stderr: string; readonly terminal: boolean },
   containerId: string,
@@ -39,6 +44,7 @@ export function stdioOf(
   return { stdin, stdout, stderr, terminal, containerId };
 }
 
+/** The mounts of a root file system as a request names them. */
 export function rootfsOf(mounts: readonly containerd.types.Mount[]): RootfsMount[] {
   return mounts.map(({ type, source, target, options }) => ({
     type,

@@ -27,6 +27,7 @@ import { TaskEvents } from "./task/task-events.ts";
 import { TaskService } from "./task/task-service.ts";
 import { activityOf, traceParentOf, traceStateOf } from "./trace-context.ts";
 
+/** What the services behind a shim's socket are made from. */
 export interface ServicesOptions {
   /** Name of the executable. */
   readonly name: string;
@@ -55,6 +56,7 @@ export interface ServicesOptions {
   readonly onTasks?: (ids: readonly string[]) => void;
 }
 
+/** The services behind a shim's socket. */
 export interface Services {
   serve(connection: Duplex): void;
   /** Whether there is neither a sandbox nor a task. */
@@ -75,6 +77,7 @@ const hangUpMilliseconds = 500;
 /** Codes that point at a problem of the shim, guest or host rather than of the request. */
 const loudCodes: ReadonlySet<string> = new Set(["Internal", "Unavailable", "DeadlineExceeded", "ResourceExhausted"]);
 
+/** Makes the services of a shim; the platform is loaded when a call first needs it. */
 export function createServices(options: ServicesOptions): Services {
   const { log, clock, ttrpcAddress, namespace, records } = options;
   const watch = new Watch(clock);

@@ -51,6 +51,7 @@ export class PendingCalls {
   }
 }
 
+/** The sandbox as the dump of a signal has it. */
 export function describeSandbox({ present, isAlive, isStopping }: SandboxSlot): StateLine {
   const message = "dump: sandbox";
   if (present === undefined) return { message, fields: { state: isAlive ? "being created" : "none" } };
@@ -104,6 +105,7 @@ export function describeRuntime(): readonly StateLine[] {
   ];
 }
 
+/** How often each word occurs. */
 export function countBy(kinds: readonly string[]): { readonly [kind: string]: number } {
   const counts: { [kind: string]: number } = {};
   for (const kind of kinds) counts[kind] = (counts[kind] ?? 0) + 1;

@@ -6,6 +6,7 @@ import { containerd, io } from "../generated/messages.js";
 import type { ContainerStatistics, Platform, VmStatistics, WindowsMetrics } from "../platform.ts";
 import { type Timestamp, timestampOfText } from "./messages.ts";
 
+/** Statistics as an Any. */
 export interface EncodedStatistics {
   readonly type_url: string;
   readonly value: Uint8Array;
@@ -24,6 +25,7 @@ export function encodeContainerStatistics(statistics: ContainerStatistics, vm?: 
   };
 }
 
+/** What a VM uses, in the form that containerd expects of its guests' system. */
 export function encodeVmStatistics(os: Platform["os"], statistics: VmStatistics): EncodedStatistics {
   const { processor, memory } = statistics;
   switch (os) {

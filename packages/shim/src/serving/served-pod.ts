@@ -21,6 +21,7 @@ const terminateMilliseconds = 12_000;
 /** How long clients have to delete their tasks after a signal has stopped the sandbox. */
 const clientsMilliseconds = 1000;
 
+/** What a served pod is made from. */
 export interface ServedPodOptions {
   readonly flags: Pick<ShimFlags, "namespace" | "id" | "debug">;
   readonly options: ShimOptions;

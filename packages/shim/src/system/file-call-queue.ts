@@ -13,6 +13,7 @@ interface QueuedCall {
   fileSystem?: string;
 }
 
+/** A call of the file system that waits for its turn. */
 export interface QueuedFileCall<T> {
   readonly path: string;
   /** Whether the caller has given up. */
@@ -23,6 +24,7 @@ export interface QueuedFileCall<T> {
   readonly overdue?: Promise<void>;
 }
 
+/** How many calls of the file system may be under way. */
 export interface FileCallLimits {
   /** Calls within their time limit. */
   readonly atOnce: number;

@@ -14,6 +14,7 @@ const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 export const longestFileCall = 5000;
 /** The size of Node's thread pool in the serving process. */
 export const fileThreads = 24;
+/** Calls of the file system that may be under way within their time limit. */
 export const mostCallsAtOnce = 8;
 /** Calls on a file system that does not answer block their threads for ever; the threads above this limit are for output. */
 export const mostCallsInAll = 16;
@@ -29,6 +30,7 @@ const queue = new FileCallQueue({ atOnce: mostCallsAtOnce, inAll: mostCallsInAll
 const unanswered = new Set<string>();
 const mostCharacters = 100;
 
+/** What bounds a call of the file system. */
 export interface FileCallOptions {
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
@@ -87,6 +89,7 @@ function neverStarted(subject: string): ShimError {
   return new ShimError("DeadlineExceeded", `${subject}: still queued after ${longestFileCall} ms, ${why}`);
 }
 
+/** A file that is open, and what kind it is. */
 export interface OpenedFile {
   /** The caller closes it. */
   readonly descriptor: number;

@@ -20,6 +20,7 @@ export const requestAllowance: LogAllowance = { burst: 64 * 1024, perSecond: 102
 /** The most that a log adds to each line: namespace and id. */
 const ownFieldBytes = 192;
 
+/** What a rate-limited log is made from. */
 export interface LimitedLogOptions {
   readonly log: Log & { isLogged(level: LogLevel): boolean };
   readonly clock: Clock;

@@ -4,6 +4,7 @@ import type { LogLevel } from "../platform.ts";
 import { formatLine, isBelow, maxQueuedBytes } from "./log.ts";
 import type { ShimLog } from "./system.ts";
 
+/** What a log is made from that its reader dials. */
 export interface ServedLogOptions {
   /** Serves the pipe that containerd dials. */
   readonly serve: (onConnection: (reader: Duplex) => void) => Promise<{ close(): Promise<void> }>;

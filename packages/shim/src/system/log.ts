@@ -12,10 +12,12 @@ export const maxQueuedBytes = 256 * 1024;
 const longestLine = 4096;
 const retryMilliseconds = 100;
 
+/** Whether a level is less severe than a threshold. */
 export function isBelow(level: LogLevel, threshold: LogLevel): boolean {
   return severities[level] < severities[threshold];
 }
 
+/** What a log is made from that goes to a FIFO. */
 export interface PipeLogOptions {
   /** The FIFO `log` in the bundle, which containerd reads. */
   readonly path: string;

@@ -11,6 +11,7 @@ import type { Listener, SocketOwner } from "./system.ts";
 const defaultSocketDirectory = "/run/containerd/s";
 const longestSocketPath = 100;
 
+/** The path of a shim's socket, the same whenever it is asked for; InvalidArgument if no socket can have it. */
 export function socketPath({ address, namespace, id, directory = defaultSocketDirectory }: SocketOwner): string {
   const digest = createHash("sha256").update([address, namespace, id].join("\0")).digest("hex");
   const result = path.join(directory, `uvm-${digest.slice(0, 32)}`);
@@ -31,6 +32,7 @@ export function configuredSocketDirectory(
   return (options.socketDirectory ?? env.UVM_SHIM_SOCKET_DIRECTORY) || undefined;
 }
 
+/** Makes the folder of a socket, unless it exists. Rejects with the system's error if no socket can be made in it. */
 export async function makeSocketDirectory(socket: string): Promise<void> {
   const directory = path.dirname(socket);
   await makeDirectories(directory, 0o711);

@@ -27,6 +27,7 @@ export async function endLoggingBinaries(clock: Clock): Promise<void> {
   for (const child of running.keys()) signalGroup(child, "SIGTERM");
 }
 
+/** A logging program that is ready, and its inputs. */
 export interface LoggingBinary {
   readonly stdout: Writable;
   readonly stderr: Writable;
@@ -34,6 +35,7 @@ export interface LoggingBinary {
   close(): Promise<void>;
 }
 
+/** What a logging program is started with. */
 export interface LoggingBinaryOptions {
   readonly namespace: string;
   readonly clock: Clock;

@@ -10,6 +10,7 @@ import { redactedUri } from "../redaction.ts";
 import { endStream } from "./stdio-binary.ts";
 import type { StdioOptions } from "./system.ts";
 
+/** What the ends of a Windows client are opened with. */
 export interface PipeStdioOptions extends Omit<StdioOptions, "namespace"> {
   /** Default: net.connect; tests pass their own. */
   readonly connect?: (path: string) => net.Socket;

@@ -8,6 +8,7 @@ import { redactedUri } from "../redaction.ts";
 import { type FileCallOptions, openNamed } from "./file-calls.ts";
 import { endStream, openLoggingBinary } from "./stdio-binary.ts";
 
+/** What the ends of a Linux client are opened with. */
 export interface PosixStdioOptions {
   readonly namespace: string;
   readonly clock?: Clock;
@@ -78,6 +79,7 @@ type StdioUri =
   | { readonly kind: "path" | "file"; readonly path: string }
   | { readonly kind: "binary"; readonly url: URL };
 
+/** What a name of an end means, by its scheme. Throws InvalidArgument for what is none. */
 export function parseUri(field: "stdin" | "stdout" | "stderr", value: string): StdioUri {
   if (value === "") return { kind: "none" };
   if (value.startsWith("/") && !value.includes("\0")) return { kind: "path", path: value };

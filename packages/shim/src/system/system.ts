@@ -25,6 +25,7 @@ export interface ShimSystem {
   endPrograms(clock: Clock): Promise<void>;
 }
 
+/** Whose socket it is: its path follows from this. */
 export interface SocketOwner {
   /** containerd's address. */
   readonly address: string;
@@ -34,11 +35,13 @@ export interface SocketOwner {
   readonly directory?: string;
 }
 
+/** A socket or pipe that is served. */
 export interface Listener {
   /** Stops accepting connections and removes the socket; existing connections stay open. Idempotent. */
   close(): void;
 }
 
+/** What a shim's log is made from. */
 export interface LogOptions {
   readonly bundle: string;
   readonly namespace: string;
@@ -47,6 +50,7 @@ export interface LogOptions {
   readonly clock: Clock;
 }
 
+/** A shim's log, and what can be done to it. */
 export interface ShimLog extends Log {
   /** Bytes of lines that the reader has not taken yet. */
   readonly queuedBytes: number;
@@ -58,6 +62,7 @@ export interface ShimLog extends Log {
   close(): void;
 }
 
+/** What a client's ends are opened with. */
 export interface StdioOptions {
   readonly namespace: string;
   readonly clock: Clock;

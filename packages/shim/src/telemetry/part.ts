@@ -2,6 +2,7 @@
 import type { Clock, Observation, Occurrence, StateChange, TraceContext } from "@uvm-shim/lifecycle";
 import type { Log } from "../platform.ts";
 
+/** What the bundle of telemetry has; the package telemetry satisfies it. */
 export interface TelemetryPart {
   startTelemetry(options: {
     readonly variables: TelemetryVariables;
@@ -16,6 +17,7 @@ export interface TelemetryPart {
 /** The OTEL_* variables. */
 export type TelemetryVariables = { readonly [name: string]: string };
 
+/** What the shim has at one instant, for gauges. */
 export interface Figures {
   readonly pods: number;
   readonly vms: number;

@@ -14,6 +14,7 @@ const loadAfterMilliseconds = 2000;
 /** How long the end of the shim may wait for a collector. */
 const stopMilliseconds = 500;
 
+/** What passes observations on to telemetry once it is loaded. */
 export interface TelemetryWatchOptions {
   readonly variables: TelemetryVariables;
   readonly log: Log;

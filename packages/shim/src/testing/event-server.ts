@@ -4,6 +4,7 @@ import { containerd } from "../generated/messages.js";
 
 const types = containerd.events as unknown as { readonly [name: string]: { decode(bytes: Uint8Array): object } };
 
+/** An event that the shim has published, decoded. */
 export interface ReceivedEvent {
   readonly topic: string;
   readonly namespace: string;

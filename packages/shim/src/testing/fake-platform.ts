@@ -15,6 +15,7 @@ import type {
   VmStatistics,
 } from "../platform.ts";
 
+/** An error of a platform. */
 export class FakeError extends Error {
   readonly code: string;
 
@@ -24,6 +25,7 @@ export class FakeError extends Error {
   }
 }
 
+/** A process that starts and ends as it is told. */
 export class FakeProcess implements Process {
   readonly execId: string;
   readonly stdio: StdioPaths;
@@ -94,6 +96,7 @@ export class FakeProcess implements Process {
   }
 }
 
+/** A container of fake processes. */
 export class FakeContainer implements Container {
   readonly id: string;
   readonly bundle: string;
@@ -177,6 +180,7 @@ export class FakeContainer implements Container {
   }
 }
 
+/** A sandbox of fake containers. */
 export class FakeSandbox implements Sandbox {
   readonly id: string;
   readonly request: SandboxRequest;
@@ -345,6 +349,7 @@ export class FakeSandbox implements Sandbox {
   }
 }
 
+/** A platform in memory. */
 export class FakePlatform implements Platform {
   os: Platform["os"] = "linux";
   readonly sandboxes: FakeSandbox[] = [];

@@ -16,9 +16,11 @@ import { type FakeContainer, FakePlatform, type FakeSandbox } from "./fake-platf
 const { Task } = containerd.task.v3;
 const { Sandbox } = containerd.runtime.sandbox.v1;
 type TaskMethod = keyof typeof Task.methods;
+/** The request of a method of the Task service. */
 export type TaskInput<M extends TaskMethod> = Parameters<(typeof Task.methods)[M]["request"]["encode"]>[0];
 type TaskOutput<M extends TaskMethod> = ReturnType<(typeof Task.methods)[M]["response"]["decode"]>;
 
+/** A specification that is hardly one. */
 export const taskSpec = { ociVersion: "1.0.2", process: { args: ["true"] } };
 
 /** The exit time of processes of the fake platform. */

@@ -12,6 +12,7 @@ import { readState } from "../program/state-file.ts";
 import { processStartTime } from "../system/process-identity.ts";
 import { EventServer } from "./event-server.ts";
 
+/** How a run of the executable ended. */
 export interface Outcome {
   readonly code: number | null;
   readonly stdout: Buffer;
@@ -20,6 +21,7 @@ export interface Outcome {
   readonly combined: string;
 }
 
+/** How the executable is run. */
 export interface RunOptions {
   readonly env?: { readonly [name: string]: string };
   readonly input?: Uint8Array;
@@ -30,6 +32,7 @@ export interface RunOptions {
   readonly user?: number;
 }
 
+/** A sandboxer that a test runs. */
 export interface TestSandboxer {
   readonly socket: string;
   readonly pid: number;
@@ -39,6 +42,7 @@ export interface TestSandboxer {
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
 
+/** Whether that very process still runs. */
 export function isAlive(identity: { readonly pid: number; readonly processStartTime: string }): boolean {
   return processStartTime(identity.pid) === identity.processStartTime;
 }
@@ -76,6 +80,7 @@ export function eachTestWithProcesses(begin: (processes: ShimProcesses, executab
   afterEach(() => processes?.close());
 }
 
+/** One test's shims, in a folder of their own. */
 export class ShimProcesses {
   readonly directory = mkdtempSync(path.join(tmpdir(), "shim-exe-"));
   readonly events = new EventServer();

@@ -8,6 +8,7 @@ import { type CallContext, defineService, type Handlers, implement } from "../se
 const { KeyValue } = ttrpc;
 const { Any } = google.protobuf;
 
+/** A service with a method of each kind. */
 export const Echo = defineService("test.Echo", {
   Say: { kind: "unary", request: KeyValue, response: KeyValue },
   Bytes: { kind: "unary", request: Any, response: Any },
@@ -33,6 +34,7 @@ export const echoHandlers: Required<Handlers<typeof Echo>> = {
   },
 };
 
+/** A client and a server on the two ends of a stream, which tests may break. */
 export interface Pair {
   readonly client: TtrpcClient;
   readonly server: TtrpcServer;
@@ -40,6 +42,7 @@ export interface Pair {
   readonly serverStream: Duplex;
 }
 
+/** Both ends, connected. */
 export function connect(
   handlers: Handlers<typeof Echo> = {},
   options: Partial<TtrpcServerOptions> & { readonly client?: TtrpcClientOptions } = {},
@@ -58,6 +61,7 @@ export function untilAborted({ signal }: CallContext): Promise<never> {
   });
 }
 
+/** All messages of a stream. */
 export async function collect<T>(messages: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const message of messages) all.push(message);

@@ -3,6 +3,7 @@ import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
 const { OVERLAPPED, OVERLAPPED_ENTRY } = systemStructures;
 
+/** NTSTATUS values with which overlapped calls end (ntstatus.h). */
 export const ntStatus = {
   success: 0,
   cancelled: 0xc0000120,
@@ -13,6 +14,7 @@ export const ntStatus = {
 
 const ERROR_NOT_ENOUGH_MEMORY = 8;
 const ERROR_IO_PENDING = 997;
+/** INVALID_HANDLE_VALUE on a 64-bit system. */
 export const invalidHandle = 0xffff_ffff_ffff_ffffn;
 
 /** Result of an overlapped call; undefined while it must wait. */
@@ -208,4 +210,5 @@ function record(structure: Buffer, { status, transferred }: { status: number; tr
   OVERLAPPED.encode({ Internal: BigInt(status), InternalHigh: BigInt(transferred) }).copy(structure);
 }
 
+/** How an overlapped call has ended: `Internal` of its OVERLAPPED. */
 export const statusOf = (structure: Buffer): number => structure.readUInt32LE(OVERLAPPED.offsets.Internal);

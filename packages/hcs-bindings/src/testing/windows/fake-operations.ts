@@ -7,6 +7,7 @@ import { type FakeMachine, failures } from "./fake-machine.ts";
 /** Whether the callback of an operation comes before or after its starting call returns. */
 export type CompletionTime = "later" | "early";
 
+/** What tests change about the fake's asynchronous calls. */
 export interface OperationKnobs {
   completion: CompletionTime;
   /** Returns results in NTSTATUS form. */

@@ -2,6 +2,7 @@ import { hostStructures } from "../../windows/native/host-structures.ts";
 import { errorVhdInvalidType, infoVersions, setInfoVersions } from "../../windows/native/virtdisk-constants.ts";
 import type { FakeDll, FakeMachine } from "./fake-machine.ts";
 
+/** A virtual disk of the fake. */
 export interface FakeDisk {
   size: number;
   readonly device: number;

@@ -3,6 +3,7 @@ import { abortedError, HostError, type HostErrorDetails, hostErrorOf } from "../
 import { parseHostDocument } from "../../host-files/host-documents.ts";
 import { guidBytes } from "../native/structures.ts";
 
+/** What an error of a call names. */
 export type Subject = Pick<HostErrorDetails, "operation" | "id">;
 
 /** Whether an HRESULT is a failure. */

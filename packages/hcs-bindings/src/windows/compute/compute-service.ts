@@ -19,6 +19,7 @@ export interface ComputeService {
   createEmptyRuntimeStateFile(path: string, signal?: AbortSignal): Promise<void>;
 }
 
+/** The functions of computecore.dll about the service itself, and about files of VMs. */
 export function computeService({ library, texts }: ComputeCore, operations: Operations): ComputeService {
   const answered = async (
     subject: Subject,

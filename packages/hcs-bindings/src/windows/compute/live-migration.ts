@@ -18,6 +18,7 @@ const calls = [
   "HcsCancelLiveMigration",
 ] as const;
 
+/** The name of a function about live migration. */
 export type MigrationCall = (typeof calls)[number];
 
 /** Undefined if the DLL does not export all of the calls. */

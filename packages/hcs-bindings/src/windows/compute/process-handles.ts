@@ -9,6 +9,7 @@ import type { HostSockets } from "./host-dependencies.ts";
 import { HostProcess, type ProcessStdio } from "./host-process.ts";
 import type { Operations } from "./operations.ts";
 
+/** The document of a process in a compute system, by HCS's schema. */
 export type ProcessParameters = HcsType<"ProcessParameters">;
 
 const { HCS_PROCESS_INFORMATION: informationStructure } = hostStructures;

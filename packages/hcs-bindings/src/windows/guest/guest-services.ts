@@ -21,11 +21,13 @@ export interface GuestServiceParts {
   readonly disks: VirtualDisks;
 }
 
+/** The guest services of a host, which end with it. */
 export interface DriverGuestServices extends WindowsGuestServices {
   /** Ends redirections; resolves when all calls have returned. */
   close(): Promise<void>;
 }
 
+/** The guest services of Windows, each by the DLL or device that has it. */
 export function windowsGuestServices({ machine, paths, service, disks }: GuestServiceParts): DriverGuestServices {
   const kernel = machine.library(paths.kernel32, kernelFunctions);
   const guards = new CredentialGuards(service);

@@ -3,6 +3,7 @@ import type { NativeLibrary, NativeMachine } from "../native/native-types.ts";
 import { systemStructures } from "../native/system-structures.ts";
 import { WindowsError, windowsErrors } from "../native/windows-error.ts";
 
+/** The functions of kernel32.dll. */
 export type Kernel = NativeLibrary<typeof kernelFunctions>;
 
 /** INVALID_HANDLE_VALUE and INVALID_SOCKET. */

@@ -2,6 +2,7 @@ import { systemStructures } from "../native/system-structures.ts";
 
 /** AF_HYPERV (ws2def.h) and HV_PROTOCOL_RAW (hvsocket.h). */
 export const hypervFamily = 34;
+/** HV_PROTOCOL_RAW of hvsocket.h: the protocol of every hvsocket. */
 export const hypervProtocol = 1;
 
 /** HV_GUID_WILDCARD: also the local address of a socket that connects. */

@@ -2,6 +2,7 @@ import { Duplex } from "node:stream";
 import { WindowsError, windowsErrors } from "../native/windows-error.ts";
 import type { Completion, CompletionPort, OverlappedOperation } from "./completion-port.ts";
 
+/** The directions in which a handle can be used. */
 export type Ways = "both" | "in" | "out";
 
 /** Overlapped calls on a connected handle. Each returns 0 if it completed at once, ERROR_IO_PENDING or another Windows error. */

@@ -16,6 +16,7 @@ const bufferBytes = 64 * 1024;
 /** Instances that wait for a client at once, so that no client gets ERROR_PIPE_BUSY while another connects. */
 const waitingInstances = 4;
 
+/** What a server of a named pipe is made from. */
 export interface PipeServerOptions {
   /** For example `\\.\pipe\ProtectedPrefix\Administrators\name`. */
   readonly path: string;
@@ -27,6 +28,7 @@ export interface PipeServerOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** What pipes need of Windows. */
 export interface PipeSystem {
   readonly kernel: Kernel;
   readonly security: Security;
@@ -49,6 +51,7 @@ export async function servePipe(system: PipeSystem, options: PipeServerOptions):
   }
 }
 
+/** Serves a named pipe to any number of clients. */
 export class PipeServer {
   readonly #system: PipeSystem;
   readonly #options: PipeServerOptions;

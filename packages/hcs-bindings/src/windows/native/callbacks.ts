@@ -78,6 +78,7 @@ export class HostCallbacks {
   }
 }
 
+/** A caller's part of a native callback that is shared by all. */
 export interface Subscription {
   /** Context to register with the callback. */
   readonly context: bigint;

@@ -11,10 +11,13 @@ export interface CloseReason {
   readonly hresult?: number;
 }
 
+/** Why calls with a handle fail once it has been closed. */
 export const handleClosed: CloseReason = { code: "Cancelled", message: "the handle was closed", gone: true };
 
+/** Why all calls fail once the host has been closed. */
 export const hostClosed: CloseReason = { code: "Cancelled", message: "the host was closed" };
 
+/** Why all calls fail once the compute service has ended. */
 export const serviceLost: CloseReason = {
   code: "Unavailable",
   message: "the compute service has ended",

@@ -17,8 +17,10 @@ interface NativeValues {
   readonly text: string;
 }
 
+/** The name of a type of a DLL's parameters and results. */
 export type NativeType = keyof NativeValues;
 
+/** A function of a DLL, as its table describes it. */
 export interface NativeFunction {
   readonly result: Exclude<NativeType, "text">;
   readonly parameters: readonly Exclude<NativeType, "void">[];
@@ -28,6 +30,7 @@ export interface NativeFunction {
   readonly immediate?: true;
 }
 
+/** The functions of a DLL by name. */
 export type FunctionTable = { readonly [name: string]: NativeFunction };
 
 type Argument<Type extends NativeType> = Type extends "pointer"
@@ -36,12 +39,15 @@ type Argument<Type extends NativeType> = Type extends "pointer"
     ? string | null
     : NativeValues[Type];
 
+/** What JavaScript passes for these parameters. */
 export type ArgumentsOf<Parameters extends readonly NativeType[]> = {
   -readonly [Index in keyof Parameters]: Argument<Parameters[Index]>;
 };
 
+/** What JavaScript gets of this function. */
 export type ResultOf<Described extends NativeFunction> = NativeValues[Described["result"]];
 
+/** The names of the functions that never block. */
 export type ImmediateName<Table extends FunctionTable> = {
   [Name in keyof Table]: Table[Name] extends { readonly immediate: true } ? Name : never;
 }[keyof Table];
@@ -76,6 +82,7 @@ export type AddressedFunction<Described extends NativeFunction> = (
 /** Parameters of a callback; its result is void. */
 export type CallbackParameters = readonly ("int32" | "uint32" | "pointer")[];
 
+/** What JavaScript gets for these parameters of a callback. */
 export type CallbackArguments<Parameters extends CallbackParameters> = {
   -readonly [Index in keyof Parameters]: NativeValues[Parameters[Index]];
 };

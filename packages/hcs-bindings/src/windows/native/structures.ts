@@ -18,10 +18,12 @@ interface MemberValues {
 
 type MemberType = keyof MemberValues;
 
+/** The members of a C structure, in order. */
 export interface Members {
   readonly [name: string]: MemberType;
 }
 
+/** The values of a structure's members. */
 export type StructureValues<Described extends Members> = {
   readonly [Name in keyof Described]: MemberValues[Described[Name]];
 };
@@ -43,6 +45,7 @@ const memory: { readonly [Type in MemberType]: Memory } = {
 
 const up = (offset: number, alignment: number): number => Math.ceil(offset / alignment) * alignment;
 
+/** Lays out a C structure as compilers for 64-bit Windows do: each member at a multiple of its alignment. */
 export class Structure<Described extends Members> {
   readonly size: number;
   readonly offsets: { readonly [Name in keyof Described]: number };
@@ -131,6 +134,7 @@ export function guidBytes(guid: string): Buffer {
   return bytes;
 }
 
+/** A GUID's text, in lower case, of the bytes that Windows has of it: the first three groups are little endian. */
 export function guidText(bytes: Uint8Array): string {
   const ordered = Buffer.from(bytes);
   ordered.subarray(0, 4).reverse();

@@ -6,8 +6,10 @@ export const storageDevices = { vhd: 2, vhdx: 3 } as const;
 /** VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT. */
 export const microsoftVendor = "ec984aec-a0f9-47e9-901f-71415a66345b";
 
+/** CREATE_VIRTUAL_DISK_FLAG of virtdisk.h, as far as they are used. */
 export const createFlags = { none: 0, fullPhysicalAllocation: 0x1 } as const;
 
+/** ATTACH_VIRTUAL_DISK_FLAG of virtdisk.h, as far as they are used. */
 export const attachFlags = { readOnly: 0x1, noDriveLetter: 0x2, permanentLifetime: 0x4 } as const;
 
 /** GET_VIRTUAL_DISK_INFO_VERSION. */

@@ -71,6 +71,7 @@ export class NamedEvents {
   }
 }
 
+/** A named event of Windows, by its handle. */
 export class NamedEvent {
   readonly #events: NamedEvents;
   readonly #kernel: Kernel;

@@ -4,6 +4,7 @@ import type { NativeLibrary } from "../native/native-types.ts";
 import { systemStructures } from "../native/system-structures.ts";
 import { WindowsError } from "../native/windows-error.ts";
 
+/** The functions of advapi32.dll about security descriptors. */
 export type Security = NativeLibrary<typeof securityFunctions>;
 
 /** Full access for Administrators and SYSTEM only, in SDDL. */

@@ -15,6 +15,7 @@ export interface ShimSystem {
 
 const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
 
+/** The Windows calls of a shim that needs no host yet. */
 export function shimSystem(): ShimSystem {
   const machine = nativeMachine();
   const paths = systemLibraries(process.env);

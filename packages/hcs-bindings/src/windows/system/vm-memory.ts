@@ -17,6 +17,7 @@ const names: ReadonlySet<string> = new Set(["vmmem", "vmmem.exe"]);
 
 const { PROCESS_MEMORY_COUNTERS: counters, TOKEN_USER: tokenUser } = systemStructures;
 
+/** What the measurement of a VM's memory needs of Windows. */
 export interface MemorySystem {
   readonly kernel: Kernel;
   readonly security: Security;

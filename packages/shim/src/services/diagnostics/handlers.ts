@@ -12,6 +12,7 @@ export function loadingDiagnostics(parts: DiagnosticParts): () => Promise<Diagno
   };
 }
 
+/** The service of upstream's shimdiag; what answers is loaded with the first call. */
 export function shimDiagHandlers(load: () => Promise<Diagnostics>) {
   return {
     DiagExecInHost: async (request, { signal }) => (await load()).shimDiag.execInHost(request, signal),
@@ -22,6 +23,7 @@ export function shimDiagHandlers(load: () => Promise<Diagnostics>) {
   } satisfies Parameters<typeof implement<typeof containerd.runhcs.v1.diag.ShimDiag>>[1];
 }
 
+/** This project's own service for diagnosis; what answers is loaded with the first call. */
 export function inspectHandlers(load: () => Promise<Diagnostics>) {
   return {
     Metadata: async () => (await load()).inspect.metadata(),

@@ -34,11 +34,13 @@ export function stateTree(parts: DiagnosticParts): State.StateTree {
   };
 }
 
+/** The flavour of a platform that has been loaded. */
 export function flavourOf(platform: Platform | undefined): State.Flavour | undefined {
   if (platform === undefined) return undefined;
   return platform.os === "linux" ? "lcow" : "wcow";
 }
 
+/** When this process was started. */
 export function startedAt(clock: Clock): Date {
   return new Date(clock.now().getTime() - Math.round(process.uptime() * 1000));
 }

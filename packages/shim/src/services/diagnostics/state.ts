@@ -43,6 +43,7 @@ export interface StateTree {
   };
 }
 
+/** All of a shim, as JSON. Times are in the form of ISO 8601, and what is not known is absent. */
 export interface ShimState {
   /** Of the executable. */
   readonly name: string;
@@ -70,20 +71,24 @@ export interface ShimState {
   readonly handles: { readonly [kind: string]: number };
 }
 
+/** Whose guests a shim runs: Linux' (`lcow`) or Windows' (`wcow`). */
 export type Flavour = "lcow" | "wcow";
 
+/** The host, and whether the shim has connected to it. */
 export interface HostState {
   readonly kind: "emulated" | "windows";
   readonly address?: string;
   readonly connected: boolean;
 }
 
+/** How something ended, and when. */
 export interface ExitState {
   readonly status: number;
   readonly at: string;
   readonly reason?: string;
 }
 
+/** The sandbox of a shim. */
 export interface SandboxState {
   readonly id: string;
   readonly namespace: string;
@@ -101,6 +106,7 @@ export interface SandboxState {
   readonly exit?: ExitState;
 }
 
+/** The sandbox's VM. */
 export interface VmState {
   readonly id: string;
   readonly runtimeId?: string;
@@ -115,6 +121,7 @@ export interface VmState {
   readonly held: readonly string[];
 }
 
+/** A container, or a task that has none. */
 export interface ContainerState {
   readonly id: string;
   /** Of the container's state machine; "creating" or "deleted" for a task that has none. */
@@ -126,6 +133,7 @@ export interface ContainerState {
   readonly processes: readonly ProcessState[];
 }
 
+/** A process of a container. */
 export interface ProcessState {
   /** Empty for the init process. */
   readonly execId: string;
@@ -144,6 +152,7 @@ export interface ProcessState {
   };
 }
 
+/** A disk of the VM. */
 export interface DiskState {
   readonly hostPath: string;
   readonly controller: number;
@@ -161,6 +170,7 @@ export interface DiskState {
   }[];
 }
 
+/** A shared folder, or a mapped pipe. */
 export interface ShareState {
   readonly kind: "plan9" | "vsmb" | "pipe";
   readonly hostPath: string;
@@ -172,6 +182,7 @@ export interface ShareState {
   readonly holders: number;
 }
 
+/** The pod's network in the VM. */
 export interface NetworkState {
   readonly namespaceId: string;
   readonly state: string;
@@ -184,6 +195,7 @@ export interface NetworkState {
   }[];
 }
 
+/** A device that is assigned to the VM. */
 export interface DeviceState {
   readonly deviceInstancePath: string;
   readonly virtualFunction: number;
@@ -193,6 +205,7 @@ export interface DeviceState {
   readonly holders: number;
 }
 
+/** A call that waits for its answer, and for how long. */
 export interface CallState {
   readonly method: string;
   readonly since: string;
@@ -200,6 +213,7 @@ export interface CallState {
   readonly activityId?: string;
 }
 
+/** Work under way, and for how long. */
 export interface WorkState {
   readonly kind: string;
   readonly name: string;
@@ -211,6 +225,7 @@ export interface WorkState {
   readonly within: readonly string[];
 }
 
+/** A state machine: its state, and what last happened to it. */
 export interface MachineLine {
   readonly subject: string;
   readonly id: string;

@@ -2,6 +2,7 @@ import { type Clock, reportOccurrence, settlesWithin } from "@uvm-shim/lifecycle
 import { describeError } from "../../errors.ts";
 import type { Log } from "../../platform.ts";
 
+/** An event as containerd takes it. */
 export interface EventEnvelope {
   readonly timestamp: Date;
   readonly topic: string;
@@ -10,6 +11,7 @@ export interface EventEnvelope {
   readonly event: Uint8Array;
 }
 
+/** How an event is queued. */
 export interface PublishOptions {
   /** Never dropped when the queue is full: the publisher bounds the number of such events. */
   readonly isKept?: boolean;
@@ -27,6 +29,7 @@ export interface EventSink {
   close(): void;
 }
 
+/** What forwards events to containerd. */
 export interface EventForwarderOptions {
   readonly connect: () => Promise<EventSink>;
   readonly clock: Clock;

@@ -13,6 +13,7 @@ const headStartMilliseconds = 50;
  */
 const longestMilliseconds = 3_000;
 
+/** What decides the order in which the end of a pod is told. */
 export interface ExitOrderOptions {
   readonly slot: SandboxSlot;
   readonly clock: Clock;

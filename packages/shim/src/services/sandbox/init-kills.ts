@@ -5,6 +5,7 @@ import type { ProcessRecord } from "../task/process-record.ts";
 import { watchSandbox } from "./sandbox-liveness.ts";
 import type { SandboxSlot } from "./sandbox-slot.ts";
 
+/** What enforces kills of init processes. */
 export interface InitKillsOptions {
   readonly slot: SandboxSlot;
   readonly clock: Clock;

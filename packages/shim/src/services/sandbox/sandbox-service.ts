@@ -18,6 +18,7 @@ type Request<Name extends keyof Requests> = Requests[Name] extends new (
   ? Message
   : never;
 
+/** What the Sandbox service is made from. */
 export interface SandboxServiceOptions {
   readonly namespace: string;
   readonly bundle: string;

@@ -14,6 +14,7 @@ type SlotState =
   | { readonly kind: "creating"; readonly id: string; readonly creation: Creation }
   | ({ readonly kind: "present" } & Omit<PresentSandbox, "exit"> & { exit: Exit | undefined });
 
+/** The sandbox that a shim has. */
 export interface PresentSandbox {
   readonly mode: SandboxMode;
   /** The system of its containers. */

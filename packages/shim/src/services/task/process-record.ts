@@ -9,6 +9,7 @@ export interface DeleteAnswer {
   readonly exit: Exit;
 }
 
+/** What a `ProcessRecord` is made from. */
 export interface ProcessRecordOptions {
   readonly containerId: string;
   readonly process: Process;

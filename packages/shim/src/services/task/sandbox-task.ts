@@ -6,6 +6,7 @@ import type { Container, Exit, ListedProcess, Log, Process, Sandbox, StdioPaths 
 const pidOfSandbox = 1;
 const noStdio: StdioPaths = { stdin: "", stdout: "", stderr: "", terminal: false };
 
+/** What the task of a Windows pod is made from, which has no container. */
 export interface SandboxTaskOptions {
   readonly sandbox: Pick<Sandbox, "id" | "wait">;
   readonly bundle: string;

@@ -51,10 +51,12 @@ function windowsDetails(processId: number, execId: string, details: WindowsProce
   return { type_url: "containerd.runhcs.v1.ProcessDetails", value: ProcessDetails.encode(message).finish() };
 }
 
+/** The answer to a deletion. */
 export function answerOf({ pid, exit }: DeleteAnswer) {
   return { pid, ...exitFields(exit) };
 }
 
+/** An exec's specification as parsed JSON, unchecked; InvalidArgument if it is none. */
 export function parseProcess(request: {
   readonly id: string;
   readonly execId: string;

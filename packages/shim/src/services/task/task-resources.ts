@@ -8,6 +8,7 @@ import { SandboxTask } from "./sandbox-task.ts";
 import { processInfo, type Request } from "./task-messages.ts";
 import type { TaskTable } from "./task-table.ts";
 
+/** What answers for updates and statistics. */
 export interface TaskResourcesOptions {
   readonly slot: SandboxSlot;
   readonly tasks: TaskTable;

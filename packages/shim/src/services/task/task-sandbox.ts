@@ -8,6 +8,7 @@ import { type BundleConfiguration, isSandbox, requireConfiguration, sandboxIdOf 
 import type { SandboxSlot } from "../sandbox/sandbox-slot.ts";
 import { SandboxTask } from "./sandbox-task.ts";
 
+/** What makes the sandbox of a task that came without one. */
 export interface TaskSandboxOptions {
   readonly namespace: string;
   readonly runtimeOptions?: RuntimeOptions;
@@ -16,6 +17,7 @@ export interface TaskSandboxOptions {
   readonly clock: Clock;
 }
 
+/** How long containers have for an orderly end. */
 export const stopMilliseconds = 10_000;
 
 /** Creates the container, and a sandbox for it where there is none; leaves nothing behind on failure. */

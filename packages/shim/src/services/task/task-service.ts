@@ -19,6 +19,7 @@ import { createTaskContainer, stopMilliseconds } from "./task-sandbox.ts";
 import { type Task, TaskTable } from "./task-table.ts";
 import { Tombstones } from "./tombstones.ts";
 
+/** What the Task service is made from. */
 export interface TaskServiceOptions {
   /** The id that the shim was started for. */
   readonly shimId: string;

@@ -3,6 +3,7 @@ import type { Container, Exit } from "../../platform.ts";
 import { Creation } from "./creation.ts";
 import type { ProcessRecord } from "./process-record.ts";
 
+/** A task with its processes. */
 export interface Task {
   readonly container: Container;
   /** By exec id, which is empty for the init process. A creation reserves its id. */
