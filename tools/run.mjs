@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runLast } from "./bootstrap/last.mjs";
 import { withLock } from "./bootstrap/lock.mjs";
@@ -257,6 +257,8 @@ const tasks = join(root, "tools", "tasks.ts");
 
 /** The demo is there to be tried: what it is made of is looked at only where something has changed. */
 async function demo(command, machine, needed) {
+  // It is awaited when all that does not need it is done.
+  needed.catch(() => {});
   const isWindowsScene = rest.includes("--windows");
   const file = join(toolchain, isWindowsScene ? "demo-windows.ready" : "demo.ready");
   const readiness = new Readiness(root, file, `${host} ${checkedOut(root, env)}`);
@@ -268,7 +270,7 @@ async function demo(command, machine, needed) {
     };
     const results = {
       folders: [`dist/${host}`, "dist/demo"],
-      files: [".toolchain/toolchain.stamp", ".toolchain/starts.stamp", "node_modules/.modules.yaml"],
+      files: [relative(root, node), ".toolchain/toolchain.stamp", "node_modules/.modules.yaml"],
       without: ["compiled"],
     };
     let built = 0;
