@@ -238,6 +238,14 @@ export function describeComputeHostContract(name: string, setup: () => Promise<C
         await expect(listener.accept()).rejects.toMatchObject({ code: "Cancelled", gone: true });
       });
 
+      it("close with their host", async () => {
+        const listener = await (await create()).listen(4000);
+        const waiting = expect(listener.accept()).rejects.toMatchObject({ code: "Cancelled" });
+        await host.close();
+        await waiting;
+        await expect(listener.accept()).rejects.toMatchObject({ code: "Cancelled" });
+      });
+
       it("fail to dial a port that the guest does not serve", async () => {
         const system = await create();
         await expect(system.connect(4711)).rejects.toMatchObject({ code: "Unavailable" });

@@ -1,5 +1,5 @@
 import { type Duplex, PassThrough } from "node:stream";
-import type { HostNetworks } from "../../types.ts";
+import type { HostNetworks, HvsocketListener } from "../../types.ts";
 import type { HostProcesses, HostSockets } from "../../windows/compute/host-dependencies.ts";
 import type { LibraryPaths } from "../../windows/native/libraries.ts";
 import { createWindowsHost, type WindowsHost } from "../../windows/windows-host.ts";
@@ -105,8 +105,13 @@ export class FakeWindows extends FakeContractHost {
 
   #sockets(): HostSockets {
     const { core, machine } = this;
+    const listeners: HvsocketListener[] = [];
     return {
-      listen: (vmId, service) => core.clientOf(vmId).listen(service),
+      listen: async (vmId, service) => {
+        const listener = await core.clientOf(vmId).listen(service);
+        listeners.push(listener);
+        return listener;
+      },
       connect: (vmId, port, signal) => core.clientOf(vmId).connect(Number(port), signal),
       streamOf: (handle): Duplex => {
         if (machine.strikes("streamOf")) {
@@ -115,7 +120,9 @@ export class FakeWindows extends FakeContractHost {
         }
         return new PassThrough({ emitClose: true }).on("close", () => core.stdio.delete(handle));
       },
-      close: async () => {},
+      close: async () => {
+        await Promise.all(listeners.map((listener) => listener.close()));
+      },
     };
   }
 
