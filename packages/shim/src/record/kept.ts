@@ -11,13 +11,15 @@ export type Lives = (identity: Pick<HeaderLine, "pid" | "processStartTime">) => 
 export async function removeOldRecords(folder: string, lives: Lives, most = mostKept): Promise<void> {
   const files = await recordFiles(folder);
   if (files.length <= most) return;
-  const dated = await Promise.all(files.map(async (file) => ({ file, changed: (await stat(file)).mtimeMs })));
+  const dated = await Promise.all(files.map(async (file) => ({ file, changed: await changeOf(file) })));
   let kept = 0;
-  for (const { file } of dated.toSorted((a, b) => b.changed - a.changed)) {
-    const header = await headerOf(file);
+  for (const { file, changed } of dated.toSorted((a, b) => (b.changed ?? 0) - (a.changed ?? 0))) {
+    if (changed === undefined) continue;
+    const header = await headerOf(file).catch(() => undefined);
     if (header !== undefined && (await lives(header))) continue;
     kept += 1;
-    if (kept > most) await rm(file, { force: true });
+    // One that cannot be removed must not keep the others, nor fail the end of a shim.
+    if (kept > most) await rm(file, { force: true }).catch(() => {});
   }
 }
 
@@ -32,6 +34,12 @@ export async function recordFiles(folder: string): Promise<readonly string[]> {
       }),
   );
   return found.flat();
+}
+
+/** Undefined for a file that is gone: other shims remove old records too. */
+async function changeOf(file: string): Promise<number | undefined> {
+  const found = await stat(file).catch(() => undefined);
+  return found?.mtimeMs;
 }
 
 async function headerOf(file: string): Promise<HeaderLine | undefined> {

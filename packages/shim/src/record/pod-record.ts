@@ -58,9 +58,17 @@ export class PodRecord {
     this.#stop = addObserver(this.recorder);
   }
 
-  /** Keeps the file only if there is something in it to explain. */
+  /** Keeps the file only if there is something in it to explain. Never fails: the pod has ended well without it. */
   async end(isOrderly: boolean): Promise<void> {
     this.#stop();
+    try {
+      await this.#endFile(isOrderly);
+    } catch (error) {
+      this.log.log("warn", "cannot end the record of the pod", { error: describeError(error) });
+    }
+  }
+
+  async #endFile(isOrderly: boolean): Promise<void> {
     if (isOrderly && this.recorder.failure === undefined) return await this.#file?.remove();
     await this.#file?.close();
     if (this.#folder !== undefined) await removeOldRecords(this.#folder, (shim) => isAlive(shim, this.#pod.system));

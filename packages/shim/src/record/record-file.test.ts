@@ -1,7 +1,17 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { recordFiles, removeOldRecords } from "./kept.ts";
 import { parseRecord, recordFile } from "./lines.ts";
 import { appendNow, RecordFile, shortened } from "./record-file.ts";
@@ -48,6 +58,31 @@ describe("the file of a record", () => {
     second.add(line(2));
     second.closeNow();
     expect(numbers()).toContain(2);
+  });
+
+  it("is not begun anew by a write that was under way when the shim ended at once", async () => {
+    vi.useFakeTimers();
+    try {
+      const record = open();
+      record.add(line(1));
+      record.closeNow();
+      await vi.advanceTimersByTimeAsync(1000);
+      await record.close();
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(numbers()).toEqual([1]);
+  });
+
+  it("leaves nothing beside it where it cannot be shortened", async () => {
+    const record = open({ all: 1, beginning: 1, end: 1 });
+    mkdirSync(path.dirname(file), { recursive: true });
+    symlinkSync("/dev/full", `${file}.new`);
+    record.add(line(1));
+    await expect.poll(() => problems).toHaveLength(1);
+    await record.close();
+    expect(numbers()).toEqual([1]);
+    expect(readdirSync(path.dirname(file))).toEqual(["c1.jsonl"]);
   });
 
   it("keeps its beginning and its end when it grows too long, any number of times", async () => {
@@ -131,6 +166,15 @@ describe("old records", () => {
       "c.jsonl",
       "runs.jsonl",
     ]);
+  });
+
+  it("may vanish meanwhile, or resist, without keeping the others", async () => {
+    for (const [index, id] of ["a", "b", "c"].entries()) make(id, 2, 10 + index);
+    symlinkSync(path.join(folder, "nowhere"), path.join(folder, "ns", "gone.jsonl"));
+    mkdirSync(path.join(folder, "ns", "folder.jsonl"));
+    utimesSync(path.join(folder, "ns", "folder.jsonl"), 1, 1);
+    await removeOldRecords(folder, lives, 1);
+    expect(readdirSync(path.join(folder, "ns")).toSorted()).toEqual(["c.jsonl", "folder.jsonl", "gone.jsonl"]);
   });
 
   it("are none where there is no folder", async () => {

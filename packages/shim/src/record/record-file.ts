@@ -77,6 +77,8 @@ export class RecordFile {
     try {
       while (this.#waiting !== "" && !this.#isOver) {
         await Promise.race([gathered(), this.#closing.promise]);
+        // Another writer would begin the file anew.
+        if (this.#isOver) break;
         this.#handle ??= await this.#create();
         const text = this.#waiting;
         this.#waiting = "";
@@ -110,8 +112,14 @@ export class RecordFile {
     const { path: file, now } = this.#options;
     const text = shortened(await readFile(file, "utf8"), this.#bounds, now());
     const next = `${file}.new`;
-    await writeFile(next, text, { mode: 0o600 });
-    await rename(next, file);
+    try {
+      await writeFile(next, text, { mode: 0o600 });
+      await rename(next, file);
+    } catch (error) {
+      // On a full disk, what was begun of it would stay for good.
+      await rm(next, { force: true }).catch(() => {});
+      throw error;
+    }
     await this.#handle?.close();
     this.#handle = await open(file, "a");
     this.#size = Buffer.byteLength(text);

@@ -42,6 +42,21 @@ const texts = () =>
   });
 
 describe("the recorder", () => {
+  it("makes lines that can be read of whatever a guest logs", () => {
+    const fields = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`field ${index}`, '"'.repeat(5000)]));
+    const message = '"'.repeat(10_000);
+    recorder.logged({ source: "guest", level: "warn", message, fields, activityId: undefined });
+    expect(written).toMatchObject([{ type: "log", fields: { "field 0": expect.stringContaining("cut") } }]);
+  });
+
+  it("makes lines of values that are no JSON", () => {
+    const cycle: { self?: object } = {};
+    cycle.self = cycle;
+    const fields = { cycle, big: { of: 1n }, none: { toJSON: () => undefined } };
+    recorder.logged({ source: "shim", level: "warn", message: "values", fields, activityId: undefined });
+    expect(written).toMatchObject([{ fields: { cycle: "[object Object]", big: "[object Object]", none: "" } }]);
+  });
+
   it("numbers what is observed, with what it happened in", async () => {
     await request("Task/Create", () =>
       observe({ kind: "phase", name: "start VM" }, async () => {

@@ -39,8 +39,11 @@ type Event =
 /** Calls of a client that asks again and again are recorded once they take longer, in milliseconds. */
 const longestUnrecorded = 1000;
 const mostAttributes = 32;
+const longestName = 64;
 const longestValue = 1024;
 const longestMessage = 4096;
+/** All attributes of a line as JSON, in characters: with a message beside them it stays below `longestRecordLine`. */
+const longestAttributes = 16 * 1024;
 const eventBounds = { beginning: 128 * 1024, end: 384 * 1024 };
 const logBounds = { beginning: 0, end: 256 * 1024 };
 
@@ -198,16 +201,30 @@ function rounded(milliseconds: number): number {
 }
 
 function bounded(values: { readonly [key: string]: unknown }): LineAttributes | undefined {
-  const entries = Object.entries(values)
-    .filter(([, value]) => value !== undefined)
-    .slice(0, mostAttributes);
-  if (entries.length === 0) return undefined;
-  return Object.fromEntries(entries.map(([key, value]) => [printable(key, 64), boundedValue(value)]));
+  const entries: [string, string | number | boolean][] = [];
+  let length = 0;
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
+    const entry: [string, string | number | boolean] = [printable(name, longestName), boundedValue(value)];
+    length += JSON.stringify(entry).length;
+    if (length > longestAttributes || entries.length === mostAttributes) break;
+    entries.push(entry);
+  }
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
 function boundedValue(value: unknown): string | number | boolean {
   if (typeof value === "boolean" || Number.isFinite(value)) return value as number | boolean;
-  const text =
-    value instanceof Error ? value.message : typeof value === "object" ? JSON.stringify(value) : String(value);
-  return printable(text, longestValue);
+  return printable(textOf(value), longestValue);
+}
+
+function textOf(value: unknown): string {
+  if (value instanceof Error) return value.message;
+  if (typeof value !== "object") return String(value);
+  try {
+    return JSON.stringify(value) ?? "";
+  } catch {
+    // Cycles and big integers: a line that cannot be made must not fail what is logged.
+    return Object.prototype.toString.call(value);
+  }
 }
