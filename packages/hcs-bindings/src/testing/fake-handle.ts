@@ -24,6 +24,8 @@ export class FakeHandle implements ComputeSystem {
   readonly #exited = Promise.withResolvers<SystemExitStatus>();
   /** Listeners whose `listen` was never answered; they close with the handle. */
   readonly #unanswered = new Set<FakeListener>();
+  /** The others, which close with the host. */
+  readonly #answered = new Set<FakeListener>();
   isOpen = true;
 
   constructor(service: CallsOfClient, system: FakeSystem) {
@@ -90,6 +92,7 @@ export class FakeHandle implements ComputeSystem {
         return made;
       });
       this.#unanswered.delete(listener);
+      this.#answered.add(listener);
       return listener;
     } catch (error) {
       made?.letGo();
@@ -121,6 +124,11 @@ export class FakeHandle implements ComputeSystem {
   lose(error: HostError): void {
     this.isOpen = false;
     this.#exited.reject(error);
+  }
+
+  hostClosed(): void {
+    for (const listener of this.#answered) listener.letGo();
+    this.letGo();
   }
 
   letGo(): void {

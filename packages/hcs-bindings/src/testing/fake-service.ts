@@ -85,7 +85,7 @@ export class FakeComputeService {
           this.requireFile(path),
         ),
       close: async () => {
-        for (const handle of handles) handle.letGo();
+        for (const handle of handles) handle.hostClosed();
         for (const end of ends.splice(0)) end();
       },
     };
