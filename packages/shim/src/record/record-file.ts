@@ -25,7 +25,9 @@ export class RecordFile {
   #waiting = "";
   #writing: Promise<void> | undefined;
   #handle: FileHandle | undefined;
-  readonly #closing = Promise.withResolvers<void>();
+  #isClosing = false;
+  /** Ends the wait for more lines. */
+  #hurry: () => void = () => {};
   #size = 0;
   #isOver = false;
 
@@ -42,7 +44,8 @@ export class RecordFile {
 
   /** Writes what waits. */
   async close(): Promise<void> {
-    this.#closing.resolve();
+    this.#isClosing = true;
+    this.#hurry();
     await this.#writing;
     this.#isOver = true;
     await this.#closeHandle();
@@ -66,7 +69,8 @@ export class RecordFile {
   /** Not that of a successor with the same id, which may serve already. */
   async remove(): Promise<void> {
     const { path: file } = this.#options;
-    this.#closing.resolve();
+    this.#isClosing = true;
+    this.#hurry();
     await this.#writing;
     const own = await this.#handle?.stat();
     const there = await stat(file).catch(() => undefined);
@@ -77,7 +81,7 @@ export class RecordFile {
   async #write(): Promise<void> {
     try {
       while (this.#waiting !== "" && !this.#isOver) {
-        await Promise.race([gathered(), this.#closing.promise]);
+        await this.#gather();
         // Another writer would begin the file anew.
         if (this.#isOver) break;
         this.#handle ??= await this.#create();
@@ -94,6 +98,18 @@ export class RecordFile {
       this.#writing = undefined;
       if (this.#isOver) await this.#closeHandle();
     }
+  }
+
+  /** A race with a promise that lasts as long as the pod would add to that promise with every write. */
+  async #gather(): Promise<void> {
+    if (this.#isClosing) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, gatheringMilliseconds).unref();
+      this.#hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async #closeHandle(): Promise<void> {
@@ -156,10 +172,6 @@ function within(lines: readonly string[], most: number): number {
     return bytes > most;
   });
   return over === -1 ? lines.length : over;
-}
-
-function gathered(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, gatheringMilliseconds).unref());
 }
 
 function create(file: string): number {
