@@ -1,34 +1,13 @@
 /** An empty project of somebody else, in which the tarballs are installed as npm installs them. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type CommandResult, mustRun, runCommand } from "@uvm-shim/test-support/command";
+import { type CommandResult, runCommand } from "@uvm-shim/test-support/command";
 import { manifest } from "../../../tools/workspace.ts";
-import { cacheFolder } from "../support/cache.ts";
+import { installWithNpm } from "./npm.ts";
 import type { Published } from "./tarballs.ts";
 
-/** The oldest line of Node that the packages run on, and the older compiler of those that type-check them. */
-const olderNode = "22.23.5";
+/** The older compiler of those that type-check the packages. */
 const olderTypeScript = "5.9.3";
-
-export interface Runtime {
-  readonly title: string;
-  readonly program: string;
-}
-
-/** The Node that this runs on, and Node 22, which is fetched when the cache lacks it. */
-export async function runtimes(): Promise<readonly Runtime[]> {
-  const folder = cacheFolder(`node-${olderNode}`);
-  const name = `node-linux-${process.arch}`;
-  const program = join(folder, "node_modules", name, "bin", "node");
-  if ((await runCommand(program, ["--version"]).catch(() => undefined))?.status !== 0) {
-    writeFileSync(join(folder, "package.json"), '{"private":true}\n');
-    await npm(folder, [`${name}@${olderNode}`]);
-  }
-  return [
-    { title: `Node ${process.versions.node}`, program: process.execPath },
-    { title: `Node ${olderNode}`, program },
-  ];
-}
 
 export interface Compiler {
   readonly title: string;
@@ -64,13 +43,18 @@ export class Consumer {
       },
       overrides: Object.fromEntries(packages.map(({ name }) => [name, `$${name}`])),
     });
-    await npm(folder, []);
+    await installWithNpm(folder);
     return consumer;
   }
 
-  /** What some packages' entries for tests ask for, as an optional peer. */
-  async installVitest(): Promise<void> {
-    await npm(this.folder, ["--save-dev", `vitest@${manifest().devDependencies.vitest}`]);
+  /** What some packages' entries for tests ask for, as an optional peer. Returns the oldest Node 22 that it runs on. */
+  async installVitest(): Promise<string> {
+    await installWithNpm(this.folder, ["--save-dev", `vitest@${manifest().devDependencies.vitest}`]);
+    const { engines } = JSON.parse(readFileSync(join(this.packageFolder("vitest"), "package.json"), "utf8"));
+    const [, oldest] = /\^(22\.\d+\.\d+)/.exec(engines.node) ?? [];
+    if (oldest === undefined)
+      throw new Error(`vitest runs on ${engines.node}, expected some releases of Node 22 among it`);
+    return oldest;
   }
 
   packageFolder(name: string): string {
@@ -90,9 +74,4 @@ export class Consumer {
   ): Promise<CommandResult> {
     return runCommand(program, args, { directory: this.folder, ...options });
   }
-}
-
-async function npm(folder: string, args: readonly string[]): Promise<void> {
-  const quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
-  await mustRun("npm", ["install", ...args, ...quietly], { directory: folder, timeoutMs: 600_000 });
 }

@@ -1,6 +1,7 @@
 /** Whether the entries of packages can be imported, and leave nothing running. */
 import { describe } from "@uvm-shim/test-support/command";
-import type { Consumer, Runtime } from "./consumer.ts";
+import type { Consumer } from "./consumer.ts";
+import type { Runtime } from "./runtimes.ts";
 
 const importTimeoutMs = 30_000;
 

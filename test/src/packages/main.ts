@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { useRunFolder } from "@uvm-shim/test-support/run-folders";
 import { checkPackages } from "./check-packages.ts";
-import { Consumer, runtimes } from "./consumer.ts";
-import { pack, publishedNames } from "./tarballs.ts";
+import { Consumer } from "./consumer.ts";
+import { Runtimes } from "./runtimes.ts";
+import { lowestNodes, pack, publishedNames } from "./tarballs.ts";
 
 const started = performance.now();
 
@@ -25,8 +26,8 @@ async function main(): Promise<number> {
   const folder = useRunFolder("uvm-shim-packages-");
   const [tarballs, project] = ["tarballs", "project"].map((name) => join(folder, name)) as [string, string];
   for (const path of [tarballs, project]) mkdirSync(path);
-  const nodes = await runtimes();
-  step("packing");
+  const nodes = await Runtimes.of(lowestNodes());
+  step(`packing, for ${nodes.titles.join(", ")}`);
   const packages = await pack(publishedNames(), tarballs);
   step(`installing ${packages.length} packages`);
   const consumer = await Consumer.install(project, packages);

@@ -4,7 +4,8 @@ import { delimiter, dirname, join } from "node:path";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { describe, type RunningCommand, startCommand } from "@uvm-shim/test-support/command";
 import { poll } from "../support/wait.ts";
-import type { Consumer, Runtime } from "./consumer.ts";
+import type { Consumer } from "./consumer.ts";
+import type { Runtime } from "./runtimes.ts";
 
 const programTimeoutMs = 60_000;
 const hostTimeoutMs = 600_000;

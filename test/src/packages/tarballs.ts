@@ -2,6 +2,7 @@
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
+import { lowestNode } from "../../../tools/check/package-manifests.ts";
 import { manifests, root } from "../../../tools/workspace.ts";
 
 export interface Published {
@@ -15,6 +16,14 @@ export function publishedNames(): readonly string[] {
   return [...manifests()]
     .filter(([folder, manifest]) => folder.startsWith("packages/") && manifest.private !== true)
     .map(([, { name }]) => name);
+}
+
+/** The oldest versions of Node that the packages' manifests name. */
+export function lowestNodes(): readonly string[] {
+  return [...manifests().values()].flatMap((each) => {
+    const { private: isPrivate, engines }: PublishedManifest & { readonly private?: boolean } = each;
+    return isPrivate === true || engines?.node === undefined ? [] : [lowestNode(engines.node)];
+  });
 }
 
 /** Builds the packages, and packs them into a folder. */
@@ -39,6 +48,7 @@ export async function pack(names: readonly string[], folder: string): Promise<re
 /** The manifest of a package as it was published. */
 export interface PublishedManifest {
   readonly type?: string;
+  readonly engines?: { readonly node?: string };
   readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly bin?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;

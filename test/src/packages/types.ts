@@ -1,8 +1,11 @@
 /** Type-checks programs of the consumer, strictly, with the declarations of libraries. */
 import { describe } from "@uvm-shim/test-support/command";
 import type { Compiler, Consumer } from "./consumer.ts";
+import { inParallel } from "./parallel.ts";
 
 const compileTimeoutMs = 300_000;
+
+let configurations = 0;
 
 const resolutions = {
   node16: { module: "node16", moduleResolution: "node16" },
@@ -37,13 +40,13 @@ export async function typeErrors(
   files: readonly string[],
   compilerOptions: object = {},
 ): Promise<readonly Diagnostic[]> {
-  const found: Diagnostic[] = [];
-  for (const compiler of consumer.compilers) {
-    for (const resolution of ["node16", "bundler"] as const) {
-      found.push(...(await compile(consumer, compiler, resolution, files, compilerOptions)));
-    }
-  }
-  return found;
+  const ways = consumer.compilers.flatMap((compiler) =>
+    (["node16", "bundler"] as const).map((resolution) => ({ compiler, resolution })),
+  );
+  const found = await inParallel(ways, ({ compiler, resolution }) =>
+    compile(consumer, compiler, resolution, files, compilerOptions),
+  );
+  return found.flat();
 }
 
 /** The errors of a program that has the declarations of one package alone. */
@@ -65,8 +68,9 @@ async function compile(
   options: object,
 ): Promise<readonly Diagnostic[]> {
   const title = `${compiler.title}, ${resolution}`;
-  consumer.write("tsconfig.json", { compilerOptions: { ...strictly, ...resolutions[resolution], ...options }, files });
-  const result = await consumer.run(process.execPath, [compiler.program, "-p", ".", "--pretty", "false"], {
+  const file = `tsconfig.${configurations++}.json`;
+  consumer.write(file, { compilerOptions: { ...strictly, ...resolutions[resolution], ...options }, files });
+  const result = await consumer.run(process.execPath, [compiler.program, "-p", file, "--pretty", "false"], {
     timeoutMs: compileTimeoutMs,
   });
   const diagnostics = result.stdout
