@@ -16,7 +16,7 @@ export const provocations: readonly Provocation[] = [
       const { pod } = await bench.running();
       void pod.shim.call(ShimDiag, "DiagExecInHost", { args: ["sleep", "1000"] }).catch(() => {});
       await pod.shim.call(ShimDiag, "DiagExecInHost", { args: ["/no/such/program"] }).catch(() => {});
-      await pod.shim.call(ShimDiag, "DiagExecInHost", { args: ["true"] });
+      await pod.shim.call(ShimDiag, "DiagExecInHost", { args: ["ls", "/"] });
     },
   },
   ...machineEnds,

@@ -58,10 +58,13 @@ export const containerEnds: readonly Provocation[] = [
     cause: "root-read-only",
     name: "a mount for which the read-only image has no folder",
     says: /^Container c1 was not created: its root file system is read-only, and has no \/nowhere to mount something on\.$/,
-    run: (bench) =>
-      bench.failingContainer({
+    run: async (bench) => {
+      const [mount] = await layered(bench, bench.images.layer);
+      await bench.failingContainer({
+        rootfs: mount === undefined ? [] : [{ ...mount, options: [...mount.options, "ro"] }],
         change: mounting({ destination: "/nowhere", type: "tmpfs", source: "tmpfs", options: [] }),
-      }),
+      });
+    },
   },
   {
     cause: "disk-missing",
@@ -219,7 +222,7 @@ export const containerEnds: readonly Provocation[] = [
     },
   },
   {
-    cause: "sandbox-gone",
+    cause: "sandbox-unknown",
     name: "a container that names another sandbox",
     says: /^Container c1 was not created: this shim has no pod other\.$/,
     run: (bench) =>

@@ -1,9 +1,8 @@
 /** Machines on which a pod fails: hosts, containerd, the shim itself. */
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { layersMount, makeScratch } from "@uvm-shim/test-support/layers";
-import { startShim } from "../shim-client/shim.ts";
 import { linuxSpecs } from "../shim-client/spec.ts";
 import { makeLoadedShim } from "../support/loaded-shim.ts";
 import { findServers } from "../support/servers.ts";
@@ -99,24 +98,6 @@ export const machineEnds: readonly Provocation[] = [
       await bench.running();
       const header = bench.lines.find((line) => line.type === "header");
       rmSync(header?.socket ?? "");
-    },
-  },
-  {
-    cause: "sandbox-gone",
-    name: "a container for a pod whose shim was killed",
-    says: /^The shim did not start: its pod pod has no shim any more\.$/,
-    run: async (bench) => {
-      const { pod } = await bench.running();
-      const shim = await pod.shimPid();
-      process.kill(shim, "SIGKILL");
-      await poll("its end", () => !existsSync(`/proc/${shim}/exe`) || undefined, { timeoutMs: 10_000 });
-      const bundle = bench.folder("p/c2");
-      writeFileSync(
-        join(bundle, "config.json"),
-        JSON.stringify({ annotations: { "io.kubernetes.cri.sandbox-id": "pod" } }),
-      );
-      await startShim({ ...pod.identity, id: "c2", bundle }).catch(() => {});
-      bench.askAbout("c2");
     },
   },
   {

@@ -2,6 +2,8 @@ import type { Cause, Finding } from "./cause.ts";
 import { type Evidence, proofOf, socketProof, textOf } from "./evidence.ts";
 import type { Proof } from "./types.ts";
 
+export const diedAtBoot = "guest-died-at-boot";
+
 /** What ended a pod, or its shim, that nobody asked to end. */
 export const ends: readonly Cause[] = [
   {
@@ -28,7 +30,7 @@ export const ends: readonly Cause[] = [
     },
   },
   {
-    code: "guest-died-at-boot",
+    code: diedAtBoot,
     title: "The guest crashed before it was up.",
     advice: "Look at the guest's last words in the evidence, and whether the boot files are whole and for this host.",
     find: (evidence) => crash(evidence, "it booted"),

@@ -1,6 +1,6 @@
 import type { Cause, Finding } from "./cause.ts";
-import { ends } from "./ends.ts";
-import { Evidence } from "./evidence.ts";
+import { diedAtBoot, ends } from "./ends.ts";
+import { Evidence, type Failure, type Work } from "./evidence.ts";
 import { proofsOf, subjectOf } from "./failed-requests.ts";
 import { hangs } from "./hangs.ts";
 import { troubles } from "./troubles.ts";
@@ -16,14 +16,20 @@ export const causes: readonly Omit<Cause, "find">[] = [...ends, ...hangs, ...wro
 /** What is wrong with a pod, the most likely first; empty if nothing was found. */
 export function why(input: WhyInput): readonly Verdict[] {
   const evidence = new Evidence(input);
-  const ended = verdictsOf(ends, evidence);
+  const explained = explainedFailures(evidence);
+  // A host that does not start a VM says also that the VM has ended.
+  const hasNotStarted = explained.some(({ failure: { origin } }) => isStartOfVm(origin));
   const found = [
-    ...ended,
+    ...verdictsOf(ends, evidence).filter(({ cause }) => !hasNotStarted || cause !== diedAtBoot),
     ...verdictsOf(hangs, evidence).slice(0, 1),
-    ...explainedFailures(evidence),
+    ...explained.map(({ verdict }) => verdict),
     ...verdictsOf(troubles, evidence),
   ];
   return found.length > 0 ? found : unexplainedFailure(evidence);
+}
+
+function isStartOfVm({ began: { kind, name } }: Work): boolean {
+  return kind === "host-call" && name === "start";
 }
 
 function verdictsOf(group: readonly Cause[], evidence: Evidence): readonly Verdict[] {
@@ -38,13 +44,13 @@ function verdictOf({ code, advice }: Omit<Cause, "find">, { sentence, evidence }
 }
 
 /** Each cause once, by the last failure that it explains. */
-function explainedFailures(evidence: Evidence): readonly Verdict[] {
-  const verdicts = new Map<string, Verdict>();
+function explainedFailures(evidence: Evidence): readonly { readonly failure: Failure; readonly verdict: Verdict }[] {
+  const verdicts = new Map<string, { readonly failure: Failure; readonly verdict: Verdict }>();
   for (const failure of evidence.failures) {
     for (const cause of wrongRequests) {
       const finding = cause.explain(failure, evidence);
       if (finding === undefined) continue;
-      if (!verdicts.has(cause.code)) verdicts.set(cause.code, verdictOf(cause, finding));
+      if (!verdicts.has(cause.code)) verdicts.set(cause.code, { failure, verdict: verdictOf(cause, finding) });
       break;
     }
   }

@@ -44,7 +44,7 @@ describe("a message", () => {
     ],
     ["rootfs: layer C:\\none does not exist, expected a directory", "disk-missing: layer C:\\none does not exist."],
     [
-      "VirtualMachine.Devices.Scsi.0.Attachments.0.Path: /s/sandbox.vhdx is a VHDX: expected a raw image or a fixed VHD: ERROR_NOT_SUPPORTED (0x80070032)",
+      "VirtualMachine.Devices.Scsi.0.Attachments.0.Path: /s/sandbox.vhdx is a VHDX: expected a raw image or a fixed VHD [ERROR_NOT_SUPPORTED (0x80070032)]",
       "disk-format: its disk /s/sandbox.vhdx is a VHDX, and this host takes only a raw image or a fixed VHD.",
     ],
     [

@@ -263,6 +263,19 @@ describe("why", () => {
     expect(ask(lost, elsewhere)).toMatchObject([{ cause: "shim-killed" }]);
   });
 
+  it("says of a VM that the host did not start why it did not, and not that it crashed", () => {
+    const starting = (message: string) => (writer: Writer) => {
+      const request = writer.began("Sandbox/StartSandbox");
+      const start = writer.began("start", { kind: "host-call", parent: request });
+      writer.occurred("vm exited", { isExpected: false, crash: "the guest could not be started" });
+      writer.ended(start, "start", message);
+      writer.ended(request, "Sandbox/StartSandbox", message);
+    };
+    const causesOf = (message: string) => ask(starting(message)).map(({ cause }) => cause);
+    expect(causesOf("Windows guests need Wine in /w: run")).toEqual(["program-of-machine-missing"]);
+    expect(causesOf("the guest crashed")).toEqual(["guest-died-at-boot"]);
+  });
+
   it("counts only the time in which a pod could suffer", () => {
     const delayed = (writer: Writer): void => {
       writer.occurred("events delayed", { topic: "/tasks/exit", error: "x" });

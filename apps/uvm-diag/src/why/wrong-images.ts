@@ -89,7 +89,7 @@ export const wrongImages: readonly FailureCause[] = [
     code: "disk-format",
     title: "A disk has a format that this host cannot attach.",
     advice: "Convert it to a raw image or a fixed VHD: only Hyper-V attaches the others.",
-    message: /Path: (\S+) is a (VHDX|\w+ VHD): expected (.+?)(?:: E_|: ERROR_|: HCS_|$)/,
+    message: /Path: (\S+) is a (VHDX|\w+ VHD): expected (.+?)(?: \[|: [A-Z]+_|$)/,
     because: ([, disk, format, expected]) => `its disk ${disk} is a ${format}, and this host takes only ${expected}`,
   }),
   failedRequest({

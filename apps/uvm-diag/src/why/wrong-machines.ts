@@ -17,7 +17,7 @@ export const wrongMachines: readonly FailureCause[] = [
     advice:
       "Let containerd unpack the image again: its base layer has the folder UtilityVM. The image has to be one of Windows Server Core or Nano Server.",
     message:
-      /rootfs: got \S+, expected layers with a utility VM: (none of them has a folder UtilityVM)|rootfs: got \S+, expected a layer with the scratch disk of a VM: (there is no file \S+)|VirtualSmb\.Shares: (\S+ does not exist)|BootThis\.DevicePath: (\S+ does not exist in the share "os" \([^)]*\))/,
+      /rootfs: got \S+, expected layers with a utility VM: (none of them has a folder UtilityVM)|rootfs: got \S+, expected a layer with the scratch disk of a VM: (there is no file \S+)|VirtualSmb\.Shares(?:\[\d+\]\.Path)?: (\S+ does not exist)|BootThis\.DevicePath: (\S+ does not exist in the share "os" \([^)]*\))/,
     because: ([, ...what]) => `its layers have no whole utility VM to boot (${what.find((one) => one) ?? ""})`,
   }),
   failedRequest({

@@ -12,13 +12,12 @@ const wrongTexts: readonly FailureCause[] = [
     because: ([, stream, file, why]) => `its ${stream} ${file} cannot be opened${why === undefined ? "" : ` (${why})`}`,
   }),
   failedRequest({
-    code: "sandbox-gone",
-    title: "A container was to join a pod whose shim is gone, or that the shim does not have.",
-    advice: "Remove the pod and make it anew; look why its shim ended.",
-    message:
-      /the shim of sandbox (\S+) does not accept connections|annotations name sandbox (\S+), which this shim does not have/,
-    because: ([, gone, other]) =>
-      gone === undefined ? `this shim has no pod ${other}` : `its pod ${gone} has no shim any more`,
+    code: "sandbox-unknown",
+    title: "A container names a pod that its shim does not have.",
+    advice:
+      "Let containerd start the container in the pod that it names; its annotations were changed, or are another pod's.",
+    message: /annotations name sandbox (\S+), (?:which this shim does not have|this shim has \S+)/,
+    because: ([, other]) => `this shim has no pod ${other}`,
   }),
   failedRequest({
     code: "sandbox-ended",
