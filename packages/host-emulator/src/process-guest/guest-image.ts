@@ -5,6 +5,7 @@ import {
   copyFileSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -134,21 +135,52 @@ export function findProgram(name: string, folders: readonly string[] = programFo
     .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
 }
 
-/** Shared libraries of programs, including the loader, as printed by ldd. */
+/** Shared libraries of programs, including their loaders. ldd would start three programs for each of them, one after the other. */
 async function librariesOf(programs: readonly string[]): Promise<readonly string[]> {
-  // ldd exits with 1 if one of several files is linked statically, but still lists the others.
-  const child = await startProgram("ldd", programs, {
+  const lists = await Promise.all(
+    programs.map(async (program) => {
+      const loader = loaderOf(readFileSync(program));
+      return loader === undefined ? [] : [loader, ...librariesIn(await listOf(loader, program))];
+    }),
+  );
+  return [...new Set(lists.flat())];
+}
+
+/** What a loader prints about a program, in the form of ldd. */
+async function listOf(loader: string, program: string): Promise<string> {
+  const child = await startProgram(loader, ["--list", program], {
     env: { PATH: programFolders.join(":"), LC_ALL: "C" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "close");
-  const [output, errors] = await Promise.all([child.stdout, child.stderr].map((stream) => text(stream as Readable)));
+  const [output = "", errors = ""] = await Promise.all(
+    [child.stdout, child.stderr].map((stream) => text(stream as Readable)),
+  );
   await ended;
-  if (child.exitCode !== 0 && output === "") throw new HcsFailure("E_FAIL", `ldd: ${errors?.trim()}`);
-  return librariesIn(output ?? "");
+  if (child.exitCode !== 0 && output === "") throw new HcsFailure("E_FAIL", `${loader}: ${errors.trim()}`);
+  return output;
 }
 
-/** The library files in the output of ldd. Throws an error with the name of a missing library. */
+/** The path of the loader that a 64-bit ELF file names; undefined for scripts and for what is linked statically. */
+export function loaderOf(file: Buffer): string | undefined {
+  const isElf64 = file.length >= 64 && file.readUInt32BE(0) === 0x7f454c46 && file[4] === 2;
+  if (!isElf64) return undefined;
+  const [start, size, count] = [Number(file.readBigUInt64LE(32)), file.readUInt16LE(54), file.readUInt16LE(56)];
+  for (let header = start; header < start + size * count && header + size <= file.length; header += size) {
+    if (file.readUInt32LE(header) !== interpreterSegment) continue;
+    const [offset, length] = [header + 8, header + 32].map((at) => Number(file.readBigUInt64LE(at))) as [
+      number,
+      number,
+    ];
+    return file.toString("utf8", offset, offset + length - 1);
+  }
+  return undefined;
+}
+
+/** PT_INTERP of ELF. */
+const interpreterSegment = 3;
+
+/** The library files in a list of ldd's form. Throws an error with the name of a missing library. */
 export function librariesIn(output: string): readonly string[] {
   const libraries = new Set<string>();
   for (const line of output.split("\n")) {
