@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { runLast } from "./bootstrap/last.mjs";
 import { root } from "./workspace.ts";
 
 export interface TestCounts {
@@ -32,20 +32,11 @@ export function describeCounts({ passed, failed, skipped }: TestCounts): string 
 }
 
 /** Runs a command with this terminal; resolves with its exit status. A signal to us goes to it as well. */
-export function run(
+export async function run(
   command: string,
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
 ): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...environment } });
-    const forward = (signal: NodeJS.Signals): void => void child.kill(signal);
-    const signals: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
-    for (const signal of signals) process.on(signal, forward);
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      for (const name of signals) process.off(name, forward);
-      resolve(code ?? (signal === null ? 1 : 128));
-    });
-  });
+  const ended = await runLast(command, args, { cwd: root, env: { ...process.env, ...environment } });
+  return typeof ended === "string" ? 128 : ended;
 }

@@ -67,20 +67,12 @@ async function runPod(scene: Scene, console: DemoConsole, directory: string, sig
     await stage.ready;
     const container = await pod.createContainer({ ...stage.container, id: "demo" });
     try {
-      let waits: () => void;
-      const waiting = new Promise<void>((resolve) => {
-        waits = resolve;
-      });
-      const shown = showLines(container.stdio.stdout, (line) => {
-        console.output(line);
-        if (line.includes("wait for a line")) waits();
-      });
+      const shown = showLines(container.stdio.stdout, (line) => console.output(line));
       const complaints = showLines(container.stdio.stderr, (line) => console.output(line));
       await container.start();
       const exited = container.wait();
       // What fails in between is reported first.
       exited.catch(() => undefined);
-      await Promise.race([waiting, exited]);
       const execStarted = performance.now();
       const exec = await container.exec("look", stage.exec);
       try {
@@ -100,7 +92,7 @@ async function runPod(scene: Scene, console: DemoConsole, directory: string, sig
     } finally {
       container.stdio.close();
     }
-    await pod.remove();
+    await pod.remove({ hangsUp: true });
   } finally {
     await pod.abandon();
   }

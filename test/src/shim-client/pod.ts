@@ -189,14 +189,20 @@ export class Pod {
     return (await this.shim.call(Task, "Connect", { id: this.#options.id })).shimPid;
   }
 
-  /** Stops the sandbox, lets the shim end, and runs `delete`. */
-  async remove(): Promise<void> {
+  /**
+   * Stops the sandbox, lets the shim end, and runs `delete`.
+   *
+   * @param hangsUp whether the connection is closed as soon as the last answer is there: for a client that does not do
+   *   that, the shim leaves it open for half a second.
+   */
+  async remove({ hangsUp = false }: { readonly hangsUp?: boolean } = {}): Promise<void> {
     const { id, form } = this.#options;
     await this.timed("stop", () => (form === "Task API" ? this.#killTask() : this.#stopSandbox()));
     await this.timed("end", async () => {
       await (form === "Task API"
         ? this.shim.call(Task, "Shutdown", { id })
         : this.shim.call(Sandbox, "ShutdownSandbox", { sandboxId: id }));
+      if (hangsUp) this.shim.close();
       await this.shim.closed;
       await this.abandon();
     });

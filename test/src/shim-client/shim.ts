@@ -67,6 +67,10 @@ export class ShimClient {
     return new ShimClient(identity, new TtrpcClient(socket));
   }
 
+  close(): void {
+    this.#client.close();
+  }
+
   /** Closes the connection and runs the shim's `delete`, as containerd always does at the end. */
   async delete(): Promise<void> {
     this.#client.close();

@@ -1,5 +1,7 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { findProgram, librariesIn, placeOf } from "./guest-image.ts";
+import { findProgram, librariesIn, loaderOf, placeOf } from "./guest-image.ts";
 
 describe("librariesIn", () => {
   it("takes the files that ldd names, each once, and the loader", () => {
@@ -23,6 +25,25 @@ describe("librariesIn", () => {
 
   it("names a library that is missing", () => {
     expect(() => librariesIn("\tlibyajl.so.2 => not found")).toThrow(/library libyajl\.so\.2 not found/);
+  });
+});
+
+describe("loaderOf", () => {
+  it("reads the loader of a program that is linked dynamically", () => {
+    const loader = loaderOf(readFileSync(process.execPath));
+    expect(loader).toMatch(/^\/.*ld-/);
+    expect(
+      librariesIn(execFileSync(loader as string, ["--list", process.execPath], { encoding: "utf8" })),
+    ).toContainEqual(expect.stringMatching(/\/libc\.so\.6$/));
+  });
+
+  it.each([
+    ["a script", Buffer.from("#!/bin/sh\n")],
+    ["an empty file", Buffer.alloc(0)],
+    ["an ELF file whose headers are cut off", readFileSync(process.execPath).subarray(0, 64)],
+    ["an ELF file without a loader", Buffer.concat([readFileSync(process.execPath).subarray(0, 56), Buffer.alloc(8)])],
+  ])("knows none of %s", (_, file) => {
+    expect(loaderOf(file)).toBeUndefined();
   });
 });
 
