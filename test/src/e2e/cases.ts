@@ -84,6 +84,13 @@ export const CRI_CASES: readonly Case<CriCaseContext>[] = [
   ...criNetworkCases,
   ...criHungCases,
   ...criEndCases,
+];
+/** What a sandboxer does otherwise than a shim of one pod: how pods come and go, who holds them, and that they are many. */
+export const SANDBOXER_CASES: readonly Case<CriCaseContext>[] = [
+  ...criCases,
+  ...criNamespaceCases,
+  ...criPodCases,
+  ...criControlGroupCases,
   ...criSandboxerCases,
 ];
 

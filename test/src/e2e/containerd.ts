@@ -87,7 +87,8 @@ const SANDBOXERS: { readonly [form in PodForm]: string } = {
 };
 
 /** Who makes the container that holds a pod: its shim, containerd, as it does for runtimes that cannot, or a sandboxer. */
-export type PodForm = "shim" | "containerd" | "sandboxer";
+export const podForms = ["shim", "containerd", "sandboxer"] as const;
+export type PodForm = (typeof podForms)[number];
 
 /** What the suite does not use, and what would want the machine's own network or devices. */
 const DISABLED_PLUGINS = [

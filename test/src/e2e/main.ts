@@ -1,5 +1,5 @@
 /**
- * The containerd suite: `node test/src/e2e/main.ts [--runtime lcow|runc] [--containerd 1.6,1.7,2.1] [--only <pattern>]`.
+ * The containerd suite: `node test/src/e2e/main.ts [--runtime lcow|runc] [--containerd 1.6,1.7,2.1] [--form <form>] [--only <pattern>]`.
  * Prints a line for each case and, last, how many passed and failed; its exit code says whether all passed.
  */
 import { mkdirSync } from "node:fs";
@@ -18,8 +18,15 @@ import { makeWindowsLayers } from "../support/windows-layers.ts";
 import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
 import { declareDevices } from "./cases/devices.ts";
 import { runProtocolCase } from "./cases/protocol.ts";
-import { CASES, COMMON_CRI_CASES, CRI_CASES, PROTOCOL_CASES, WINDOWS_CASES } from "./cases.ts";
-import { askedHandler, Containerd, type ContainerdOptions, networkedHandler } from "./containerd.ts";
+import { CASES, COMMON_CRI_CASES, CRI_CASES, PROTOCOL_CASES, SANDBOXER_CASES, WINDOWS_CASES } from "./cases.ts";
+import {
+  askedHandler,
+  Containerd,
+  type ContainerdOptions,
+  networkedHandler,
+  type PodForm,
+  podForms,
+} from "./containerd.ts";
 import { handlerName, makers } from "./cri-case.ts";
 import { documentedTables } from "./documented.ts";
 import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
@@ -46,6 +53,8 @@ interface Selection {
   readonly runtime: Runtime;
   readonly only: RegExp;
   readonly builds: readonly ContainerdBuild[];
+  /** Leaves out all but the cases of CRI with pods of this form. */
+  readonly form: PodForm | undefined;
 }
 
 function print(line: string): void {
@@ -58,10 +67,15 @@ async function select(log: (line: string) => void): Promise<Selection> {
       runtime: { type: "string", default: "lcow" },
       containerd: { type: "string", default: WANTED.map((one) => one.version).join(",") },
       only: { type: "string", default: "" },
+      form: { type: "string" },
     },
   });
   const runtime = Object.values(RUNTIMES).find((one) => one.key === values.runtime);
   if (runtime === undefined) throw new Error(`invalid --runtime ${values.runtime}: expected lcow or runc`);
+  const form = podForms.find((one) => one === values.form);
+  if (values.form !== undefined && form === undefined) {
+    throw new Error(`invalid --form ${values.form}: expected ${podForms.join(", ")}`);
+  }
   const wanted = WANTED.filter((one) =>
     values.containerd.split(",").some((version) => one.version.startsWith(version)),
   );
@@ -70,7 +84,7 @@ async function select(log: (line: string) => void): Promise<Selection> {
       `invalid --containerd ${values.containerd}: expected one of ${WANTED.map((one) => one.version).join(", ")}`,
     );
   }
-  return { runtime, only: new RegExp(values.only), builds: await findContainerds(wanted, log) };
+  return { runtime, form, only: new RegExp(values.only), builds: await findContainerds(wanted, log) };
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
@@ -80,18 +94,17 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   const environment = { ...HOST_ENVIRONMENT, ...declareDevices(directory) };
   const blockfileScratch = join(directory, "blockfile.ext4");
   await makeExt4(blockfileScratch, 64);
-  if (selection.runtime.key === "lcow") {
+  if (selection.runtime.key === "lcow" && selection.form === undefined) {
     await runProtocol({ selection, images, report, directory, environment, signal });
     await runWindows({ selection, report, directory, environment, signal });
   }
   for (const build of selection.builds) {
     if (signal.aborted) break;
     const round = { build, selection, images, blockfileScratch, report, directory, environment, signal };
-    await runAgainst(round);
-    const forms = podForms(build, selection.runtime);
-    if (forms !== undefined) await runCri(round, forms);
-    if (forms?.includes("shim") === true) await runCri(round, ["sandboxer"]);
-    if (build === selection.builds.at(-1) && forms?.includes("shim") === true) await runCriWindows(round);
+    if (selection.form === undefined) await runAgainst(round);
+    for (const forms of formsOf(build, selection)) await runCri(round, forms);
+    if (selection.form !== undefined) continue;
+    if (build === selection.builds.at(-1) && servesSandboxes(build, selection.runtime)) await runCriWindows(round);
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
@@ -175,10 +188,23 @@ async function runAgainst(round: Round): Promise<void> {
   });
 }
 
-/** The forms of a containerd's pods; undefined where it is not asked for any. */
-function podForms({ version, major }: ContainerdBuild, { key }: Runtime): CriCaseContext["forms"] | undefined {
-  if (version.startsWith("1.6")) return undefined;
-  return major >= 2 && key === "lcow" ? ["shim", "containerd"] : ["containerd"];
+function servesSandboxes({ major }: ContainerdBuild, { key }: Runtime): boolean {
+  return major >= 2 && key === "lcow";
+}
+
+/** The forms of a containerd's pods, those of one round together; none where it is not asked for any. */
+function formsOf(build: ContainerdBuild, { runtime, form }: Selection): readonly CriCaseContext["forms"][] {
+  if (build.version.startsWith("1.6")) return [];
+  const all: readonly CriCaseContext["forms"][] = servesSandboxes(build, runtime)
+    ? [["shim", "containerd"], ["sandboxer"]]
+    : [["containerd"]];
+  if (form === undefined) return all;
+  return all.some((forms) => forms.includes(form)) ? [[form]] : [];
+}
+
+function criCasesOf(forms: CriCaseContext["forms"]): readonly Case<CriCaseContext>[] {
+  if (forms.includes("sandboxer")) return SANDBOXER_CASES;
+  return forms.includes("shim") ? CRI_CASES : COMMON_CRI_CASES;
 }
 
 /** The cases that speak Kubernetes' runtime interface, on a containerd of their own. */
@@ -224,7 +250,7 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
       for (const archive of [images.archive, images.pauseArchive]) {
         await containerd.mustCtr(["image", "import", archive]);
       }
-      await runCases(round, forms.includes("containerd") && !forms.includes("shim") ? COMMON_CRI_CASES : CRI_CASES, {
+      await runCases(round, criCasesOf(forms), {
         ...{ ...context, cri, forms },
         ...(sandboxer && { sandboxer }),
       });
