@@ -55,18 +55,6 @@ export const containerEnds: readonly Provocation[] = [
     run: (bench) => bench.failingContainer({ rootfs: bound("/no/such") }),
   },
   {
-    cause: "root-read-only",
-    name: "a mount for which the read-only image has no folder",
-    says: /^Container c1 was not created: its root file system is read-only, and has no \/nowhere to mount something on\.$/,
-    run: async (bench) => {
-      const [mount] = await layered(bench, bench.images.layer);
-      await bench.failingContainer({
-        rootfs: mount === undefined ? [] : [{ ...mount, options: [...mount.options, "ro"] }],
-        change: mounting({ destination: "/nowhere", type: "tmpfs", source: "tmpfs", options: [] }),
-      });
-    },
-  },
-  {
     cause: "disk-missing",
     name: "no scratch disk in the snapshot",
     says: /^Container c1 was not created: scratch disk \S+\/sandbox\.vhdx does not exist\.$/,

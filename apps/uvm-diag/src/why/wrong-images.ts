@@ -60,13 +60,6 @@ export const wrongImages: readonly FailureCause[] = [
     because: ([, source]) => `${source}, which it mounts, does not exist on the host`,
   }),
   failedRequest({
-    code: "root-read-only",
-    title: "The root file system is read-only and has no place for a mount.",
-    advice: "Add the folder or file to the image, or let the root file system be written to.",
-    message: /cannot make mount point (\S+): the root file system is read-only/,
-    because: ([, place]) => `its root file system is read-only, and has no ${place} to mount something on`,
-  }),
-  failedRequest({
     code: "rootfs-missing",
     title: "The root file system of a container is not there, or cannot be mounted.",
     advice:
