@@ -14,7 +14,8 @@ export interface Places {
 
 /** All pods that this machine knows: served by a shim, in containerd's bundles, or with a record. */
 export function findPods({ env, platform, processes = linuxProcesses, pipes }: Places): readonly Pod[] {
-  const serving: readonly Finding[] = platform === "win32" ? shimPipes(pipes?.()) : servingShims(processes());
+  const listed = platform === "win32" ? shimPipes(pipes) : servingShims(processes());
+  const serving: readonly Finding[] = listed ?? [];
   const roots = new Set(usualBundleRoots(env, platform));
   for (const { bundle } of serving) if (bundle !== undefined) roots.add(rootOfBundle(bundle));
   const inBundles = bundlesBelow([...roots]);
@@ -22,6 +23,7 @@ export function findPods({ env, platform, processes = linuxProcesses, pipes }: P
     const owner = finding.namespace === "" ? inBundles.find(({ socket }) => socket === finding.socket) : undefined;
     return owner === undefined ? finding : { ...finding, namespace: owner.namespace, id: owner.id };
   });
-  const known = inBundles.map(({ socket: _, ...finding }) => finding);
+  // Whether somebody serves a socket that a bundle names, only a list of those that are served tells, or a call.
+  const known = listed === undefined ? inBundles : inBundles.map(({ socket: _, ...finding }) => finding);
   return mergeFindings([...named, ...known, ...recordsIn(recordFolder(env, platform))]);
 }

@@ -75,7 +75,7 @@ describe("serving processes", () => {
 describe("pipes of Windows", () => {
   it("are those of shims, whoever's they are", () => {
     const prefix = String.raw`ProtectedPrefix\Administrators\containerd-shim-`;
-    expect(shimPipes([`${prefix}default-web-pipe`, "lsass", `${prefix}default-web-log`])).toEqual([
+    expect(shimPipes(() => [`${prefix}default-web-pipe`, "lsass", `${prefix}default-web-log`])).toEqual([
       {
         namespace: "",
         id: "default-web",
@@ -83,6 +83,13 @@ describe("pipes of Windows", () => {
       },
     ]);
   });
+});
+
+it("pipes of Windows that cannot be listed are unknown, not none", () => {
+  const fail = (): never => {
+    throw new Error("UNKNOWN: unknown error, scandir");
+  };
+  expect(shimPipes(fail)).toBeUndefined();
 });
 
 describe("the pods of a machine", () => {
