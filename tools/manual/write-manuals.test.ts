@@ -63,7 +63,7 @@ async function offered(words: readonly string[]): Promise<readonly string[]> {
 describe("bash", () => {
   itWith("bash: actions", "bash")("offers the actions and the flags of a shim", async () => {
     expect(await offered(["containerd-shim-lcow-v2", "st"])).toEqual(["start"]);
-    expect(await offered(["containerd-shim-lcow-v2", ""])).toEqual(["start", "delete"]);
+    expect(await offered(["containerd-shim-lcow-v2", ""])).toEqual(["start", "delete", "sandboxer"]);
     expect(await offered(["containerd-shim-lcow-v2", "-na"])).toEqual(["-namespace"]);
   });
 

@@ -65,10 +65,26 @@ describe("parseCommand", () => {
     [["-namespace", "../etc", "-id", "c1", "start"], /flag -namespace is "..\/etc", expected up to/],
     [["-namespace", "ns", "-id", "a/b", "start"], /flag -id is "a\/b"/],
     [[...required, "stop"], /unknown action stop/],
-    [[...required, "start", "delete"], /actions start delete: expected one of start, delete/],
+    [[...required, "-drain", "start"], /flag -drain belongs to the action sandboxer/],
+    [[...required, "-state", "/s", "delete"], /flag -state belongs to the action sandboxer/],
+    [["-id", "c1", "sandboxer"], /flag -id belongs to the actions of one pod, not to sandboxer/],
+    [[...required, "start", "delete"], /actions start delete: expected one of start, delete, sandboxer/],
   ])("refuses %j with a one-line message", (argumentList, message) => {
     expect(() => parseCommand(argumentList)).toThrow(message);
     expect(() => parseCommand(argumentList)).toThrow(Refusal);
+  });
+
+  it("takes the flags of a sandboxer, which has no pod of its own", () => {
+    const none = { configuration: undefined, address: undefined, socket: undefined, state: undefined };
+    expect(parseCommand(["sandboxer"])).toEqual({
+      kind: "sandboxer",
+      flags: { ...none, drain: undefined, debug: false },
+    });
+    const all = ["-config=/c", "-address", "/a", "-socket", "/s", "-state", "/f", "-drain", "-debug", "sandboxer"];
+    expect(parseCommand(all)).toEqual({
+      kind: "sandboxer",
+      flags: { configuration: "/c", address: "/a", socket: "/s", state: "/f", drain: true, debug: true },
+    });
   });
 
   it("remembers what it does not know, and what it does", () => {
@@ -76,7 +92,7 @@ describe("parseCommand", () => {
       expect.objectContaining({ kind: "flag", given: "-sokcet", accepted: expect.arrayContaining(["-socket", "-h"]) }),
     );
     expect(() => parseCommand([...required, "strat"])).toThrow(
-      expect.objectContaining({ kind: "action", given: "strat", accepted: ["start", "delete"] }),
+      expect.objectContaining({ kind: "action", given: "strat", accepted: ["start", "delete", "sandboxer"] }),
     );
   });
 });
