@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import net from "node:net";
@@ -19,6 +20,7 @@ import type { ShimOptions } from "../program/shim-options.ts";
 import { parseRecord } from "../record/lines.ts";
 import { SharedLog } from "../system/log-stderr.ts";
 import { posixSystem } from "../system/posix.ts";
+import type { ShimSystem } from "../system/system.ts";
 import { EventServer } from "../testing/event-server.ts";
 import { FakeError, FakePlatform, type FakeSandbox } from "../testing/fake-platform.ts";
 import type { ControllerMethod } from "./controller-service.ts";
@@ -36,6 +38,8 @@ class Bench {
   readonly lines: string[] = [];
   /** Prepares the platform of the next pods. */
   onPlatform: (platform: FakePlatform) => void = () => {};
+  /** What the next pods have of the system. */
+  system: ShimSystem = posixSystem;
   sandboxer!: Sandboxer;
   readonly #clients: TtrpcClient[] = [];
 
@@ -64,7 +68,7 @@ class Bench {
     const sink = { queuedBytes: 0, write: (line: Buffer) => void this.lines.push(`${line}`) };
     this.sandboxer = new Sandboxer({
       settings: { containerd: path.join(this.directory, "containerd"), state: this.state, level: "info" },
-      ...{ options, nodeProcess: nodeProcess as unknown as NodeJS.Process, clock: systemClock, system: posixSystem },
+      ...{ options, nodeProcess: nodeProcess as unknown as NodeJS.Process, clock: systemClock, system: this.system },
       identity: { pid: 77, processStartTime: "1" },
       control: path.join(this.directory, "control"),
       log: new SharedLog({ sink, clock: systemClock, level: "info" }),
@@ -103,7 +107,7 @@ class Bench {
     const sockets = readdirSync(this.directory).filter((name) => name.startsWith("uvm-"));
     const records = path.join(this.directory, "records");
     const files = [this.state, records].flatMap((folder) =>
-      existsSync(folder)
+      statSync(folder, { throwIfNoEntry: false })?.isDirectory()
         ? readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) =>
             entry.isFile() || path.basename(entry.parentPath) === "k8s.io" ? [entry.name] : [],
           )
@@ -244,6 +248,46 @@ describe("a sandbox of containerd's controller API", () => {
     expect(bench.sandbox("s1").state).toBe("stopped");
     await expect(bench.call("Status", { sandboxId: "s1" })).rejects.toMatchObject({ code: "NotFound" });
     expect(bench.left().filter((name) => !name.endsWith(".jsonl"))).toEqual([]);
+  });
+
+  const refuse = (what: string) => async () => {
+    throw new FakeError("ResourceExhausted", what);
+  };
+  it.each<[string, (bench: Bench) => void]>([
+    ["its bundle cannot be made", ({ state }) => writeFileSync(state, "a file, where a folder is expected")],
+    [
+      "its folder of sockets cannot be made",
+      (bench) => {
+        bench.system = { ...posixSystem, prepareSocket: refuse("no sockets") };
+      },
+    ],
+    [
+      "its socket cannot be listened at",
+      (bench) => {
+        bench.system = { ...posixSystem, listen: refuse("no descriptors") };
+      },
+    ],
+    [
+      "its VM cannot be created",
+      (bench) => {
+        bench.onPlatform = (platform) => {
+          platform.onCreateSandbox = refuse("no memory");
+        };
+      },
+    ],
+  ])("is not there, and its name is free, where %s", async (_, spoil) => {
+    spoil(bench);
+    bench.begin();
+    await expect(bench.call("Create", { sandboxId: "s1" })).rejects.toMatchObject({ code: expect.any(String) });
+    await expect(bench.call("Status", { sandboxId: "s1" })).rejects.toMatchObject({ code: "NotFound" });
+    const left = bench.left().filter((name) => !name.endsWith(".jsonl"));
+    expect(left).toEqual([]);
+    expect(bench.platforms.every(({ closed }) => closed)).toBe(true);
+    rmSync(bench.state, { recursive: true, force: true });
+    bench.system = posixSystem;
+    bench.onPlatform = () => {};
+    bench.begin();
+    await bench.run("s1");
   });
 
   it("is measured", async () => {
