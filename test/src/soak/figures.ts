@@ -19,11 +19,9 @@ export interface Figure {
 export const MOMENTS = { fresh: 0, start: 0.1, middle: 0.5, end: 1 } as const;
 export type Soaked = { readonly [moment in keyof typeof MOMENTS]: readonly Figure[] };
 
-/** What a shim remembers of its pod fills up meanwhile: the bounds of its events and log lines (record/recorder.ts). */
-const REMEMBERED = 0.75;
 /** How much memory may grow until the end; README.md says why. */
 const GROWTH = {
-  objects: { since: "start", mebibytes: 0.4 + REMEMBERED },
+  objects: { since: "start", mebibytes: 0.4 },
   code: { since: "start", mebibytes: 1 },
   buffers: { since: "middle", mebibytes: 1 },
   shim: { since: "middle", mebibytes: 4 },
