@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
+import { describeCounts } from "../../../tools/counts.ts";
 import { lackOfWine, wineRoot } from "../../windows-host/wine-environment.ts";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
@@ -108,7 +109,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
-  print(`${report.passed} passed, ${report.failures.length} failed`);
+  print(describeCounts({ passed: report.passed, failed: report.failures.length }));
   return report.failures.length === 0 && !signal.aborted ? 0 : 1;
 }
 
