@@ -222,6 +222,8 @@ describe("why", () => {
     const state = { ...sampleState(), calls, containers: [] };
     expect(ask(long, { state })).toMatchObject([{ cause: "request-hangs" }]);
     expect(ask(long, { state: { ...state, calls: [] } })).toEqual([]);
+    // The clock was set forward meanwhile.
+    expect(ask(long, { state: { ...state, calls: calls.map((call) => ({ ...call, milliseconds: 20 })) } })).toEqual([]);
   });
 
   it("waits for no process of a start that hangs after it", () => {

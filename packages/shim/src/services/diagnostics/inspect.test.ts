@@ -1,8 +1,9 @@
-import { defineTable, Lifecycle, observe, type StateData } from "@uvm-shim/lifecycle";
+import { defineTable, Lifecycle, observe, type StateData, systemClock } from "@uvm-shim/lifecycle";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { uvmshim } from "../../generated/messages.js";
 import type { RecordReader } from "../../record/ring.ts";
 import { Harness } from "../../testing/harness.ts";
+import { PendingCalls } from "../state-dump.ts";
 import type { StateTree } from "./state.ts";
 
 const { Inspect } = uvmshim.diagnostics.v1;
@@ -122,6 +123,26 @@ describe("State", () => {
     held.resolve();
     await creating;
     expect((await state()).work).not.toContainEqual(expect.objectContaining({ name: "create VM" }));
+  });
+
+  it("tells how long something waits, whatever becomes of the clock meanwhile", async () => {
+    await harness.close();
+    harness = new Harness();
+    let shift = 0;
+    harness.clock = { ...systemClock, now: () => new Date(Date.now() + shift) };
+    await harness.open();
+    const held = Promise.withResolvers<void>();
+    const waiting = observe({ kind: "phase", name: "wait" }, () => held.promise);
+    for (shift of [-3_600_000, 3_600_000]) {
+      const { work } = await state();
+      expect(work.map(({ milliseconds }) => Math.floor(milliseconds / 60_000))).toEqual([0]);
+    }
+    held.resolve();
+    await waiting;
+    const calls = new PendingCalls(() => 7);
+    await calls.during("Create", 3_600_000, async () => {
+      expect(calls.pending()).toEqual([{ method: "Create", began: 3_600_000, milliseconds: 0 }]);
+    });
   });
 
   it("tells since when each part is in its state", async () => {
