@@ -4,6 +4,7 @@ import { uvmshim } from "../../generated/messages.js";
 import type { RecordReader } from "../../record/ring.ts";
 import { Harness } from "../../testing/harness.ts";
 import { PendingCalls } from "../state-dump.ts";
+import { loadingDiagnostics } from "./handlers.ts";
 import type { StateTree } from "./state.ts";
 
 const { Inspect } = uvmshim.diagnostics.v1;
@@ -207,6 +208,21 @@ describe("Events", () => {
     expect((await harness.client.call(Inspect, "Events", { after: 2 })).text).toBe(`${line}\nend\n`);
   });
 
+  it("cuts it by bytes, which are what ttrpc counts", async () => {
+    const line = "€".repeat(900_000);
+    events.add(line, "end");
+    expect((await harness.client.call(Inspect, "Events", {})).last).toBe(1);
+  });
+
+  it("waits for so many at the same time", async () => {
+    const waits = Array.from({ length: 64 }, () => harness.client.call(Inspect, "Events", { waitMs: 20_000 }));
+    const one = harness.client.call(Inspect, "Events", { waitMs: 20_000 });
+    await expect(one).rejects.toMatchObject({ code: "ResourceExhausted" });
+    events.add("one");
+    expect((await Promise.all(waits)).map(({ text }) => text)).toEqual(waits.map(() => "one\n"));
+    expect(await harness.client.call(Inspect, "Events", { after: 1, waitMs: 1 })).toMatchObject({ text: "" });
+  });
+
   it("is refused by a shim that records nothing", async () => {
     await harness.close();
     harness = new Harness();
@@ -236,6 +252,18 @@ describe("dumps", () => {
       guestStacks: "guest stacks",
     });
   });
+});
+
+it("loads what answers again after it could not be loaded", async () => {
+  let attempts = 0;
+  const diagnostics = loadingDiagnostics({} as Parameters<typeof loadingDiagnostics>[0], async () => {
+    attempts += 1;
+    if (attempts === 1) throw new Error("EMFILE: too many open files");
+    return await import("./diagnostics.ts");
+  });
+  await expect(diagnostics()).rejects.toThrow("EMFILE");
+  expect(await diagnostics()).toBe(await diagnostics());
+  expect(attempts).toBe(2);
 });
 
 describe("a flood of diagnostic calls", () => {
