@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { fewestDescriptors, launcher } from "./assemble.ts";
+import { fewestDescriptors, launcher, printingLines, runtimesOwnVariables } from "./assemble.ts";
 
 const NAME = "containerd-shim-x-v2";
 
@@ -84,6 +84,38 @@ describeWith("Linux")("the launcher", () => {
     put("installed/lib/node", `#!/bin/sh\necho run >> ${join(directory, "runs")}\n`);
     expect(run(`installed/${NAME}`)).toMatchObject({ status: 0 });
     expect(readFileSync(join(directory, "runs"), "utf8")).toBe("run\n");
+  });
+
+  describe("with an answer made ahead", () => {
+    const answer = Buffer.from([...Array(256).keys(), ...Buffer.from("100%d \\n 'quoted' é")]);
+    const ask = (...args: readonly string[]) =>
+      spawnSync(join(directory, "installed", NAME), args, { input: "a request", env: { PATH: "/usr/bin:/bin" } });
+    beforeEach(() => put("installed/lib/x.info", printingLines(answer)));
+
+    it("gives it for -info, byte by byte, without the runtime", () => {
+      put("installed/lib/node", "#!/bin/sh\nexit 3\n");
+      const { status, stdout, stderr } = ask("-info");
+      expect({ status, stdout: [...stdout], stderr: `${stderr}` }).toEqual({
+        ...{ status: 0, stdout: [...answer], stderr: "" },
+      });
+    });
+
+    it.each([[["-v"]], [["-info", "-v"]], [["-namespace", "-info"]]])("runs the program for %j", (args) => {
+      expect(`${ask(...args).stdout}`).toContain(`lib/x.cjs ${args.join(" ")}\n`);
+    });
+
+    it("runs the program if the file is absent", () => {
+      rmSync(join(directory, "installed/lib/x.info"));
+      expect(`${ask("-info").stdout}`).toContain("lib/x.cjs -info\n");
+    });
+  });
+
+  it("knows every variable that the runtime reads", () => {
+    const runtime = readFileSync(process.execPath, "latin1");
+    const read = new Set(Array.from(runtime.matchAll(/process\.env\.NODE_([A-Z0-9_]+)/g), ([, name = ""]) => name));
+    const documented = ["EXTRA_CA_CERTS", "OPTIONS", "PATH", "REDIRECT_WARNINGS", "V8_COVERAGE"];
+    expect(read.size).toBeGreaterThan(10);
+    expect([...read, ...documented].filter((name) => !runtimesOwnVariables.includes(name))).toEqual([]);
   });
 
   describe("with a runtime", () => {

@@ -37,6 +37,7 @@ describe("programs are made again", () => {
   it.each([
     ["containerd-shim-wcow-v2", ["shim-wcow"]],
     ["lib/hcs-emulator.program.cjs", ["hcs-emulator"]],
+    ["lib/shim-lcow.info", ["shim-lcow"]],
     ["LinuxBootFiles/initrd.img", ["guest-agent"]],
     ["lib/telemetry.cjs", ["telemetry"]],
     ["lib/node", linuxPrograms],

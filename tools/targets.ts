@@ -58,6 +58,16 @@ export function codeOf(program: string): { readonly code: string; readonly start
   };
 }
 
+/** Whether a program's launcher answers some questions without it. */
+export function hasAnswers(program: string): boolean {
+  return Object.entries(launchers).some(([name, called]) => called === program && name.startsWith("containerd-shim-"));
+}
+
+/** The answers that a program's launcher gives without it. */
+export function answersFile(program: string): string {
+  return `${program}.info`;
+}
+
 /** All files that a program needs in a distribution for Linux. */
 export function placesOf(program: string): readonly string[] {
   const { code, start } = codeOf(program);
@@ -68,6 +78,7 @@ export function placesOf(program: string): readonly string[] {
     code,
     ...(start === undefined ? [] : [start]),
     ...called,
+    ...(hasAnswers(program) ? [join("lib", answersFile(program))] : []),
   ];
 }
 
