@@ -136,6 +136,11 @@ describe("a mistyped word", () => {
     ["timeline", undefined],
   ])("%s may mean %s", (word, meant) => expect(nearest(word, ["list", "log"])).toBe(meant));
 
+  it("is not compared if it is far too long", () => {
+    const known = Array.from({ length: 100 }, (_, index) => `${"id".repeat(10_000)}${index}`);
+    expect(nearest("ls".repeat(10_000), known)).toBeUndefined();
+  });
+
   it("is refused with what was probably meant", () => {
     expect(unknownWord("command", "lits", ["list", "log"])).toBe(
       "unknown command lits: did you mean list? Expected one of list, log",

@@ -1,11 +1,17 @@
+/** Longer words are no mistyped ones. */
+const longestTyped = 200;
+
 /** The known word that a mistyped one is most like; undefined if none is like it. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   let best: { readonly word: string; readonly distance: number } | undefined;
   const typed = word.toLowerCase();
+  const most = Math.max(2, Math.ceil(word.length / 3));
   for (const candidate of known) {
+    const enough = best?.distance ?? most + 1;
+    // The distance is not smaller than this, and takes the product of both lengths to find.
+    if (Math.abs(candidate.length - typed.length) >= enough || typed.length > longestTyped) continue;
     const distance = editDistance(typed, candidate.toLowerCase());
-    if (distance < (best?.distance ?? Math.max(2, Math.ceil(word.length / 3)) + 1))
-      best = { word: candidate, distance };
+    if (distance < enough) best = { word: candidate, distance };
   }
   return best?.word ?? known.find((candidate) => typed.length >= 2 && candidate.toLowerCase().startsWith(typed));
 }
