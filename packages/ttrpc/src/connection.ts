@@ -27,7 +27,7 @@ export interface ConnectionOptions {
 
 interface Call {
   readonly streamId: number;
-  readonly context: CallContext;
+  readonly context: LazyContext;
   readonly abort: (reason: TtrpcError) => void;
   /** The caller's messages, if the method accepts more than one. */
   readonly requests: MessageQueue<unknown> | undefined;
@@ -149,19 +149,13 @@ export class Connection {
       this.#answerError(streamId, error);
       return undefined;
     }
-    const controller = new AbortController();
+    const context = new LazyContext(request);
     const requests = this.#requestQueue(streamId, request, method.definition);
     const call: Call = {
       streamId,
-      context: {
-        service: request.service,
-        method: request.method,
-        signal: controller.signal,
-        metadata: metadataOf(request),
-        deadline: request.timeoutNano === 0 ? undefined : new Date(Date.now() + request.timeoutNano / 1e6),
-      },
+      context,
       abort: (reason) => {
-        controller.abort(reason);
+        context.abort(reason);
         requests?.end(reason);
       },
       requests,
@@ -227,7 +221,7 @@ export class Connection {
       call.answered = true;
     } catch (error) {
       // The reason of an abort tells more than the error that a handler throws because of it.
-      const failure = errorNameOf(error) === undefined && context.signal.aborted ? context.signal.reason : error;
+      const failure = errorNameOf(error) === undefined ? (context.abortReason ?? error) : error;
       if ((errorNameOf(failure) ?? "Internal") === "Internal") this.#options.onError(failure, context);
       if (call.answered) return;
       call.answered = true;
@@ -239,7 +233,7 @@ export class Connection {
   async #perform(call: Call, method: RunnableMethod, request: () => unknown): Promise<Uint8Array | undefined> {
     const { handler, definition } = method;
     const name = `${call.context.service}/${call.context.method}`;
-    call.context.signal.throwIfAborted();
+    call.context.throwIfAborted();
     const output = handler(request() as never, call.context);
     switch (definition.kind) {
       case "unary":
@@ -248,7 +242,7 @@ export class Connection {
       case "serverStream":
       case "bidi":
         for await (const message of output as AsyncIterable<unknown>) {
-          call.context.signal.throwIfAborted();
+          call.context.throwIfAborted();
           const data = encodeMessage(definition.response, message, `A response of ${name}`);
           this.#channel.send(call.streamId, frameType.data, 0, data);
           if (this.#channel.congested) await this.#channel.drained();
@@ -292,7 +286,56 @@ function startDeadline({ timeoutNano }: ttrpc.Request, call: Call): () => void {
   return () => {};
 }
 
-function metadataOf(request: ttrpc.Request): ReadonlyMap<string, readonly string[]> {
-  const grouped = Map.groupBy(request.metadata, ({ key }) => key.toLowerCase());
+/** Makes what few handlers look at when one does: signal and metadata cost more than all else of a short call. */
+class LazyContext implements CallContext {
+  readonly service: string;
+  readonly method: string;
+  readonly deadline: Date | undefined;
+  readonly #pairs: ttrpc.Request["metadata"];
+  #controller: AbortController | undefined;
+  #metadata: CallContext["metadata"] | undefined;
+  #abortReason: TtrpcError | undefined;
+
+  constructor(request: ttrpc.Request) {
+    const { service, method, timeoutNano, metadata } = request;
+    this.service = service;
+    this.method = method;
+    this.deadline = timeoutNano === 0 ? undefined : new Date(Date.now() + timeoutNano / 1e6);
+    this.#pairs = metadata;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  get metadata(): CallContext["metadata"] {
+    this.#metadata ??= metadataOf(this.#pairs);
+    return this.#metadata;
+  }
+
+  get abortReason(): TtrpcError | undefined {
+    return this.#abortReason;
+  }
+
+  abort(reason: TtrpcError): void {
+    if (this.#abortReason !== undefined) return;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+  }
+
+  throwIfAborted(): void {
+    if (this.#abortReason !== undefined) throw this.#abortReason;
+  }
+}
+
+const noMetadata: CallContext["metadata"] = new Map();
+
+function metadataOf(pairs: ttrpc.Request["metadata"]): CallContext["metadata"] {
+  if (pairs.length === 0) return noMetadata;
+  const grouped = Map.groupBy(pairs, ({ key }) => key.toLowerCase());
   return new Map([...grouped].map(([key, pairs]) => [key, pairs.map(({ value }) => value)]));
 }

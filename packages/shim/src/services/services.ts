@@ -1,7 +1,6 @@
 import type { Duplex } from "node:stream";
 import {
   type Attributes,
-  abortable,
   addObserver,
   type Clock,
   type ObservationScope,
@@ -213,7 +212,7 @@ function taskHandlers(task: TaskService) {
     throw new ShimError("Unimplemented", `${what} is not supported by this shim`);
   };
   return {
-    State: (request, { signal }) => abortable(task.state(request), signal),
+    State: (request) => task.state(request),
     Create: (request, { signal }) => task.create(request, signal),
     Start: (request, { signal }) => task.start(request, signal),
     Delete: (request, { signal }) => task.delete(request, signal),

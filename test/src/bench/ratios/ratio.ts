@@ -40,6 +40,8 @@ export interface Ratio {
   readonly peers: number;
   /** How many times each side was measured. */
   readonly samples: number;
+  /** What helps to judge it. */
+  readonly note?: string;
 }
 
 /** What could not be measured, and why. */
@@ -87,6 +89,7 @@ export function showRatios({ ratios, leftOut }: RatioResults, print: (line: stri
     const wanted = `${better === "less" ? "at most" : "at least"} ${bound}`;
     const cells = [value(ratio.ours), value(ratio.peers), quotientOf(ratio).toFixed(2), wanted, `${ratio.samples}`];
     print(`${row([ratio.name, what, ...cells])}${isGoodEnough(ratio) ? "" : "  missed"}`);
+    if (ratio.note !== undefined) print(`${"".padEnd(19)}${ratio.note}`);
   }
   for (const { name, reason } of leftOut) print(`${name} was left out: ${reason}`);
   print("");
