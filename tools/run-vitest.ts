@@ -2,16 +2,10 @@ import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runLast } from "./bootstrap/last.mjs";
+import type { TestCounts } from "./counts.ts";
 import { root } from "./workspace.ts";
 
-export interface TestCounts {
-  readonly passed: number;
-  /** At least 1 when vitest itself fails, or ran nothing. */
-  readonly failed: number;
-  readonly skipped: number;
-}
-
-/** Runs vitest with this terminal and counts what it ran. A signal to us goes to it as well. */
+/** Runs vitest with this terminal and counts what it ran; a failure more than it tells, if it fails itself or ran nothing. */
 export async function runVitest(args: readonly string[]): Promise<TestCounts> {
   const report = join(tmpdir(), `uvm-shim-test-${process.pid}.json`);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
@@ -24,11 +18,6 @@ export async function runVitest(args: readonly string[]): Promise<TestCounts> {
   }
   const { numPassedTests: passed, numFailedTests, numPendingTests: skipped } = counts;
   return { passed, failed: Math.max(numFailedTests, status === 0 && passed > 0 ? 0 : 1), skipped };
-}
-
-/** The line that .ci/run adds up. */
-export function describeCounts({ passed, failed, skipped }: TestCounts): string {
-  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
 }
 
 /** Runs a command with this terminal; resolves with its exit status. A signal to us goes to it as well. */

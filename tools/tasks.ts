@@ -3,8 +3,9 @@ import { join } from "node:path";
 import { withLock } from "./bootstrap/lock.mjs";
 import { mustRun, tell } from "./bootstrap/progress.mjs";
 import { buildLinux } from "./build-linux.ts";
+import { describeCounts } from "./counts.ts";
 import { programs } from "./programs.ts";
-import { describeCounts, run, runVitest } from "./run-vitest.ts";
+import { run, runVitest } from "./run-vitest.ts";
 import { linuxHost } from "./targets.ts";
 import { manifest, root } from "./workspace.ts";
 
@@ -62,7 +63,7 @@ async function check(): Promise<number> {
     ["node", ["tools/reference/main.ts", "--check"]],
   ] as const;
   const failed = await all(steps);
-  process.stdout.write(`${steps.length - failed} passed, ${failed} failed\n`);
+  process.stdout.write(`${describeCounts({ passed: steps.length - failed, failed })}\n`);
   return failed === 0 ? 0 : 1;
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
+import { TtrpcError } from "@uvm-shim/ttrpc";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Pod } from "./pods/pod.ts";
 import { runDiag, type Surroundings } from "./run.ts";
@@ -231,6 +232,14 @@ describe("exec", () => {
     const ran = await run("exec -i --workdir /tmp web -- tr -s a", [pod], { input: "hello" });
     expect(ran).toEqual({ code: 7, out: "HELLO", err: "careful" });
     expect(requests).toEqual([{ args: ["tr", "-s", "a"], workdir: "/tmp", terminal: false }]);
+  });
+
+  it.each([
+    ["failed to exec into host: process exited with exit code 3", 3],
+    ["the copy of stderr failed\nprocess exited with exit code 4294967295", 255],
+  ])("has the exit code that hcsshim's service has in an error: %s", async (message, code) => {
+    const { pod } = await serve({ execInHost: () => Promise.reject(new TtrpcError("Unknown", message)) });
+    expect(await run("exec web -- false", [pod])).toEqual({ code, out: "", err: "" });
   });
 
   it("keeps a failure a failure", async () => {

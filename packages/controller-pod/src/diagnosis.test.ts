@@ -90,6 +90,18 @@ describe("folders that are shown in the VM", () => {
     });
   });
 
+  it("are so many at most", async () => {
+    const bench = await new PodBench().started();
+    const shareAt = (place: number) => bench.pod.share({ ...data, guestPath: `/mnt/${place}` });
+    for (let place = 0; place < 32; place += 1) await shareAt(place);
+    await expect(shareAt(32)).rejects.toMatchObject({
+      code: "ResourceExhausted",
+      message: expect.stringContaining("32 folders are shown in its VM already, and stay until it ends"),
+    });
+    await shareAt(7);
+    expect(bench.shown.size).toBe(32);
+  });
+
   it("leave nothing when they fail, and can be asked for again", async () => {
     const script = new ScriptedCalls(new Map([[1, "lose"]]));
     const bench = await new PodBench(script).started();

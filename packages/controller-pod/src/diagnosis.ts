@@ -1,5 +1,13 @@
 import type { VmExit } from "@uvm-shim/controller-vm";
-import { Acquisitions, abortable, ControllerError, type Exit, OperationQueue, type Step } from "@uvm-shim/lifecycle";
+import {
+  Acquisitions,
+  abortable,
+  ControllerError,
+  type ErrorCode,
+  type Exit,
+  OperationQueue,
+  type Step,
+} from "@uvm-shim/lifecycle";
 
 /** A program of the VM itself. */
 export interface PodProgramRequest {
@@ -57,6 +65,8 @@ interface HeldShare {
   isShown: boolean;
 }
 
+/** Folders that diagnosis shows in one VM: each stays until the pod ends, and costs host and guest something. */
+const mostShares = 32;
 const sigkill = 9;
 const abandoned = 255;
 
@@ -123,6 +133,10 @@ export class Diagnosis {
     const sharing = this.#sharing.run(async () => {
       const same = this.shares.find(({ guestPath }) => guestPath === share.guestPath);
       if (same !== undefined) return this.#requireSame(same, share);
+      if (this.#shares.size >= mostShares) {
+        const message = `${mostShares} folders are shown in its VM already, and stay until it ends`;
+        throw this.#refusal("ResourceExhausted", message, share);
+      }
       const entry = { share, held: new Acquisitions(), isShown: false };
       this.#shares.add(entry);
       try {
@@ -139,14 +153,12 @@ export class Diagnosis {
     const { hostPath, guestPath, kind, readOnly } = held;
     if (hostPath === wanted.hostPath && kind === wanted.kind && readOnly === wanted.readOnly) return;
     const access = readOnly ? "read-only" : "writable";
-    throw new ControllerError(
-      "AlreadyExists",
-      `guest path ${guestPath} shows ${hostPath}, ${access}, until the pod ends`,
-      {
-        operation: `share ${wanted.hostPath} with pod`,
-        id: this.#podId,
-      },
-    );
+    const message = `guest path ${guestPath} shows ${hostPath}, ${access}, until the pod ends`;
+    throw this.#refusal("AlreadyExists", message, wanted);
+  }
+
+  #refusal(code: ErrorCode, message: string, { hostPath }: PodShare): ControllerError {
+    return new ControllerError(code, message, { operation: `share ${hostPath} with pod`, id: this.#podId });
   }
 
   /** Releases all shares; what cannot be released is kept, and the call can be repeated. */

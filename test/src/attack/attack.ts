@@ -2,6 +2,7 @@ import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
+import { describeCounts } from "../../../tools/counts.ts";
 import type { Isolation } from "../support/isolate.ts";
 import type { AttackArguments } from "./arguments.ts";
 import { runChaos } from "./chaos/run-chaos.ts";
@@ -39,7 +40,7 @@ export class Attack {
       await this.#round(seed + round, measures, round, end);
       round += 1;
     } while (performance.now() < end);
-    print(`${this.#passed} passed, ${this.#failed} failed`);
+    print(describeCounts({ passed: this.#passed, failed: this.#failed }));
     return this.#failed === 0;
   }
 

@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import type { CommandResult } from "@uvm-shim/test-support/command";
+import { describeCounts } from "../../../tools/counts.ts";
 import { BareMachine, hasProxy } from "./bare-machine.ts";
 import { DownloadMeter } from "./download-meter.ts";
 
@@ -139,7 +140,7 @@ async function main(): Promise<number> {
   let passed = 0;
   for (const cases of machines) passed += await runCases(cases, measure);
   const failed = machines.flat().length - passed;
-  print(`${passed} passed, ${failed} failed`);
+  print(describeCounts({ passed, failed }));
   return failed === 0 ? 0 : 1;
 }
 
@@ -147,6 +148,6 @@ try {
   process.exitCode = await main();
 } catch (error) {
   print(`bare: ${messageOf(error)}`);
-  print("0 passed, 1 failed");
+  print(describeCounts({ passed: 0, failed: 1 }));
   process.exitCode = 1;
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { makeLayer } from "@uvm-shim/test-support/layers";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
 import { causes } from "../../../apps/uvm-diag/src/why/index.ts";
+import { describeCounts } from "../../../tools/counts.ts";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { type Isolation, runSuite } from "../support/isolate.ts";
@@ -67,7 +68,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     }
     print(`${causes.length} causes`);
   }
-  print(`${chosen.length - leftOut - failed} passed, ${leftOut} left out, ${failed} failed`);
+  print(describeCounts({ passed: chosen.length - leftOut - failed, failed, skipped: leftOut }));
   return failed === 0 ? 0 : 1;
 }
 

@@ -15,6 +15,7 @@ import { deviceCases } from "./cases/devices.ts";
 import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
 import { diagnosticCases, windowsDiagnosticCases } from "./cases/diagnostics.ts";
 import { eventCases } from "./cases/events.ts";
+import { handedOverCases } from "./cases/handed-over.ts";
 import { hungCases } from "./cases/hung.ts";
 import { inputCases } from "./cases/input.ts";
 import { networkCases } from "./cases/network.ts";
@@ -65,6 +66,13 @@ export const CASES: readonly Case[] = [
   ...hungCases,
   ...diagnosisCases,
 ];
+
+/** The same where a sandboxer serves what its client makes: how containers run and end, and what only it does. */
+export const HANDED_OVER_CASES: readonly Case[] = [...runningCases, ...sandboxCases, ...handedOverCases];
+/** What comes to a pod's own services, whoever holds them; one containerd is enough for that. */
+export const HOSTED_SERVICE_CASES: readonly Case[] = [...stdioCases, ...eventCases, ...inputCases, ...hungCases];
+/** The same where nobody has named the sandboxer to its shims. */
+export const FOUND_SANDBOXER_CASES: readonly Case[] = [...sandboxCases, ...handedOverCases];
 
 /** Kubernetes' runtime interface, whoever makes the pods. */
 export const COMMON_CRI_CASES: readonly Case<CriCaseContext>[] = [

@@ -4,8 +4,11 @@ import { connect } from "node:net";
 import { messageOf } from "@uvm-shim/lifecycle";
 import protobuf from "protobufjs";
 
-const SANDBOXER = "shim";
+/** The name of containerd's own sandbox controller, which starts a shim. */
+export const SHIM_CONTROLLER = "shim";
 const SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+/** Until containerd 2.3, the address of a task's sandbox is a field of runc's options, whatever the runtime. */
+const TASK_OPTIONS_TYPE = "containerd.runc.v1.Options";
 const CALL_MS = 30_000;
 /** Before each message: whether it is compressed, and its length. */
 const FRAME_PREFIX = 5;
@@ -32,8 +35,11 @@ const { root: messages } = protobuf.parse(`
   message StoreDeleteRequest { string sandbox_id = 1; }
   message ControllerCreateRequest { string sandbox_id = 1; Sandbox sandbox = 6; string sandboxer = 10; }
   message ControllerStartRequest { string sandbox_id = 1; string sandboxer = 10; }
+  message ControllerStatusRequest { string sandbox_id = 1; }
+  message ControllerStatusResponse { string address = 8; uint32 version = 9; }
   message Mount { string type = 1; string source = 2; string target = 3; repeated string options = 4; }
-  message CreateTaskRequest { string container_id = 1; repeated Mount rootfs = 3; }
+  message CreateTaskRequest { string container_id = 1; repeated Mount rootfs = 3; Any options = 9; }
+  message TaskOptions { string task_api_address = 12; uint32 task_api_version = 13; }
   message StartRequest { string container_id = 1; string exec_id = 2; }
   message ControllerMetricsRequest { string sandbox_id = 1; string sandboxer = 10; }
   message Metric { string id = 2; Any data = 3; }
@@ -63,29 +69,38 @@ export interface Endpoint {
   readonly namespace: string;
 }
 
+/** Where the tasks of a sandbox are served. */
+export interface TaskEndpoint {
+  readonly address: string;
+  readonly version: number;
+}
+
 /**
  * Creates and starts a sandbox by the calls that ctr makes from containerd 2.2 on. The ctr of 2.1 records the sandbox
  * without saying which controller it is for, and containerd then refuses to start it.
  */
 export async function runSandbox(
   endpoint: Endpoint,
-  request: { readonly id: string; readonly runtime: string; readonly spec: object },
+  request: { readonly id: string; readonly runtime: string; readonly spec: object; readonly sandboxer: string },
 ): Promise<void> {
-  const sandboxId = request.id;
+  const { id: sandboxId, sandboxer } = request;
   const spec = { typeUrl: SPEC_TYPE, value: Buffer.from(JSON.stringify(request.spec)) };
-  const sandbox = { sandboxId, runtime: { name: request.runtime }, spec, sandboxer: SANDBOXER };
+  const sandbox = { sandboxId, runtime: { name: request.runtime }, spec, sandboxer };
   await call(endpoint, `${SANDBOXES}.Store/Create`, "StoreCreateRequest", { sandbox });
   try {
-    const controlled = { sandboxId, sandbox, sandboxer: SANDBOXER };
+    const controlled = { sandboxId, sandbox, sandboxer };
     await call(endpoint, `${SANDBOXES}.Controller/Create`, "ControllerCreateRequest", controlled);
-    await call(endpoint, `${SANDBOXES}.Controller/Start`, "ControllerStartRequest", {
-      sandboxId,
-      sandboxer: SANDBOXER,
-    });
+    await call(endpoint, `${SANDBOXES}.Controller/Start`, "ControllerStartRequest", { sandboxId, sandboxer });
   } catch (error) {
     await forgetSandbox(endpoint, sandboxId);
     throw error;
   }
+}
+
+/** Where the tasks of a sandbox are served: its sandboxer is asked, since containerd 2.1 leaves that out of its own answers. */
+export async function taskEndpointOf(sandboxer: Endpoint, sandboxId: string): Promise<TaskEndpoint> {
+  const answer = await call(sandboxer, `${SANDBOXES}.Controller/Status`, "ControllerStatusRequest", { sandboxId });
+  return messages.lookupType("ControllerStatusResponse").decode(answer) as unknown as TaskEndpoint;
 }
 
 /** Removes containerd's record of a sandbox. */
@@ -108,14 +123,24 @@ export async function sandboxRecord(
 /**
  * Creates and starts the task of a container on a root file system of the caller's, where ctr would take the
  * container's snapshot. It has no stdio.
+ *
+ * @param at where the sandbox serves it, for one whose controller is not containerd's own.
  */
 export async function startTask(
   endpoint: Endpoint,
   containerId: string,
   rootfs: { readonly type: string; readonly source: string; readonly options: readonly string[] },
+  at?: TaskEndpoint,
 ): Promise<void> {
-  await call(endpoint, `${TASKS}.Tasks/Create`, "CreateTaskRequest", { containerId, rootfs: [rootfs] });
+  const options = at && { typeUrl: TASK_OPTIONS_TYPE, value: taskOptions(at) };
+  const request = { containerId, rootfs: [rootfs], ...(options && { options }) };
+  await call(endpoint, `${TASKS}.Tasks/Create`, "CreateTaskRequest", request);
   await call(endpoint, `${TASKS}.Tasks/Start`, "StartRequest", { containerId });
+}
+
+function taskOptions({ address, version }: TaskEndpoint): Uint8Array {
+  const options = { taskApiAddress: address, taskApiVersion: version };
+  return messages.lookupType("TaskOptions").encode(options).finish();
 }
 
 export interface Any {
@@ -166,8 +191,8 @@ export async function taskPids(endpoint: Endpoint, containerId: string): Promise
 }
 
 /** What the shim of a sandbox measures of it: the type and the bytes. */
-export async function sandboxMetrics(endpoint: Endpoint, sandboxId: string): Promise<Any> {
-  const request = { sandboxId, sandboxer: SANDBOXER };
+export async function sandboxMetrics(endpoint: Endpoint, sandboxId: string, sandboxer: string): Promise<Any> {
+  const request = { sandboxId, sandboxer };
   const answer = await call(endpoint, `${SANDBOXES}.Controller/Metrics`, "ControllerMetricsRequest", request);
   const { metrics } = messages.lookupType("ControllerMetricsResponse").decode(answer) as unknown as {
     readonly metrics: { readonly data: Any };

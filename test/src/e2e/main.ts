@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
+import { describeCounts } from "../../../tools/counts.ts";
 import { lackOfWine, wineRoot } from "../../windows-host/wine-environment.ts";
 import { CriClient } from "../cri/client.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
@@ -19,47 +20,22 @@ import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts"
 import { declareDevices } from "./cases/devices.ts";
 import { runProtocolCase } from "./cases/protocol.ts";
 import { CASES, COMMON_CRI_CASES, CRI_CASES, PROTOCOL_CASES, SANDBOXER_CASES, WINDOWS_CASES } from "./cases.ts";
-import {
-  askedHandler,
-  Containerd,
-  type ContainerdOptions,
-  networkedHandler,
-  type PodForm,
-  podForms,
-} from "./containerd.ts";
+import { askedHandler, networkedHandler, podForms } from "./containerd.ts";
 import { handlerName, makers } from "./cri-case.ts";
 import { documentedTables } from "./documented.ts";
-import { type Images, makeImages, PAUSE_IMAGE } from "./images.ts";
+import { runHandedOver } from "./handed-over.ts";
+import { makeImages, PAUSE_IMAGE } from "./images.ts";
 import { checkMachine } from "./machine.ts";
+import { print, type Round, runCases, type Selection, withContainerd } from "./round.ts";
 import { SANDBOXER_PLUGIN, SandboxerProcess, sandboxerSocket } from "./sandboxer.ts";
-import { endStrayProcesses, endStrays, scopeOf } from "./scope.ts";
-import {
-  type Case,
-  type CaseContext,
-  type CriCaseContext,
-  leavingNothing,
-  Report,
-  RUNTIMES,
-  type Runtime,
-} from "./suite.ts";
+import { endStrayProcesses } from "./scope.ts";
+import { type Case, type CriCaseContext, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
 import { CONFIGURED_HANDLER, importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
 import { WindowsSnapshotter } from "./windows/snapshotter.ts";
 import { runWindowsCase } from "./windows/windows-pods.ts";
 
 /** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
 const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
-
-interface Selection {
-  readonly runtime: Runtime;
-  readonly only: RegExp;
-  readonly builds: readonly ContainerdBuild[];
-  /** Leaves out all but the cases of CRI with pods of this form. */
-  readonly form: PodForm | undefined;
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
 
 async function select(log: (line: string) => void): Promise<Selection> {
   const { values } = parseArgs({
@@ -102,13 +78,17 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     if (signal.aborted) break;
     const round = { build, selection, images, blockfileScratch, report, directory, environment, signal };
     if (selection.form === undefined) await runAgainst(round);
+    if (isHandedOver(selection)) {
+      await runHandedOver(round, "named");
+      await runHandedOver(round, "found");
+    }
     for (const forms of formsOf(build, selection)) await runCri(round, forms);
     if (selection.form !== undefined) continue;
     if (build === selection.builds.at(-1) && servesSandboxes(build, selection.runtime)) await runCriWindows(round);
   }
   if (signal.aborted) print("interrupted");
   for (const failure of report.failures) print(`failed: ${failure}`);
-  print(`${report.passed} passed, ${report.failures.length} failed`);
+  print(describeCounts({ passed: report.passed, failed: report.failures.length }));
   return report.failures.length === 0 && !signal.aborted ? 0 : 1;
 }
 
@@ -166,18 +146,6 @@ async function runWindows(
   }
 }
 
-interface Round {
-  readonly build: ContainerdBuild;
-  readonly selection: Selection;
-  readonly images: Images;
-  readonly blockfileScratch: string;
-  readonly report: Report;
-  readonly directory: string;
-  /** Of containerd and the shims. */
-  readonly environment: { readonly [name: string]: string };
-  readonly signal: AbortSignal;
-}
-
 /** All cases on one containerd, which is started for them and stopped after them. */
 async function runAgainst(round: Round): Promise<void> {
   const { build, selection, images } = round;
@@ -186,6 +154,11 @@ async function runAgainst(round: Round): Promise<void> {
     await containerd.mustCtr(["image", "import", images.archive]);
     await runCases(round, CASES, context);
   });
+}
+
+/** Whether a sandboxer serves what `ctr run` makes. */
+function isHandedOver({ runtime, form = "sandboxer" }: Selection): boolean {
+  return runtime.key === "lcow" && form === "sandboxer";
 }
 
 function servesSandboxes({ major }: ContainerdBuild, { key }: Runtime): boolean {
@@ -294,49 +267,6 @@ async function runCriWindows(round: Round): Promise<void> {
       cri.close();
     }
   });
-}
-
-async function withContainerd(
-  round: Round,
-  name: string,
-  options: Pick<ContainerdOptions, "cri" | "snapshotters" | "sandboxer" | "tables">,
-  work: (containerd: Containerd, context: CaseContext) => Promise<void>,
-): Promise<void> {
-  const { build, selection, images, blockfileScratch, environment, signal } = round;
-  const directory = join(round.directory, name);
-  const scratch = join(round.directory, `scratch-${name}`);
-  mkdirSync(directory);
-  mkdirSync(scratch);
-  const containerd = await Containerd.start(
-    { build, directory, shims: DISTRIBUTION, blockfileScratch, environment, ...options },
-    signal,
-  );
-  let count = 0;
-  const newId = (stem: string): string => `${stem}-${++count}`;
-  const context: CaseContext = { containerd, runtime: selection.runtime, images, scratch, signal, newId };
-  try {
-    await work(containerd, context);
-  } finally {
-    await endStrays(context);
-    await containerd.destroy();
-  }
-}
-
-async function runCases<G extends CaseContext>(round: Round, cases: readonly Case<G>[], context: G): Promise<void> {
-  const { selection, report, signal } = round;
-  const { containerd } = context;
-  const scope = scopeOf(containerd, selection.runtime);
-  for (const one of cases) {
-    if (signal.aborted) return;
-    if (!selection.only.test(one.name) || one.applies?.(context) === false) continue;
-    const logged = containerd.log().length;
-    const passed = await report.run(
-      one.name,
-      () => leavingNothing(scope, signal, () => one.run(context)),
-      () => `containerd's log:\n${containerd.log().slice(logged).slice(-6000)}`,
-    );
-    if (!passed) await endStrays(context);
-  }
 }
 
 async function main(): Promise<number> {

@@ -12,14 +12,21 @@ export interface SandboxerOptions {
   readonly executable: string;
   /** For everything that it keeps. */
   readonly directory: string;
+  /** Where it serves; in its directory when absent. */
+  readonly socket?: string;
   readonly containerd: string;
   readonly environment: NodeJS.ProcessEnv;
+  /** Whether each call of its pods is logged, as is usual. */
+  readonly debug?: boolean;
 }
 
 /** Where the sandboxer of a directory serves. */
 export function sandboxerSocket(directory: string): string {
   return join(directory, "sandboxer.sock");
 }
+
+/** Where shims look for a sandboxer if nobody names one. */
+export const USUAL_SOCKET = "/run/uvm-shim/lcow.sock";
 
 /** A sandboxer of the suite's own. */
 export class SandboxerProcess {
@@ -36,6 +43,11 @@ export class SandboxerProcess {
     return join(this.#options.directory, "sandboxer");
   }
 
+  /** Where it serves containerd. */
+  get socket(): string {
+    return this.#options.socket ?? sandboxerSocket(this.#options.directory);
+  }
+
   get pid(): number {
     if (this.#child?.pid === undefined) throw new Error("the sandboxer does not run");
     return this.#child.pid;
@@ -43,12 +55,17 @@ export class SandboxerProcess {
 
   /** Resolves once it serves; can be repeated after it has ended. */
   async start(signal?: AbortSignal): Promise<void> {
-    const { executable, directory, containerd, environment } = this.#options;
+    const { executable, directory, containerd, environment, debug = true } = this.#options;
     const logPath = join(directory, `sandboxer-${++this.#starts}.log`);
     const log = openSync(logPath, "w");
-    const socket = sandboxerSocket(directory);
-    const args = ["-address", containerd, "-socket", socket, "-state", this.state, "-drain", "-debug", "sandboxer"];
-    const child = spawn(executable, args, { env: environment, stdio: ["ignore", log, log], detached: true });
+    const { socket } = this;
+    const args = ["-address", containerd, "-socket", socket, "-state", this.state, "-drain"];
+    if (debug) args.push("-debug");
+    const child = spawn(executable, [...args, "sandboxer"], {
+      env: environment,
+      stdio: ["ignore", log, log],
+      detached: true,
+    });
     closeSync(log);
     this.#child = child;
     const text = (): string => readFileSync(logPath, "utf8");

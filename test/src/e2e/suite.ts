@@ -32,6 +32,8 @@ export interface CaseContext {
   readonly signal: AbortSignal;
   /** An id that no case had before. */
   readonly newId: (stem: string) => string;
+  /** Present where it serves the pods. */
+  readonly sandboxer?: SandboxerProcess;
 }
 
 /** The context of cases that speak Kubernetes' runtime interface. */
@@ -39,8 +41,6 @@ export interface CriCaseContext extends CaseContext {
   readonly cri: CriClient;
   /** That this containerd has with this runtime; the first is that of cases that do not choose. */
   readonly forms: readonly [PodForm, ...PodForm[]];
-  /** Present where it makes the pods. */
-  readonly sandboxer?: SandboxerProcess;
 }
 
 export interface Case<G extends CaseContext = CaseContext> {

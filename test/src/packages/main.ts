@@ -6,6 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { useRunFolder } from "@uvm-shim/test-support/run-folders";
+import { describeCounts } from "../../../tools/counts.ts";
 import { checkPackages } from "./check-packages.ts";
 import { Consumer } from "./consumer.ts";
 import { Runtimes } from "./runtimes.ts";
@@ -36,7 +37,7 @@ async function main(): Promise<number> {
   for (const line of [...report.lines(), ...report.failures()]) print(line);
   const { passed, failed } = report.counts();
   step("done");
-  print(`${passed} passed, ${failed} failed`);
+  print(describeCounts({ passed, failed }));
   return failed === 0 && passed > 0 ? 0 : 1;
 }
 
@@ -44,6 +45,6 @@ try {
   process.exitCode = await main();
 } catch (error) {
   print(`packages: ${messageOf(error)}`);
-  print("0 passed, 1 failed");
+  print(describeCounts({ passed: 0, failed: 1 }));
   process.exitCode = 1;
 }

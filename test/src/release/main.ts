@@ -8,6 +8,7 @@ import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { type CommandResult, describe, mustRun, runCommand } from "@uvm-shim/test-support/command";
+import { describeCounts } from "../../../tools/counts.ts";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { upstreamVersion } from "../debian/sources.ts";
 import { Containerd } from "../e2e/containerd.ts";
@@ -135,7 +136,7 @@ async function inside(isolated: Isolation): Promise<number> {
     await report.run("installed, configured, a container through PATH, and removed without a trace", life, () => "");
   }
   for (const failure of report.failures) print(`failed: ${failure}`);
-  print(`${report.passed} passed, ${report.failures.length} failed`);
+  print(describeCounts({ passed: report.passed, failed: report.failures.length }));
   return report.failures.length === 0 && !isolated.signal.aborted ? 0 : 1;
 }
 

@@ -9,6 +9,7 @@ import { isDeepStrictEqual, parseArgs } from "node:util";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
+import { describeCounts } from "../../../tools/counts.ts";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { type Mount, Pod, type PodContainer, readOnlyRoot } from "../shim-client/pod.ts";
@@ -196,7 +197,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     print("");
     const growth = growthOf(soaked);
     for (const line of growth) print(`not flat: ${line}`);
-    print(`${soaked.end.length - growth.length} passed, ${growth.length} failed`);
+    print(describeCounts({ passed: soaked.end.length - growth.length, failed: growth.length }));
     return growth.length === 0 ? 0 : 1;
   } finally {
     await pod.abandon();

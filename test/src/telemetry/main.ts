@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
+import { describeCounts } from "../../../tools/counts.ts";
 import { isolation, runIsolated } from "../support/isolate.ts";
 import { type Case, type Stage, telemetryCases } from "./cases.ts";
 import { show } from "./show.ts";
@@ -42,7 +43,7 @@ async function inside(directory: string, signal: AbortSignal): Promise<number> {
       print(`FAILED: ${name}\n  ${error instanceof Error ? error.stack : messageOf(error)}`);
     }
   }
-  print(`${passed} passed, ${failed} failed`);
+  print(describeCounts({ passed, failed }));
   return failed === 0 && passed > 0 ? 0 : 1;
 }
 

@@ -6,7 +6,8 @@
 import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
-import { describeCounts, runVitest, type TestCounts } from "../../../tools/run-vitest.ts";
+import { describeCounts, type TestCounts } from "../../../tools/counts.ts";
+import { runVitest } from "../../../tools/run-vitest.ts";
 import { wineRoot } from "../../windows-host/wine-environment.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { runCases, type Selection } from "./run-cases.ts";
@@ -23,7 +24,7 @@ async function inside({ directory }: Isolation, selection: Selection): Promise<n
     counts.push(await runVitest(["--config", "test/windows-host/vitest.config.ts"]));
   }
   counts.push(...(await runCases(directory, selection)));
-  const sum = (of: keyof TestCounts): number => counts.reduce((total, each) => total + each[of], 0);
+  const sum = (of: keyof TestCounts): number => counts.reduce((total, each) => total + (each[of] ?? 0), 0);
   const total = { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
   print(describeCounts(total));
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
@@ -42,6 +43,6 @@ try {
   process.exitCode = await main();
 } catch (error) {
   print(`e2e:windows: ${messageOf(error)}`);
-  print("0 passed, 1 failed");
+  print(describeCounts({ passed: 0, failed: 1 }));
   process.exitCode = 1;
 }

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "@uvm-shim/lifecycle";
-import type { TestCounts } from "../../../tools/run-vitest.ts";
+import type { TestCounts } from "../../../tools/counts.ts";
 import type { Outcome } from "../../windows-host/suites/outcome.ts";
 import { runSuiteUnderWine } from "../../windows-host/suites/run-under-wine.ts";
 import { WindowsMachine, windowsPath } from "../../windows-host/windows-machine.ts";

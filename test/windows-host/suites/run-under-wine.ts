@@ -2,6 +2,7 @@
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { describeCounts } from "../../../tools/counts.ts";
 import { type WindowsMachine, windowsPath } from "../windows-machine.ts";
 import type { WindowsTestHost } from "../windows-test-host.ts";
 import { REPOSITORY, WINDOWS_NODE } from "../wine-environment.ts";
@@ -67,7 +68,7 @@ export function testHostEnvironment(host: WindowsTestHost, files: string): Reado
 /** `N passed, N failed`, and each failure. */
 export function report(outcomes: readonly Outcome[]): string {
   const failed = outcomes.filter(({ state }) => state !== "passed");
-  const summary = `${outcomes.length - failed.length} passed, ${failed.length} failed`;
+  const summary = describeCounts({ passed: outcomes.length - failed.length, failed: failed.length });
   return [summary, ...failed.map(({ name, state, errors }) => `${state}: ${name}\n${errors.join("\n")}`)].join("\n");
 }
 

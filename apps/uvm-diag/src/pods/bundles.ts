@@ -3,13 +3,28 @@ import path from "node:path";
 import { readState } from "@uvm-shim/shim/state-file";
 import type { Finding } from "./pod.ts";
 
-/** Where containerd keeps bundles unless its configuration says otherwise, each with a folder for each namespace. */
+/** What the state file in a bundle tells. */
+export interface BundleFinding extends Finding {
+  /** The process of the sandboxer that serves the pod; absent if a process of its own does. */
+  readonly hostedBy?: number;
+}
+
+/**
+ * Where containerd and sandboxers keep bundles unless their configuration says otherwise, each with a folder for each
+ * namespace.
+ */
 export function usualBundleRoots(env: NodeJS.ProcessEnv, platform: NodeJS.Platform): readonly string[] {
   const inState = "io.containerd.runtime.v2.task";
+  const flavours = ["lcow", "wcow"];
   if (platform === "win32") {
-    return [path.win32.join(env.ProgramData || String.raw`C:\ProgramData`, "containerd", "state", inState)];
+    const data = env.ProgramData || String.raw`C:\ProgramData`;
+    const ofSandboxers = flavours.map((flavour) => path.win32.join(data, "uvm-shim", "sandboxer", flavour));
+    return [path.win32.join(data, "containerd", "state", inState), ...ofSandboxers];
   }
-  return ["/run/containerd", "/run/k3s/containerd"].map((state) => path.join(state, inState));
+  return [
+    ...["/run/containerd", "/run/k3s/containerd"].map((state) => path.join(state, inState)),
+    ...flavours.map((flavour) => `/run/uvm-shim/sandboxer/${flavour}`),
+  ];
 }
 
 /** The root in which a bundle is, as containerd lays them out: `<root>/<namespace>/<id>`. */
@@ -18,18 +33,17 @@ export function rootOfBundle(bundle: string): string {
 }
 
 /** What the state files in bundles tell, also of shims that have ended: nobody may serve the socket any more. */
-export function bundlesBelow(roots: readonly string[]): readonly Finding[] {
-  return roots.flatMap((root) =>
-    foldersIn(root).flatMap((namespace) => foldersIn(namespace).flatMap((bundle) => findingOf(bundle))),
-  );
+export function bundlesBelow(roots: readonly string[]): readonly BundleFinding[] {
+  return roots.flatMap((root) => foldersIn(root).flatMap((namespace) => foldersIn(namespace).flatMap(findingIn)));
 }
 
-function findingOf(bundle: string): readonly Finding[] {
+/** The same of one bundle; none where there is no state file. */
+export function findingIn(bundle: string): readonly BundleFinding[] {
   const state = readState(bundle);
   if (state === undefined) return [];
   const { namespace, id, socket } = state;
   if (state.kind === "member") return [{ namespace, id: state.sandboxId, socket, members: [id] }];
-  return [{ namespace, id, bundle, socket }];
+  return [{ namespace, id, bundle, socket, ...(state.kind === "hosted" && { hostedBy: state.pid }) }];
 }
 
 function foldersIn(folder: string): readonly string[] {

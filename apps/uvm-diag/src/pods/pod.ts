@@ -36,7 +36,7 @@ export function mergeFindings(findings: readonly Finding[]): readonly Pod[] {
       id: finding.id,
       shim: known?.shim || (finding.shim ?? ""),
       pid: known?.pid ?? finding.pid,
-      isElsewhere: known?.isElsewhere ?? finding.isElsewhere ?? false,
+      isElsewhere: (known?.isElsewhere || finding.isElsewhere) ?? false,
       socket: known?.socket ?? finding.socket,
       bundle: known?.bundle ?? finding.bundle,
       record: known?.record ?? finding.record,

@@ -126,6 +126,23 @@ describe("the pods of a machine", () => {
     ]);
   });
 
+  it("are served by a sandboxer where their bundle says so, for as long as that runs", () => {
+    const { bundle, record, env } = machine();
+    for (const [id, kind] of Object.entries({ own: "hosted", ended: "ended" })) {
+      const state = { kind, pid: 10, processStartTime: "1", control: "/c", socket: `/s/${id}` };
+      record("k8s.io", id, `${JSON.stringify({ ...sampleLines()[0], bundle: bundle("k8s.io", id, state) })}\n`);
+    }
+    const words = ["/opt/lib/node", "/opt/lib/shim-lcow.cjs", "-config", "/c.toml", "sandboxer"];
+    const find = (sandboxer: Partial<MachineProcess>) =>
+      findPods({ env, platform: "linux", processes: () => [processOf(words, sandboxer)] });
+    const own = { id: "own", socket: "/s/own", pid: 10, isElsewhere: true, shim: "containerd-shim-lcow-v2" };
+    const served = [{ id: "ended", socket: undefined, pid: undefined }, own];
+    expect(find({ isElsewhere: true })).toEqual(served.map((pod) => expect.objectContaining(pod)));
+    for (const other of [{ user: 65_534 }, { pid: 11 }]) {
+      expect(find(other).map(({ socket }) => socket)).toEqual([undefined, undefined]);
+    }
+  });
+
   it("are named on Windows by the bundle whose shim serves the pipe, or else as the pipe is", () => {
     const folder = mkdtempSync(path.join(tmpdir(), "pods-"));
     const made = path.join(folder, "containerd", "state", "io.containerd.runtime.v2.task", "default", "web");

@@ -59,24 +59,37 @@ export function servingShims(
   ownUser: number | undefined = process.getuid?.(),
 ): readonly Finding[] {
   return processes.flatMap(({ pid, user, arguments: words, workingFolder, isElsewhere }) => {
-    if (user !== ownUser) return [];
-    const flavour = words.map((word) => program.exec(word)?.[1]).find((found) => found !== undefined);
+    const shim = shimOf(words);
     const value = (flag: string): string | undefined => {
       const index = words.findIndex((word) => word === `-${flag}` || word === `--${flag}`);
       return index < 0 ? undefined : words[index + 1];
     };
     const [namespace, id, socket] = [value("namespace"), value("id"), value("socket")];
-    if (flavour === undefined || namespace === undefined || id === undefined || socket === undefined) return [];
-    return [
-      {
-        namespace,
-        id,
-        socket,
-        pid,
-        isElsewhere,
-        shim: `containerd-shim-${flavour}-v2`,
-        ...(workingFolder && { bundle: workingFolder }),
-      },
-    ];
+    if (user !== ownUser || shim === undefined) return [];
+    if (namespace === undefined || id === undefined || socket === undefined) return [];
+    return [{ namespace, id, socket, pid, isElsewhere, shim, ...(workingFolder && { bundle: workingFolder }) }];
   });
+}
+
+/** What is the same for all pods that a sandboxer serves. */
+export type Host = Required<Pick<Finding, "pid" | "shim" | "isElsewhere">>;
+
+/** The sandboxers of both shims, by pid. Which pods they serve, the bundles tell. */
+export function sandboxers(
+  processes: readonly MachineProcess[],
+  ownUser: number | undefined = process.getuid?.(),
+): ReadonlyMap<number, Host> {
+  const hosts = new Map<number, Host>();
+  for (const { pid, user, arguments: words, isElsewhere } of processes) {
+    const shim = shimOf(words);
+    if (user === ownUser && shim !== undefined && words.includes("sandboxer"))
+      hosts.set(pid, { pid, shim, isElsewhere });
+  }
+  return hosts;
+}
+
+/** The name of the shim's executable; undefined for a process of something else. */
+function shimOf(words: readonly string[]): string | undefined {
+  const flavour = words.map((word) => program.exec(word)?.[1]).find((found) => found !== undefined);
+  return flavour === undefined ? undefined : `containerd-shim-${flavour}-v2`;
 }

@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import path from "node:path";
-import { parseRecord, type RecordLine } from "@uvm-shim/shim/record";
+import { longestRecordLine, parseRecord, parseRecordLine, type RecordLine } from "@uvm-shim/shim/record";
 import { DiagError, exitCodes } from "../errors.ts";
 import type { Finding } from "./pod.ts";
 
@@ -8,8 +8,8 @@ const ending = ".jsonl";
 /** A shim keeps its file far smaller. */
 const largestRecord = 64 * 1024 * 1024;
 
-/** Pods that left a record. */
-export function recordsIn(folder: string | undefined): readonly Finding[] {
+/** Pods that have a record. */
+export function recordsIn(folder: string | undefined): readonly (Finding & { readonly record: string })[] {
   if (folder === undefined) return [];
   return namesIn(folder).flatMap((namespace) =>
     namesIn(path.join(folder, namespace)).flatMap((file) => {
@@ -34,6 +34,25 @@ export function readRecord(file: string): readonly RecordLine[] {
     throw new DiagError(exitCodes.failed, `${file} is no record of a pod: none of its lines can be read`);
   }
   return lines;
+}
+
+/** The pod's bundle, as the first line of its record names it. */
+export function bundleInRecord(file: string): string | undefined {
+  let beginning: string;
+  try {
+    const descriptor = openSync(file, "r");
+    try {
+      const buffer = Buffer.alloc(longestRecordLine);
+      beginning = buffer.toString("utf8", 0, readSync(descriptor, buffer));
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    // It was removed meanwhile, with a pod that ended in order.
+    return undefined;
+  }
+  const line = parseRecordLine(beginning.trimStart().split("\n", 1)[0] ?? "");
+  return line?.type === "header" ? line.bundle : undefined;
 }
 
 function namesIn(folder: string): readonly string[] {

@@ -105,12 +105,18 @@ export class ShimClient {
 
   /** Lasts as long as the program does. */
   async execInHost(request: ExecRequest, leaving: AbortSignal): Promise<number> {
-    const answer = await this.#ask("to execute a program", ({ signal }) =>
-      this.#client.call(ShimDiag, "DiagExecInHost", request, {
-        signal: signal === undefined ? leaving : AbortSignal.any([signal, leaving]),
-      }),
-    );
-    return answer.exitCode;
+    try {
+      const answer = await this.#ask("to execute a program", ({ signal }) =>
+        this.#client.call(ShimDiag, "DiagExecInHost", request, {
+          signal: signal === undefined ? leaving : AbortSignal.any([signal, leaving]),
+        }),
+      );
+      return answer.exitCode;
+    } catch (error) {
+      const code = exitCodeIn(error as Error);
+      if (code === undefined) throw error;
+      return code;
+    }
   }
 
   metadata() {
@@ -171,6 +177,13 @@ export class ShimClient {
         return new DiagError(exitCodes.failed, `${asked}, refused: ${plain(cause.message)} (${cause.code})`, { cause });
     }
   }
+}
+
+/** hcsshim's service takes every program that does not succeed for a failure of its own; its codes are unsigned. */
+function exitCodeIn({ cause }: Error): number | undefined {
+  const code =
+    cause instanceof TtrpcError ? /process exited with exit code (\d+)$/.exec(cause.message)?.[1] : undefined;
+  return code === undefined ? undefined : Number(code) | 0;
 }
 
 function connectionError(name: string, socket: string, cause: NodeJS.ErrnoException): DiagError {

@@ -1,12 +1,13 @@
 import { open, readdir, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { type HeaderLine, longestRecordLine, parseRecordLine } from "./lines.ts";
+import { newOf } from "./record-file.ts";
 
 /** Records of shims that no longer run. */
 export const mostKept = 64;
 
-/** Whether the process that writes a record is still there. */
-export type Lives = (identity: Pick<HeaderLine, "pid" | "processStartTime">) => Promise<boolean>;
+/** Whether the process that writes a record is still there, and has not ended the record. */
+export type Lives = (identity: Pick<HeaderLine, "pid" | "processStartTime">, file: string) => Promise<boolean>;
 
 /** Removes the oldest records of shims that no longer run, beyond the number to keep. */
 export async function removeOldRecords(folder: string, lives: Lives, most = mostKept): Promise<void> {
@@ -17,10 +18,11 @@ export async function removeOldRecords(folder: string, lives: Lives, most = most
   for (const { file, changed } of dated.toSorted((a, b) => (b.changed ?? 0) - (a.changed ?? 0))) {
     if (changed === undefined) continue;
     const header = await headerOf(file).catch(() => undefined);
-    if (header !== undefined && (await lives(header))) continue;
+    if (header !== undefined && (await lives(header, file))) continue;
     kept += 1;
     // One that cannot be removed must not keep the others, nor fail the end of a shim.
-    if (kept > most) await rm(file, { force: true }).catch(() => {});
+    if (kept <= most) continue;
+    for (const old of [file, newOf(file)]) await rm(old, { force: true }).catch(() => {});
   }
 }
 

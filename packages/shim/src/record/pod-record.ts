@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { addObserver, type Clock } from "@uvm-shim/lifecycle";
+import { abortable, addObserver, type Clock, withDeadline } from "@uvm-shim/lifecycle";
 import { describeError } from "../errors.ts";
 import type { ShimFlags } from "../program/flags.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
@@ -22,6 +22,11 @@ export interface RecordedPod {
   readonly clock: Clock;
   readonly system: Pick<ShimSystem, "processStartTime">;
 }
+
+/** Records that this process writes: in a sandboxer, those of other pods than the one that ends. */
+const open = new Set<RecordFile>();
+/** A disk that hangs must not keep a shim from ending, in milliseconds. */
+const endMilliseconds = 5000;
 
 function headerOf(by: HeaderLine["by"], pod: RecordedPod): Omit<HeaderLine, "type" | "schema" | "seq" | "time"> {
   const { flags, options, env, installed, bundle, socket, identity } = pod;
@@ -52,6 +57,7 @@ export class PodRecord {
       this.#folder === undefined
         ? undefined
         : new RecordFile({ path: recordFile(this.#folder, flags.namespace, flags.id), now, onProblem });
+    if (this.#file !== undefined) open.add(this.#file);
     const write = (line: string): void => this.#file?.add(line);
     this.recorder = new Recorder({ clock, milliseconds: () => performance.now(), write });
     this.recorder.header(headerOf("serve", pod));
@@ -63,16 +69,25 @@ export class PodRecord {
   async end(isOrderly: boolean): Promise<void> {
     this.#stop();
     try {
-      await this.#endFile(isOrderly);
+      await withDeadline((until) => abortable(this.#endFile(isOrderly), until), {
+        clock: this.#pod.clock,
+        milliseconds: endMilliseconds,
+      });
     } catch (error) {
       this.log.log("warn", "cannot end the record of the pod", { error: describeError(error) });
     }
   }
 
   async #endFile(isOrderly: boolean): Promise<void> {
-    if (isOrderly && this.recorder.failure === undefined) return await this.#file?.remove();
-    await this.#file?.close();
-    if (this.#folder !== undefined) await removeOldRecords(this.#folder, (shim) => isAlive(shim, this.#pod.system));
+    if (this.#file === undefined || this.#folder === undefined) return;
+    open.delete(this.#file);
+    if (isOrderly && this.recorder.failure === undefined) return await this.#file.remove();
+    await this.#file.close();
+    const { identity, system } = this.#pod;
+    await removeOldRecords(this.#folder, async (shim, file) => {
+      const isOwn = shim.pid === identity.pid && shim.processStartTime === identity.processStartTime;
+      return isOwn ? [...open].some(({ path }) => path === file) : await isAlive(shim, system);
+    });
   }
 
   crashed(error: unknown): void {

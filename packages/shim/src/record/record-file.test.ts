@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,7 +15,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { recordFiles, removeOldRecords } from "./kept.ts";
 import { parseRecord, recordFile } from "./lines.ts";
-import { appendNow, RecordFile, shortened } from "./record-file.ts";
+import { appendNow, type fileBounds, RecordFile, shortened } from "./record-file.ts";
 
 let folder: string;
 let file: string;
@@ -27,8 +28,8 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 const now = () => new Date(0);
-const open = (bounds?: { all: number; beginning: number; end: number }) =>
-  new RecordFile({ path: file, now, onProblem: (error) => problems.push(error), ...(bounds && { bounds }) });
+const open = (bounds: Partial<typeof fileBounds> = {}) =>
+  new RecordFile({ path: file, now, onProblem: (error) => problems.push(error), bounds });
 const line = (seq: number) => JSON.stringify({ seq, time: now().toISOString(), type: "occurred", name: "tick" });
 const numbers = () =>
   parseRecord(readFileSync(file, "utf8")).lines.map(({ seq, type }) => (type === "omitted" ? "…" : seq));
@@ -74,15 +75,63 @@ describe("the file of a record", () => {
     expect(numbers()).toEqual([1]);
   });
 
-  it("leaves nothing beside it where it cannot be shortened", async () => {
-    const record = open({ all: 1, beginning: 1, end: 1 });
-    mkdirSync(path.dirname(file), { recursive: true });
-    symlinkSync("/dev/full", `${file}.new`);
-    record.add(line(1));
-    await expect.poll(() => problems).toHaveLength(1);
+  it("has the last words of a shim that ends at once, whatever it did with the file meanwhile", async () => {
+    // Each write of the second line shortens the file.
+    const bounds = { all: line(1).length + 1, beginning: line(1).length + 1, end: 0 };
+    for (let turns = 0; turns < 40; turns += 1) {
+      const record = open(bounds);
+      record.add(line(1));
+      if (turns >= 20) await expect.poll(() => existsSync(file) && readFileSync(file, "utf8")).toContain(line(1));
+      vi.useFakeTimers({ toFake: ["setTimeout"] });
+      try {
+        record.add(line(2));
+        await vi.advanceTimersByTimeAsync(20);
+        for (let turn = 0; turn < turns % 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+        record.add(line(3));
+        record.closeNow();
+      } finally {
+        vi.useRealTimers();
+      }
+      await record.close();
+      expect(numbers(), `after ${turns} turns`).toContain(3);
+      expect(readdirSync(path.dirname(file))).toEqual(["c1.jsonl"]);
+      rmSync(file);
+    }
+  });
+
+  it("waits in memory within bounds for a disk that is slow", async () => {
+    const length = line(10).length + 1;
+    const record = open({ waiting: 10 * length, beginning: 2 * length, end: 3 * length });
+    for (let seq = 10; seq < 99; seq += 1) record.add(line(seq));
     await record.close();
-    expect(numbers()).toEqual([1]);
+    const found = numbers();
+    expect([...found.slice(0, 3), found.at(-1)]).toEqual([10, 11, "…", 98]);
+    expect(found.length).toBeLessThan(14);
+    const omitted = parseRecord(readFileSync(file, "utf8")).lines.find(({ type }) => type === "omitted");
+    expect(omitted).toMatchObject({ lines: 89 - (found.length - 1) });
+  });
+
+  it("takes the place of what a killed shim has left of it", async () => {
+    mkdirSync(path.dirname(file), { recursive: true });
+    for (const left of [file, `${file}.new`]) writeFileSync(left, "left");
+    const record = open();
+    record.add(line(1));
+    await record.close();
     expect(readdirSync(path.dirname(file))).toEqual(["c1.jsonl"]);
+  });
+
+  it("leaves nothing beside it where it cannot be shortened", async () => {
+    const record = open({ all: line(1).length + 1, beginning: 1, end: 1 });
+    record.add(line(1));
+    await expect.poll(() => existsSync(file) && readFileSync(file, "utf8")).toContain(line(1));
+    symlinkSync("/dev/full", `${file}.new`);
+    record.add(line(2));
+    await expect.poll(() => problems).toHaveLength(1);
+    expect(numbers()).toEqual([1, 2]);
+    expect(readdirSync(path.dirname(file))).toEqual(["c1.jsonl"]);
+    // A pod that ends in order takes it along all the same.
+    await record.remove();
+    expect(readdirSync(path.dirname(file))).toEqual([]);
   });
 
   it("keeps its beginning and its end when it grows too long, any number of times", async () => {
@@ -132,6 +181,32 @@ describe("the file of a record", () => {
     expect(numbers()).toEqual([2]);
     await successor.close();
   });
+
+  it("is not replaced by that of an earlier pod with the same id, which grows too long", async () => {
+    const earlier = open({ all: line(1).length + 1, beginning: 1, end: 1 });
+    earlier.add(line(1));
+    await expect.poll(() => existsSync(file) && readFileSync(file, "utf8")).toContain(line(1));
+    const successor = open();
+    successor.add(line(2));
+    await expect.poll(() => readFileSync(file, "utf8")).toContain(line(2));
+    earlier.add(line(3));
+    await earlier.close();
+    successor.add(line(4));
+    await successor.close();
+    expect(numbers()).toEqual([2, 4]);
+    expect(readdirSync(path.dirname(file))).toEqual(["c1.jsonl"]);
+    expect(problems).toEqual([]);
+  });
+});
+
+describe("what is appended to a record", () => {
+  it("is all of it, once it has grown too long", () => {
+    const longest = line(1).length + 2;
+    for (const seq of [1, 2]) appendNow(file, [line(seq)], longest);
+    expect(numbers()).toEqual([1, 2]);
+    appendNow(file, [line(3)], longest);
+    expect(numbers()).toEqual([3]);
+  });
 });
 
 describe("shortening", () => {
@@ -159,13 +234,14 @@ describe("old records", () => {
   it("are removed, the oldest first, but not those of shims that run", async () => {
     make("runs", 1, 1);
     for (const [index, id] of ["a", "b", "c"].entries()) make(id, 2, 10 + index);
-    writeFileSync(path.join(folder, "ns", "notes.txt"), "");
+    for (const left of ["notes.txt", "a.jsonl.new"]) writeFileSync(path.join(folder, "ns", left), "");
     await removeOldRecords(folder, lives, 2);
     expect((await recordFiles(folder)).map((one) => path.basename(one)).toSorted()).toEqual([
       "b.jsonl",
       "c.jsonl",
       "runs.jsonl",
     ]);
+    expect(readdirSync(path.join(folder, "ns"))).not.toContain("a.jsonl.new");
   });
 
   it("may vanish meanwhile, or resist, without keeping the others", async () => {

@@ -1,10 +1,10 @@
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { type FileHandle, mkdir, open, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type OmittedLine, parseRecordLine } from "./lines.ts";
 
-/** In bytes. */
-export const fileBounds = { all: 1024 * 1024, beginning: 256 * 1024, end: 256 * 1024 };
+/** In bytes; `waiting` in characters, for a disk that is slower than what is observed. */
+export const fileBounds = { all: 1024 * 1024, beginning: 256 * 1024, end: 256 * 1024, waiting: 1024 * 1024 };
 
 /** Lines that wait this long are written together; a shim that is killed loses them. In milliseconds. */
 const gatheringMilliseconds = 20;
@@ -13,7 +13,7 @@ const gatheringMilliseconds = 20;
 export interface RecordFileOptions {
   readonly path: string;
   readonly now: () => Date;
-  readonly bounds?: typeof fileBounds;
+  readonly bounds?: Partial<typeof fileBounds>;
   /** Told once, of a file that cannot be written. Recording goes on in memory. */
   readonly onProblem: (error: unknown) => void;
 }
@@ -24,6 +24,8 @@ export class RecordFile {
   readonly #bounds: typeof fileBounds;
   #waiting = "";
   #writing: Promise<void> | undefined;
+  #isMade = false;
+  /** Its own file, also where a successor has made another one at the same path. */
   #handle: FileHandle | undefined;
   #isClosing = false;
   /** Ends the wait for more lines. */
@@ -33,12 +35,19 @@ export class RecordFile {
 
   constructor(options: RecordFileOptions) {
     this.#options = options;
-    this.#bounds = options.bounds ?? fileBounds;
+    this.#bounds = { ...fileBounds, ...options.bounds };
+  }
+
+  get path(): string {
+    return this.#options.path;
   }
 
   add(line: string): void {
     if (this.#isOver) return;
     this.#waiting += `${line}\n`;
+    if (this.#waiting.length > this.#bounds.waiting) {
+      this.#waiting = shortened(this.#waiting, this.#bounds, this.#options.now());
+    }
     this.#writing ??= this.#write();
   }
 
@@ -56,7 +65,8 @@ export class RecordFile {
     if (this.#isOver) return;
     this.#isOver = true;
     try {
-      const descriptor = this.#handle?.fd ?? create(this.#options.path);
+      const { path: file } = this.#options;
+      const descriptor = this.#handle?.fd ?? (this.#isMade ? openSync(file, "a", 0o600) : create(file));
       writeSync(descriptor, this.#waiting);
       this.#waiting = "";
       if (this.#handle === undefined) closeSync(descriptor);
@@ -68,14 +78,12 @@ export class RecordFile {
 
   /** Not that of a successor with the same id, which may serve already. */
   async remove(): Promise<void> {
-    const { path: file } = this.#options;
     this.#isClosing = true;
     this.#hurry();
     await this.#writing;
-    const own = await this.#handle?.stat();
-    const there = await stat(file).catch(() => undefined);
+    const isOwn = await this.#isOwn();
     await this.close();
-    if (own !== undefined && own.ino === there?.ino) await rm(file, { force: true });
+    if (isOwn) await rm(this.#options.path, { force: true });
   }
 
   async #write(): Promise<void> {
@@ -89,14 +97,15 @@ export class RecordFile {
         this.#waiting = "";
         await this.#handle.appendFile(text);
         this.#size += Buffer.byteLength(text);
-        if (this.#size > this.#bounds.all) await this.#shorten();
+        if (this.#size > this.#bounds.all) await this.#shorten(this.#handle);
       }
+      if (this.#isOver) await this.#closeHandle();
     } catch (error) {
       if (!this.#isOver) this.#options.onProblem(error);
       this.#isOver = true;
+      this.#waiting = "";
     } finally {
       this.#writing = undefined;
-      if (this.#isOver) await this.#closeHandle();
     }
   }
 
@@ -118,45 +127,64 @@ export class RecordFile {
     await handle?.close().catch(() => {});
   }
 
+  /** While its handle is open, no other file can have its number. */
+  async #isOwn(): Promise<boolean> {
+    const own = await this.#handle?.stat();
+    const there = await stat(this.#options.path).catch(() => undefined);
+    return own !== undefined && own.ino === there?.ino;
+  }
+
   async #create(): Promise<FileHandle> {
     const { path: file } = this.#options;
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
-    await rm(file, { force: true });
-    return await open(file, "ax", 0o600);
+    // At once: what `closeNow` has written meanwhile must not be removed again.
+    if (!this.#isOver) closeSync(create(file));
+    this.#isMade = true;
+    return await open(file, "a+", 0o600);
   }
 
-  async #shorten(): Promise<void> {
+  async #shorten(handle: FileHandle): Promise<void> {
     const { path: file, now } = this.#options;
-    const text = shortened(await readFile(file, "utf8"), this.#bounds, now());
-    const next = `${file}.new`;
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(this.#size), 0, this.#size, 0);
+    const text = shortened(buffer.toString("utf8", 0, bytesRead), this.#bounds, now());
+    const next = newOf(file);
     try {
       await writeFile(next, text, { mode: 0o600 });
-      await rename(next, file);
+      if (!(await this.#isOwn())) this.#isOver = true;
+      // Windows replaces no file that is open.
+      await this.#closeHandle();
+      // At once: what `closeNow` has written meanwhile must not be replaced.
+      if (this.#isOver) rmSync(next, { force: true });
+      else renameSync(next, file);
+      this.#size = Buffer.byteLength(text);
     } catch (error) {
       // On a full disk, what was begun of it would stay for good.
       await rm(next, { force: true }).catch(() => {});
       throw error;
+    } finally {
+      if (!this.#isOver) this.#handle ??= await open(file, "a+", 0o600);
     }
-    await this.#handle?.close();
-    this.#handle = await open(file, "a");
-    this.#size = Buffer.byteLength(text);
   }
 }
 
 /** Keeps the beginning and the end, with a line between them that says how many were left out. */
 export function shortened(text: string, bounds: Pick<typeof fileBounds, "beginning" | "end">, now: Date): string {
   const lines = text.trimEnd().split("\n");
-  const marks = lines.map((line) => (line.includes('"omitted"') ? parseRecordLine(line) : undefined));
-  const mark = marks.findIndex((line) => line?.type === "omitted");
-  const before = mark === -1 ? 0 : (marks[mark] as OmittedLine).lines;
+  const marks = lines.map(omittedIn);
+  const mark = marks.findIndex((omitted) => omitted > 0);
   const first = mark === -1 ? within(lines, bounds.beginning) : mark;
-  const rest = lines.slice(mark === -1 ? first : mark + 1);
-  const last = within(rest.toReversed(), bounds.end);
+  const last = lines.length - within(lines.slice(first).toReversed(), bounds.end);
   const omitted: OmittedLine = {
-    ...{ seq: seqOf(rest[rest.length - last]), time: now.toISOString(), type: "omitted" },
-    lines: before + rest.length - last,
+    ...{ seq: seqOf(lines[last] ?? lines.at(-1)), time: now.toISOString(), type: "omitted" },
+    lines: marks.slice(first, last).reduce((sum, before) => sum + Math.max(1, before), 0),
   };
-  return `${[...lines.slice(0, first), JSON.stringify(omitted), ...rest.slice(rest.length - last)].join("\n")}\n`;
+  return `${[...lines.slice(0, first), JSON.stringify(omitted), ...lines.slice(last)].join("\n")}\n`;
+}
+
+/** How many lines a line stands for; 0 for one that stands for itself. */
+function omittedIn(line: string): number {
+  const parsed = line.includes('"omitted"') ? parseRecordLine(line) : undefined;
+  return parsed?.type === "omitted" ? parsed.lines : 0;
 }
 
 /** It sorts with the first line after the gap. */
@@ -174,16 +202,22 @@ function within(lines: readonly string[], most: number): number {
   return over === -1 ? lines.length : over;
 }
 
+/** Where the shortened text of a record is before it takes the record's place. A shim that is killed may leave it. */
+export function newOf(file: string): string {
+  return `${file}.new`;
+}
+
 function create(file: string): number {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  rmSync(file, { force: true });
+  for (const left of [file, newOf(file)]) rmSync(left, { force: true });
   return openSync(file, "ax", 0o600);
 }
 
-/** Appends to a record that another process wrote, or begins one. */
-export function appendNow(file: string, lines: readonly string[]): void {
+/** Appends to a record that another process wrote, or begins one; also in place of one that has grown too long. */
+export function appendNow(file: string, lines: readonly string[], longest = fileBounds.all): void {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  const descriptor = openSync(file, "a", 0o600);
+  const { size } = statSync(file, { throwIfNoEntry: false }) ?? { size: 0 };
+  const descriptor = openSync(file, size > longest ? "w" : "a", 0o600);
   try {
     // A killed process may have left half a line.
     writeSync(descriptor, `\n${lines.join("\n")}\n`);

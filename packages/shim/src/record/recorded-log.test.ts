@@ -24,6 +24,7 @@ it("names the activity of a line in the log and in the record, a guest's by what
       log.log("debug", "not logged");
       log.ofGuest.log("info", "of the guest", { activityID: "b" });
       log.ofGuest.log("info", "of the guest too");
+      log.ofGuest.log("info", "obeyed", { activityID: "\u202eb" });
     });
   } finally {
     remove();
@@ -33,6 +34,7 @@ it("names the activity of a line in the log and in the record, a guest's by what
     ["warn", "within", { container: "c1", activity: "a" }],
     ["info", "of the guest", { activityID: "b" }],
     ["info", "of the guest too", {}],
+    ["info", "obeyed", { activityID: "\u202eb" }],
   ]);
   const recorded = recorder.log.read(0, 9).lines.map((line) => parseRecordLine(line));
   expect(recorded).toMatchObject([
@@ -40,6 +42,7 @@ it("names the activity of a line in the log and in the record, a guest's by what
     { message: "within", source: "shim", activityId: "a", fields: { container: "c1" } },
     { message: "of the guest", source: "guest", activityId: "b" },
     { message: "of the guest too", source: "guest" },
+    { activityId: "\\u202eb" },
   ]);
-  expect(recorded.map((line) => line !== undefined && "activityId" in line)).toEqual([false, true, true, false]);
+  expect(recorded.map((line) => line !== undefined && "activityId" in line)).toEqual([false, true, true, false, true]);
 });

@@ -1,4 +1,5 @@
 import { currentObservation } from "@uvm-shim/lifecycle";
+import { escaped } from "../plain-text.ts";
 import type { LogLevel } from "../platform.ts";
 import type { ShimLog } from "../system/system.ts";
 import type { LogLine } from "./lines.ts";
@@ -36,7 +37,7 @@ export class RecordedLog implements ShimLog {
   #activity(fields: { readonly [key: string]: unknown }): string | undefined {
     if (this.#source === "shim") return this.#recorder.activityOf(currentObservation());
     const named = guestActivity.map((name) => fields[name]).find((value) => typeof value === "string");
-    return named === undefined ? undefined : String(named).slice(0, 64);
+    return named === undefined ? undefined : escaped(String(named).slice(0, 64));
   }
 
   get queuedBytes(): number {

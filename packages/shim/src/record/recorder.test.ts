@@ -1,4 +1,4 @@
-import { addObserver, ControllerError, observe, reportOccurrence } from "@uvm-shim/lifecycle";
+import { addObserver, ControllerError, defineTable, Lifecycle, observe, reportOccurrence } from "@uvm-shim/lifecycle";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRecordLine, type RecordLine } from "./lines.ts";
 import { Recorder } from "./recorder.ts";
@@ -155,6 +155,19 @@ describe("the recorder", () => {
   ])("%s with %o is a failure of the pod: %s", (name, attributes, isFailure) => {
     reportOccurrence(name, attributes);
     expect(recorder.failure !== undefined).toBe(isFailure);
+  });
+
+  it("makes lines that can be read of changes of whatever has a long name", () => {
+    const table = defineTable({
+      subject: "share",
+      initial: "A",
+      states: ["A", "B"],
+      transitions: [{ kind: "event", name: "go", from: ["A"], to: "B" }],
+    });
+    new Lifecycle(table, `/${"d\u202e/".repeat(20_000)}`, { kind: "A" as "A" | "B" }).happen("go", { kind: "B" });
+    expect(written).toMatchObject([
+      { type: "state", id: expect.stringMatching(/^\/d\\u202e\/.*cut: 60001 characters/) },
+    ]);
   });
 
   it("bounds texts that others wrote, and shows no control characters", () => {

@@ -110,7 +110,7 @@ export class Recorder implements Observer, Records {
   }
 
   stateChanged(change: StateChange, within: Observation | undefined): void {
-    this.#add({ type: "state", ...change, ...this.#place(within) });
+    this.#add({ type: "state", ...change, id: printable(change.id, longestValue), ...this.#place(within) });
   }
 
   occurred(occurrence: Occurrence, within: Observation | undefined): void {

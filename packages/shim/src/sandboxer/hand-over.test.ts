@@ -110,13 +110,6 @@ describe("a sandboxer", () => {
     expect(readState(shim.bundle("c1"))).toMatchObject({ kind: "hosted" });
   });
 
-  it("does not start where another serves", async () => {
-    const { socket } = await shim.startSandboxer();
-    const state = path.join(shim.directory, "state");
-    const outcome = await shim.runAlone(["-socket", socket, "-state", state, "sandboxer"]);
-    expect(outcome).toMatchObject({ code: 1, stderr: expect.stringContaining("another shim serves") });
-  });
-
   it("forgets a pod that nobody comes to", async () => {
     const sandboxer = await shim.startSandboxer({ env: { FAKE_ORPHAN_MILLISECONDS: "50" } });
     shim.makeBundle("c1", {});

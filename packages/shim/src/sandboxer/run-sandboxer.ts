@@ -3,16 +3,19 @@ import { systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
 import { checkEnvironment } from "../program/environment.ts";
 import type { SandboxerFlags } from "../program/flags.ts";
+import { exitCodes } from "../program/refusal.ts";
 import { controlOf } from "../program/sandboxer-address.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { SharedLog, standardError } from "../system/log-stderr.ts";
 import { systemOf } from "../system/select-system.ts";
-import type { Listener } from "../system/system.ts";
+import type { Listener, ShimSystem } from "../system/system.ts";
 import { serveController } from "./controller-grpc.ts";
+import { listenInherited, takeInheritedSockets } from "./inherited-sockets.ts";
 import { Sandboxer } from "./sandboxer.ts";
 import { readSettings } from "./settings.ts";
+import { claimState } from "./state-owner.ts";
 
 /** How long calls that are under way may go on when the sandboxer ends. */
 const closeMilliseconds = 2000;
@@ -38,6 +41,13 @@ export async function runSandboxer(
   const sink = standardError();
   const log = new SharedLog({ sink, clock, level: settings.level });
   const control = controlOf(settings.socket);
+  const inherited = takeInheritedSockets(env, pid, [control, settings.socket]);
+  const listen: ShimSystem["listen"] = async (socket, onConnection) => {
+    const descriptor = inherited.get(socket);
+    return descriptor === undefined
+      ? await listenAlone(system, socket, onConnection)
+      : await listenInherited(descriptor, onConnection);
+  };
   const identity = { pid, processStartTime: (await system.processStartTime(pid)) ?? "" };
   const sandboxer = new Sandboxer({
     ...{ settings, options, nodeProcess, clock, system, identity, control, log },
@@ -52,20 +62,34 @@ export async function runSandboxer(
     nodeProcess.stderr.write(`${options.name}: ${printableMessage(error)}\n`);
     nodeProcess.exit(1);
   };
-  const terminate = (signal: NodeJS.Signals): void => ended.resolve(signal);
+  let isEnding = false;
+  const terminate = (signal: NodeJS.Signals): void => {
+    if (isEnding) {
+      log.log("warn", "ending at once, on a second signal", { reason: signal, pods: sandboxer.size });
+      nodeProcess.exit(exitCodes.failed);
+    }
+    isEnding = true;
+    ended.resolve(signal);
+  };
+  const hangUp = (): void =>
+    log.log("warn", "nothing is read again on a signal: expected a restart", { signal: "SIGHUP" });
   nodeProcess.on("uncaughtException", crash);
   nodeProcess.on("SIGTERM", terminate);
   nodeProcess.on("SIGINT", terminate);
+  nodeProcess.on("SIGHUP", hangUp);
   const listeners: Listener[] = [];
+  let state: { release(): void } | undefined;
   try {
     const grpc = serveController(await loadGrpc(), sandboxer.controller, log);
     mkdirSync(settings.state, { recursive: true, mode: 0o700 });
     await system.prepareSocket(settings.socket);
     // Whoever serves these sockets owns the state folder too, so it is looked at only then.
-    listeners.push(await system.listen(control, (connection) => void sandboxer.control.serve(connection)));
+    listeners.push(await listen(control, (connection) => void sandboxer.control.serve(connection)));
+    state = await claimState({ folder: settings.state, identity, socket: settings.socket }, system);
     const { count: lost } = sandboxer.takeOverLost();
-    listeners.push(await system.listen(settings.socket, (connection) => grpc.accept(connection)));
-    log.log("info", "serving", { socket: settings.socket, pid, version: options.version, lost });
+    listeners.push(await listen(settings.socket, (connection) => grpc.accept(connection)));
+    const { socket, containerd } = settings;
+    log.log("info", "serving", { socket, pid, version: options.version, lost, containerd });
     const reason = await ended.promise;
     log.log("info", "ending", { reason, pods: sandboxer.size, drain: settings.drain });
     for (const listener of listeners) listener.close();
@@ -78,7 +102,25 @@ export async function runSandboxer(
     nodeProcess.removeListener("uncaughtException", crash);
     nodeProcess.removeListener("SIGTERM", terminate);
     nodeProcess.removeListener("SIGINT", terminate);
+    nodeProcess.removeListener("SIGHUP", hangUp);
     for (const listener of listeners) listener.close();
+    state?.release();
     log.close();
+  }
+}
+
+/** A sandboxer cannot be asked to give way, as a shim can by the deletion of its pod. */
+async function listenAlone(
+  system: ShimSystem,
+  socket: string,
+  onConnection: Parameters<ShimSystem["listen"]>[1],
+): Promise<Listener> {
+  try {
+    return await system.listen(socket, onConnection);
+  } catch (error) {
+    if (!(error instanceof ShimError) || error.code !== "AlreadyExists") throw error;
+    throw new ShimError("AlreadyExists", `another process serves ${socket}: expected no other sandboxer there`, {
+      cause: error,
+    });
   }
 }

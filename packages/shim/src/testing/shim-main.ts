@@ -41,7 +41,10 @@ if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
         const platform = new FakePlatform();
         platform.onCreateSandbox = async (sandbox) => {
           record(`create ${sandbox.id} ${JSON.stringify(sandbox.request.runtimeOptions?.typeUrl ?? null)}`);
-          sandbox.onStop = async () => record(`stop ${sandbox.id}`);
+          sandbox.onStop = async () => {
+            record(`stop ${sandbox.id}`);
+            if (process.env.FAKE_STOP_HANGS !== undefined) await new Promise(() => {});
+          };
           sandbox.onCreateContainer = async (container) => {
             const args = (container.request.spec as { process?: { args?: string[] } }).process?.args ?? [];
             if (args[0] === "crash")

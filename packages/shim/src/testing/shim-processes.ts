@@ -32,12 +32,24 @@ export interface RunOptions {
   readonly user?: number;
 }
 
+/** How a sandboxer is run. */
+export interface SandboxerRun {
+  readonly drains?: boolean;
+  /** A configuration file, in place of the flag with containerd's address. */
+  readonly configuration?: string;
+  /** Descriptors of sockets that somebody else has bound. */
+  readonly sockets?: readonly number[];
+  /** What it says when the test can go on; by default that it serves. */
+  readonly untilSaid?: string;
+}
+
 /** A sandboxer that a test runs. */
 export interface TestSandboxer {
   readonly socket: string;
   readonly pid: number;
   /** What it has written to standard error. */
   log(): string;
+  signal(name: NodeJS.Signals): void;
   /** Resolves with the exit code, which a signal leaves null. */
   end(signal: NodeJS.Signals): Promise<number | null>;
 }
@@ -135,30 +147,49 @@ export class ShimProcesses {
     return this.#run(argumentList, {}, this.directory);
   }
 
-  /** Runs a sandboxer until the test ends; resolves once it serves. */
-  async startSandboxer(options: RunOptions & { readonly drains?: boolean } = {}): Promise<TestSandboxer> {
+  /**
+   * Runs a sandboxer until the test ends; resolves once it serves. With `sockets` it is given these descriptors as systemd
+   * passes sockets, and is started again whenever it ends, with the same ones.
+   */
+  async startSandboxer(options: RunOptions & SandboxerRun = {}): Promise<TestSandboxer> {
     const socket = path.join(this.directory, "sandboxer");
     const flags = ["-socket", socket, "-state", path.join(this.directory, "state")];
-    flags.push("-address", path.join(this.directory, "containerd.sock"), ...(options.drains ? ["-drain"] : []));
-    const child = spawn(process.execPath, [this.#main, ...flags, "sandboxer"], {
+    const { configuration } = options;
+    if (configuration === undefined) flags.push("-address", path.join(this.directory, "containerd.sock"));
+    else flags.push("-config", configuration);
+    if (options.drains) flags.push("-drain");
+    const { sockets = [] } = options;
+    const command = [process.execPath, this.#main, ...flags, "sandboxer"];
+    const passing = `export LISTEN_PID=$$ LISTEN_FDS=${sockets.length}; exec "$0" "$@"`;
+    const repeating = ["/bin/sh", "-c", 'while :; do /bin/sh -c "$0" "$@"; done', passing];
+    const [file = "", ...rest] = sockets.length === 0 ? command : [...repeating, ...command];
+    const child = spawn(file, rest, {
       env: this.#environment(options),
-      stdio: ["ignore", "ignore", "pipe"],
+      stdio: ["ignore", "ignore", "pipe", ...sockets],
+      // Whoever ends the shell ends what it has started.
+      detached: true,
     });
     let said = "";
-    child.stderr.on("data", (chunk: Buffer) => {
+    child.stderr?.on("data", (chunk: Buffer) => {
       said += chunk;
     });
     const ended = new Promise<number | null>((resolve) => child.once("close", (code) => resolve(code)));
     this.#sandboxers.push(async () => {
-      child.kill("SIGKILL");
+      try {
+        process.kill(-(child.pid ?? 0), "SIGKILL");
+      } catch {
+        // It has ended.
+      }
       await ended;
     });
-    await expect.poll(() => said, { timeout: 10_000 }).toContain("msg=serving socket=");
+    await expect.poll(() => said, { timeout: 10_000 }).toContain(options.untilSaid ?? "msg=serving socket=");
     const end = async (signal: NodeJS.Signals): Promise<number | null> => {
       child.kill(signal);
       return await ended;
     };
-    return { socket, pid: child.pid ?? 0, log: () => said, end };
+    const pid = Number(/msg=serving socket=\S+ pid=(\d+)/.exec(said)?.[1]);
+    const signal = (name: NodeJS.Signals): void => void child.kill(name);
+    return { socket, pid, log: () => said, signal, end };
   }
 
   #environment(options: RunOptions): NodeJS.ProcessEnv {

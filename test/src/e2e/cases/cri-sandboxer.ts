@@ -15,8 +15,8 @@ import {
   untilExited,
 } from "../cri-case.ts";
 import { IMAGE } from "../images.ts";
-import type { SandboxerProcess } from "../sandboxer.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
+import { sandboxerOf } from "./ctr.ts";
 
 /** At once on two processors, beside containerd and the emulated host. */
 const MANY_MS = 120_000;
@@ -57,11 +57,6 @@ async function withPods(
     throw error;
   }
   await Promise.all(pods.map(({ pod }) => pod.remove()));
-}
-
-function sandboxerOf({ sandboxer }: CriCaseContext): SandboxerProcess {
-  assert.ok(sandboxer !== undefined);
-  return sandboxer;
 }
 
 async function fifty(context: CriCaseContext): Promise<void> {

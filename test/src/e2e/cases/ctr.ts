@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { type CommandResult, describe, type RunningCommand } from "@uvm-shim/test-support/command";
 import { poll } from "../../support/wait.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
+import type { SandboxerProcess } from "../sandboxer.ts";
 import type { CaseContext } from "../suite.ts";
 
 export const READY_MS = 30_000;
@@ -103,10 +106,37 @@ export function assertStatus(result: CommandResult, status: number): void {
   assert.equal(result.status, status, describe(result));
 }
 
-/** The process that serves a container: the shim's, which outlives its short-lived callers. */
+/** The sandboxer, in rounds that have one. */
+export function sandboxerOf({ sandboxer }: CaseContext): SandboxerProcess {
+  assert.ok(sandboxer !== undefined);
+  return sandboxer;
+}
+
+/** Whether each pod has a process of its own, with which it can be ended. */
+export function hasOwnShims({ sandboxer }: CaseContext): boolean {
+  return sandboxer === undefined;
+}
+
+/** The process that serves a container: the shim's, which outlives its short-lived callers, or the sandboxer. */
 export function servingShim(context: CaseContext, id: string): number {
-  const [pid, ...more] = servingShims(context.runtime, id);
+  const own = servingShims(context.runtime, id);
+  if (context.sandboxer !== undefined) {
+    assert.deepEqual(own, [], `a process of its own serves ${id}`);
+    return hostOf(context, context.sandboxer, id);
+  }
+  const [pid, ...more] = own;
   assert.ok(pid !== undefined && more.length === 0, `one process should serve ${id}, not ${[pid, ...more].join(", ")}`);
+  return pid;
+}
+
+/** The sandboxer, after a look at what the bundle of a pod, or of a container in one, says. */
+function hostOf({ containerd }: CaseContext, sandboxer: SandboxerProcess, id: string): number {
+  const plugins = ["io.containerd.runtime.v2.task", "io.containerd.sandbox.controller.v1.shim"];
+  const folders = [...plugins.map((plugin) => join(containerd.state, plugin)), sandboxer.state];
+  const files = folders.map((folder) => join(folder, containerd.namespace, id, "uvm-shim.json"));
+  const states = files.filter((file) => existsSync(file)).map((file) => readFileSync(file, "utf8"));
+  const { pid } = sandboxer;
+  assert.match(states.join(", "), new RegExp(`"kind":"hosted".*"pid":${pid},`), `the sandboxer does not serve ${id}`);
   return pid;
 }
 

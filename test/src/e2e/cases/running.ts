@@ -6,6 +6,7 @@ import type { Case, CaseContext } from "../suite.ts";
 import {
   assertStatus,
   exec,
+  hasOwnShims,
   READY_MS,
   removeContainer,
   runArguments,
@@ -118,7 +119,7 @@ export const runningCases: readonly Case[] = [
   ),
   {
     name: "exit code 137 after SIGTERM to the shim, five times",
-    applies: ({ runtime }) => runtime.key === "lcow",
+    applies: (context) => context.runtime.key === "lcow" && hasOwnShims(context),
     run: async (context) => {
       for (let time = 0; time < 5; time++) {
         const id = context.newId("ended");
@@ -229,6 +230,7 @@ export const runningCases: readonly Case[] = [
   },
   {
     name: "kill -9 of the serving shim",
+    applies: hasOwnShims,
     run: async (context) => {
       const id = context.newId("crash");
       await context.containerd.mustCtr(runArguments(context, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
