@@ -7,6 +7,7 @@ set -eu
 repository=https://github.com/uvm-shim/uvm-shim
 marker_begin='# >>> uvm-shim: written by its install.sh, which removes it again'
 marker_end='# <<< uvm-shim'
+unit_marker='# uvm-shim: install.sh, which places this, removes it again.'
 
 usage() {
   cat <<'END'
@@ -23,6 +24,8 @@ Installs uvm-shim's containerd shims: from the release archive that it is in, el
   --bin FOLDER      where containerd finds programs: gets a link to each (/usr/local/bin)
   --config FILE     containerd's configuration (/etc/containerd/config.toml)
   --with-wcow       configure the runtime for Windows containers too, which run under Wine
+  --with-sandboxer  have one process serve all pods of Linux containers, a service of systemd; see docs/sandboxer.md
+  --units FOLDER    where systemd finds that service (/etc/systemd/system)
   --yes             configure containerd without asking
   --no-configure    leave containerd's configuration alone, without asking
   --uninstall       remove what was installed, and restore containerd's configuration
@@ -38,10 +41,10 @@ warn() { printf 'install.sh: %s\n' "$*" >&2; }
 fail() { warn "$@"; exit 1; }
 
 from='' sums='' url='' version='' prefix=/opt/uvm-shim bin=/usr/local/bin config=/etc/containerd/config.toml
-configure=ask uninstall=no force=no handlers=lcow
+configure=ask uninstall=no force=no handlers=lcow sandboxer=no units=/etc/systemd/system
 while [ $# -gt 0 ]; do
   case $1 in
-    --from | --sums | --url | --version | --prefix | --bin | --config)
+    --from | --sums | --url | --version | --prefix | --bin | --config | --units)
       [ $# -ge 2 ] || { warn "$1 needs a value"; usage >&2; exit 2; } ;;
   esac
   case $1 in
@@ -53,6 +56,8 @@ while [ $# -gt 0 ]; do
     --bin) bin=${2%/}; shift ;;
     --config) config=$2; shift ;;
     --with-wcow) handlers='lcow wcow' ;;
+    --with-sandboxer) sandboxer=yes ;;
+    --units) units=${2%/}; shift ;;
     --yes) configure=yes ;;
     --no-configure) configure=no ;;
     --uninstall) uninstall=yes ;;
@@ -62,9 +67,12 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-case $prefix$bin in *[!A-Za-z0-9/._+-]*) fail "--prefix and --bin may have letters, digits and /._+- only" ;; esac
+case $prefix$bin$units in
+  *[!A-Za-z0-9/._+-]*) fail "--prefix, --bin and --units may have letters, digits and /._+- only" ;;
+esac
 case $prefix in /*) ;; *) fail "--prefix $prefix is not an absolute path" ;; esac
 case $bin in /*) ;; *) fail "--bin $bin is not an absolute path" ;; esac
+case $units in /*) ;; *) fail "--units $units is not an absolute path" ;; esac
 case $config in
   *"
 "*) fail "--config may not have line ends" ;;
@@ -73,7 +81,7 @@ case $config in
 esac
 
 # What was placed, a line each, the newest last: folder (a version), link, made (a folder that was not there), config (a file
-# with a block of ours).
+# with a block of ours), unit (of systemd).
 record=$prefix/installed
 # As long as an installation goes on, what it has placed so far; also process (who installs), relink (what pointed to another
 # version), temporary (a file), and at last committed.
@@ -158,6 +166,21 @@ restore_config() {
   say "restored $1: restart containerd"
 }
 
+systemd_runs() { command -v systemctl >/dev/null 2>&1 && systemctl list-units >/dev/null 2>&1; }
+
+is_own_unit() { grep -qxF "$unit_marker" "$1"; }
+
+remove_unit() {
+  [ -f "$1" ] || return 0
+  if ! is_own_unit "$1"; then
+    warn "$1 was written anew by others: it stays as it is"
+    return 0
+  fi
+  ! systemd_runs || systemctl disable --now "${1##*/}" >/dev/null 2>&1 || true
+  rm -f "$1" || return 1
+  ! systemd_runs || systemctl daemon-reload || true
+}
+
 # Undoes the lines of a record, the newest first. Those that cannot be undone are then in $work/left.
 undo() {
   : >"$work/left"
@@ -171,6 +194,7 @@ undo() {
       made) rmdir "$path" 2>/dev/null || true ;;
       temporary) rm -f "$path" ;;
       config) restore_config "$path" ;;
+      unit) remove_unit "$path" ;;
     esac || printf '%s\n' "$line" >>"$work/left"
   done <"$work/backwards"
   [ ! -s "$work/left" ]
@@ -181,7 +205,7 @@ beginning() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 
 # What is in the journal becomes a part of the record.
 commit() {
-  { cat "$record" 2>/dev/null || true; grep -E '^(folder|link|made|config) ' "$journal"; } | awk '!seen[$0]++' >"$record.new"
+  { cat "$record" 2>/dev/null || true; grep -E '^(folder|link|made|config|unit) ' "$journal"; } | awk '!seen[$0]++' >"$record.new"
   mv -f "$record.new" "$record"
   rm -f "$journal"
 }
@@ -226,7 +250,9 @@ if [ "$uninstall" = yes ]; then
   [ -w "$prefix" ] || fail "$prefix cannot be written: run this as root"
   running=$(users)
   if [ -n "$running" ] && [ "$force" = no ]; then
-    fail "programs of uvm-shim run, the processes $running: remove the pods first, or use --force"
+    service=''
+    ! grep -q '^unit ' "$record" || service=', end the service with systemctl stop uvm-shim-lcow.socket'
+    fail "programs of uvm-shim run, the processes $running: remove the pods first$service, or use --force"
   fi
   cp "$record" "$work/record"
   rm -f "$record"
@@ -360,6 +386,24 @@ if [ -d "$folder/share" ]; then
   done <"$work/shared"
 fi
 
+place_unit() {
+  if [ -e "$units/$1" ]; then
+    is_own_unit "$units/$1" || fail "$units/$1 is there already, and not from here: remove it, or use another --units"
+  else
+    echo "unit $units/$1" >>"$placed"
+  fi
+  sed "s|/usr/local/bin/|$bin/|" "$folder/systemd/$1" >"$units/$1" || fail "$units/$1 could not be written"
+  chmod 644 "$units/$1"
+}
+
+if [ "$sandboxer" = yes ]; then
+  [ -d "$folder/systemd" ] || fail "$name has no service of systemd"
+  make_folder "$units"
+  # Removed the other way round: who ends the socket ends the service.
+  place_unit uvm-shim-lcow.service
+  place_unit uvm-shim-lcow.socket
+fi
+
 # The programs write compiled code beside them when they end, which makes later starts faster: done here, as they may not later.
 for program in "$folder"/containerd-shim-*; do "$program" -info </dev/null >/dev/null 2>&1 || true; done
 for program in hcs-emulator uvm-diag; do
@@ -388,10 +432,17 @@ entries() {
     echo "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.runc]"
     echo "  runtime_type = 'io.containerd.runc.v2'"
   fi
+  if [ "$1$sandboxer" = 3yes ]; then
+    echo "[proxy_plugins.uvm-lcow]"
+    echo "  type = 'sandbox'"
+    echo "  address = '/run/uvm-shim/lcow.sock'"
+  fi
   for handler in $handlers; do
     if [ "$1" = 3 ]; then
+      controller=shim
+      [ "$sandboxer$handler" != yeslcow ] || controller=uvm-lcow
       echo "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.uvm-$handler]"
-      echo "  sandboxer = 'shim'"
+      echo "  sandboxer = '$controller'"
     else
       echo "[plugins.'io.containerd.grpc.v1.cri'.containerd.runtimes.uvm-$handler]"
     fi
@@ -428,6 +479,9 @@ configure_containerd() {
 format=$(config_version)
 if [ "$configure" != no ] && [ -f "$config" ] && grep -qxF "$marker_begin" "$config"; then
   say "$config has the runtime handlers already"
+  if [ "$sandboxer$format" = yes3 ] && ! grep -q "sandboxer = 'uvm-lcow'" "$config"; then
+    say "pods of Kubernetes go on having shims of their own: --uninstall and install anew to have the sandboxer make them"
+  fi
   configure=no
 elif [ "$configure" != no ] && [ -f "$config" ] && grep -q "^[^#]*runtimes\\.[\"']\\{0,1\\}uvm-[lw]cow[\"']\\{0,1\\}\\]" "$config"; then
   say "$config has runtime handlers of these names, made by others: it stays as it is"
@@ -452,5 +506,17 @@ echo committed >>"$placed"
 placed=$work/placed
 : >"$placed"
 commit
+if [ "$sandboxer" = yes ]; then
+  if ! systemd_runs; then
+    warn "systemd does not run here: enable $units/uvm-shim-lcow.service where it does"
+  elif systemctl is-active --quiet uvm-shim-lcow.service; then
+    systemctl daemon-reload
+    say "the sandboxer goes on with its version until systemctl restart uvm-shim-lcow.service, which ends its pods"
+  elif systemctl daemon-reload && systemctl enable --now uvm-shim-lcow.socket uvm-shim-lcow.service; then
+    say "the sandboxer runs: journalctl -u uvm-shim-lcow shows its log"
+  else
+    warn "the sandboxer could not be started: systemctl status uvm-shim-lcow.service says why"
+  fi
+fi
 say "installed $name in $folder; $folder/install.sh --uninstall --prefix $prefix removes it"
 }

@@ -50,6 +50,8 @@ export async function layOut(target: ReleaseTarget, sources: Sources, parent: st
     copyFileSync(join(root, text), join(folder, text));
     chmodSync(join(folder, text), text.endsWith(".sh") ? 0o755 : 0o644);
   }
+  if (target.system === "linux")
+    cpSync(join(root, "packaging", "systemd"), join(folder, "systemd"), { recursive: true });
   const contents = await contentsOf(target);
   writeFileSync(join(folder, noticesName), noticesOf(contents));
   const { commit, date } = sources;

@@ -66,9 +66,14 @@ export class Spans {
     this.#ids = ids;
   }
 
-  begin(observation: Observation, at: number, spanId: string | undefined): void {
+  begin(
+    observation: Observation,
+    at: number,
+    { spanId, of }: { readonly spanId: string | undefined; readonly of: Attributes | undefined },
+  ): void {
     const context = this.#contextOf(observation);
-    const options = { kind: kinds[observation.kind], startTime: at, attributes: attributesOf(observation) };
+    const attributes = { ...of, ...attributesOf(observation) };
+    const options = { kind: kinds[observation.kind], startTime: at, attributes };
     const start = (): Span => this.#tracer.startSpan(nameOf(observation), options, context);
     this.#spans.set(observation, this.#ids.using({ activityId: observation.activityId, spanId }, start));
   }

@@ -71,6 +71,23 @@ function create(more: object = {}): Promise<void> {
   );
 }
 
+it("spans say whose work they are where one process does that of several, under the names given", async () => {
+  const telemetry = start();
+  const of = { "containerd.namespace": "k8s.io", "uvm_shim.sandbox.id": "s2" };
+  const work = { kind: "phase", name: "boot", attributes: { what: "VM", secret: "secret" } } as const;
+  const observation = {
+    ...work,
+    activityId: undefined,
+    traceParent: undefined,
+    traceState: undefined,
+    parent: undefined,
+  };
+  telemetry.began(observation, Date.now(), undefined, of);
+  telemetry.ended(observation, undefined, Date.now());
+  await telemetry.stop(500);
+  expect(receiver.spans.map(({ attributes }) => attributes)).toEqual([{ ...of, "uvm_shim.what": "VM" }]);
+});
+
 describe.each(["http/protobuf", "http/json"])("traces over %s", (protocol) => {
   it("have a span for each observation, in the shape of the work", async () => {
     const telemetry = start({ OTEL_EXPORTER_OTLP_PROTOCOL: protocol });

@@ -38,8 +38,8 @@ export function startTelemetry(options: TelemetryOptions): Telemetry {
     if (!isFlushed) diagnostics.warn(`the collector did not take everything within ${milliseconds} ms`);
   };
   return {
-    began: (observation, at, spanId) => {
-      spans?.begin(observation, at, spanId);
+    began: (observation, at, spanId, of) => {
+      spans?.begin(observation, at, { spanId, of });
       metrics?.begin(observation, at);
     },
     ended: (observation, error, at) => {

@@ -37,8 +37,11 @@ export interface Figures {
  * before telemetry was loaded is told later.
  */
 export interface Telemetry {
-  /** `spanId` is what others have been told before; made here if absent. */
-  began(observation: Observation, at: number, spanId?: string): void;
+  /**
+   * `spanId` is what others have been told before; made here if absent. `of` says whose work it is where one process does
+   * that of several: attributes under the names that collectors know, which are exported as they are.
+   */
+  began(observation: Observation, at: number, spanId?: string, of?: Attributes): void;
   /** `error` is what the work threw; undefined if it succeeded. */
   ended(observation: Observation, error: unknown, at: number): void;
   stateChanged(change: StateChange, within: Observation | undefined, at: number): void;

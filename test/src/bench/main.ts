@@ -1,7 +1,8 @@
 /**
- * `npm run bench [-- --pairs 10 --json <file> --only output --against <folder>]`: what a pod in an emulated utility VM costs, as ratios
- * against containerd's own runc shim, measured in the same run on the same containerd; and whether a controller's own
- * cost of an operation grows with the number of what it controls. `--against` names the `dist/linux-x64` of another
+ * `npm run bench [-- --pairs 10 --json <file> --only <pattern> --against <folder>]`: what a pod in an emulated utility VM
+ * costs, as ratios against containerd's own runc shim, measured in the same run on the same containerd; and whether a
+ * controller's own cost of an operation grows with the number of what it controls. `--only` is the name of a part, of one
+ * of the ratios that the run ends with, or `ratios` for all of those. `--against` names the `dist/linux-x64` of another
  * commit, whose phases of a pod are measured in turns with this one's.
  */
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -22,6 +23,8 @@ import { growthSubjects } from "./growth-subjects.ts";
 import { measureOutput, type OutputCost } from "./output.ts";
 import { measurePhases, type PhaseDurations, phasesOnce } from "./phases.ts";
 import { measurePods, type PodCost } from "./pod-cost.ts";
+import { measureRatios } from "./ratios/measure.ts";
+import type { RatioName, RatioResults } from "./ratios/ratio.ts";
 import { type Comparison, type Results, show } from "./results.ts";
 import { info, startUp } from "./start-up.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
@@ -58,16 +61,22 @@ function readArguments() {
     },
   });
   const pairs = Number(values.pairs);
-  if (!Number.isInteger(pairs) || pairs < LEAST_PAIRS) {
+  const least = values.only === "" ? LEAST_PAIRS : 1;
+  if (!Number.isInteger(pairs) || pairs < least) {
     throw new Error(
-      `--pairs ${values.pairs}: it is a whole number from ${LEAST_PAIRS}, for the medians to mean something`,
+      `--pairs ${values.pairs}: it is a whole number from ${least}, for the medians to mean something; with --only from 1`,
     );
   }
   const { json, only, against } = values;
   if (against !== undefined && !existsSync(join(against, SHIM_PROGRAM))) {
     throw new Error(`--against ${against}: expected a folder that contains ${SHIM_PROGRAM}`);
   }
-  return { pairs, json, only: new RegExp(only), against: against === undefined ? undefined : resolve(against) };
+  return {
+    pairs,
+    json,
+    only: new RegExp(`^(?:${only === "" ? ".*" : only})$`),
+    against: against === undefined ? undefined : resolve(against),
+  };
 }
 
 /** Milliseconds of `ctr run --rm … true`. */
@@ -177,6 +186,7 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
   const pods = only.test("pods") ? await measureCri(bench) : [];
   const flavours = only.test("flavours") ? await compareFlavours(bench, pairs) : [];
   const telemetry = only.test("telemetry") ? await compareTelemetry(bench, pairs) : [];
+  const ratios = await compareAll(bench, pairs, (name) => only.test("ratios") || only.test(name));
   const results = {
     containerd: bench.containerd.build.version,
     pairs,
@@ -185,6 +195,7 @@ async function measure(bench: Bench, pairs: number, only: RegExp): Promise<Resul
     telemetry,
     growths,
     pods,
+    ratios,
   };
   if (!only.test("phases")) return results;
   return { ...results, ...(await measurePhases((shim) => runPod(bench, shim), bench, pairs)) };
@@ -208,6 +219,15 @@ async function measureCri({
 }: Bench): Promise<readonly PodCost[]> {
   const options = { build, directory: join(directory, "cri"), shims: dirname(shim), environment: HOST_ENVIRONMENT };
   return await measurePods(options, images, signal);
+}
+
+/** On containerds of their own, whose pods a sandboxer serves. */
+async function compareAll(bench: Bench, pairs: number, wants: (name: RatioName) => boolean): Promise<RatioResults> {
+  const { containerd, shim, images, signal } = bench;
+  const directory = join(bench.directory, "r");
+  mkdirSync(directory);
+  const options = { build: containerd.build, directory, shims: dirname(shim), environment: HOST_ENVIRONMENT };
+  return await measureRatios({ ...options, images, signal }, pairs, wants);
 }
 
 async function measureGrowths(): Promise<readonly Growth[]> {

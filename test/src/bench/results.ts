@@ -2,6 +2,7 @@
 import { type Growth, greatestRatio, showGrowth } from "./growth.ts";
 import { type PhaseResults, showPhases } from "./phases.ts";
 import { type PodCost, showPods } from "./pod-cost.ts";
+import { type RatioResults, showRatios } from "./ratios/ratio.ts";
 
 export interface Comparison {
   readonly what: string;
@@ -23,6 +24,7 @@ export interface Results extends Partial<PhaseResults> {
   readonly telemetry: readonly Comparison[];
   readonly growths: readonly Growth[];
   readonly pods: readonly PodCost[];
+  readonly ratios: RatioResults;
 }
 
 export function show(results: Results, print: (line: string) => void): void {
@@ -41,11 +43,16 @@ export function show(results: Results, print: (line: string) => void): void {
     print("");
     print(showPods(results.pods));
   }
-  if (results.growths.length === 0) return;
-  print("");
-  print(`the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`);
-  print("");
-  print(showGrowth(results.growths));
+  if (results.growths.length > 0) {
+    print("");
+    print(
+      `the controllers' own cost of one more, by how many there are, on an instant host; at most ${greatestRatio}x`,
+    );
+    print("");
+    print(showGrowth(results.growths));
+    print("");
+  }
+  showRatios(results.ratios, print);
 }
 
 function showComparisons(

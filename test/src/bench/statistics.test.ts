@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { interleave, median, medianRatio } from "./statistics.ts";
+import { interleave, median, medianRatio, percentile } from "./statistics.ts";
 
 describe("median", () => {
   it("is the middle value, whatever the order", () => {
@@ -9,6 +9,25 @@ describe("median", () => {
 
   it("of nothing is an error", () => {
     expect(() => median([])).toThrow(RangeError);
+  });
+});
+
+describe("percentile", () => {
+  const hundred = Array.from({ length: 100 }, (_, index) => 100 - index);
+
+  it("is the value that so many do not exceed", () => {
+    expect(percentile(hundred, 0.99)).toBe(99);
+    expect(percentile(hundred, 0.5)).toBe(50);
+    expect(percentile(hundred, 1)).toBe(100);
+    expect(percentile(hundred, 0)).toBe(1);
+  });
+
+  it("of few values is the largest", () => {
+    expect(percentile([3, 7, 5], 0.99)).toBe(7);
+  });
+
+  it("of nothing is an error", () => {
+    expect(() => percentile([], 0.5)).toThrow(RangeError);
   });
 });
 

@@ -8,6 +8,14 @@ export function median(values: readonly number[]): number {
   return (upper + (sorted[middle - 1] as number)) / 2;
 }
 
+/** The smallest value that at least this fraction of all do not exceed. Throws on none. */
+export function percentile(values: readonly number[], fraction: number): number {
+  const sorted = values.toSorted((left, right) => left - right);
+  const value = sorted[Math.max(Math.ceil(fraction * sorted.length) - 1, 0)];
+  if (value === undefined) throw new RangeError("percentile of no values");
+  return value;
+}
+
 /** Measures both sides of each pair next to each other, and alternates which is first, so that drift hits both alike. */
 export async function interleave<T>(
   pairs: number,

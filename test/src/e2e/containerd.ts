@@ -33,6 +33,8 @@ export interface ContainerdOptions {
   readonly sandboxer?: { readonly name: string; readonly socket: string };
   /** Further tables of its configuration. */
   readonly tables?: readonly string[];
+  /** Of containerd, and so of the shims that it starts. */
+  readonly logLevel?: "debug" | "info";
 }
 
 export interface ProxySnapshotter {
@@ -227,6 +229,7 @@ export class Containerd {
 
   #configuration(): string {
     const { build, directory, blockfileScratch, cri, snapshotters = [], sandboxer, tables = [] } = this.#options;
+    const { logLevel = "debug" } = this.#options;
     const blockfile =
       blockfileScratch === undefined
         ? []
@@ -245,7 +248,7 @@ export class Containerd {
       "[grpc]",
       `address = ${JSON.stringify(this.address)}`,
       "[debug]",
-      'level = "debug"',
+      `level = ${JSON.stringify(logLevel)}`,
       '[plugins."io.containerd.internal.v1.opt"]',
       `path = ${JSON.stringify(join(directory, "opt"))}`,
       ...blockfile,

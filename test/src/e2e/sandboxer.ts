@@ -18,6 +18,8 @@ export interface SandboxerOptions {
   readonly environment: NodeJS.ProcessEnv;
   /** Whether each call of its pods is logged, as is usual. */
   readonly debug?: boolean;
+  /** Further ones. */
+  readonly flags?: readonly string[];
 }
 
 /** Where the sandboxer of a directory serves. */
@@ -55,11 +57,11 @@ export class SandboxerProcess {
 
   /** Resolves once it serves; can be repeated after it has ended. */
   async start(signal?: AbortSignal): Promise<void> {
-    const { executable, directory, containerd, environment, debug = true } = this.#options;
+    const { executable, directory, containerd, environment, debug = true, flags = [] } = this.#options;
     const logPath = join(directory, `sandboxer-${++this.#starts}.log`);
     const log = openSync(logPath, "w");
     const { socket } = this;
-    const args = ["-address", containerd, "-socket", socket, "-state", this.state, "-drain"];
+    const args = ["-address", containerd, "-socket", socket, "-state", this.state, "-drain", ...flags];
     if (debug) args.push("-debug");
     const child = spawn(executable, [...args, "sandboxer"], {
       env: environment,

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
   copyFileSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -22,6 +23,7 @@ import { packTar } from "../../../tools/release/archive.ts";
 import { treeOf } from "./tree.ts";
 
 const script = join(import.meta.dirname, "..", "..", "..", "install.sh");
+const units = join(dirname(script), "packaging", "systemd");
 const target = `linux-${process.arch}`;
 
 itWith("install.sh has nothing that shellcheck reports", "shellcheck")(
@@ -60,6 +62,7 @@ describeWith("Linux")("install.sh", () => {
     program(join(folder, "hcs-emulator"), "exit 0");
     program(join(folder, "lib/node"), "exit 0");
     copyFileSync(script, join(folder, "install.sh"));
+    cpSync(units, join(folder, "systemd"), { recursive: true });
     mkdirSync(join(folder, "share/man/man8"), { recursive: true });
     writeFileSync(join(folder, "share/man/man8/hcs-emulator.8"), "manual");
     const file = `${folder}.tar.gz`;

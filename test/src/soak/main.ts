@@ -1,7 +1,8 @@
 /**
- * `npm run soak [-- --execs 2000 --containers 200]`: a pod that lives long. Runs that many processes and containers in
- * it through the shim that ships, and prints what the pod holds before the first, on the way and at the end. Its exit
- * code says whether that is flat.
+ * `npm run soak [-- --execs 2000 --containers 200]`: a pod that lives long, and then a sandboxer, for a minute. Runs that
+ * many processes and containers in the pod through the shim that ships, and prints what the pod holds before the first, on
+ * the way and at the end. Its exit code says whether that is flat. `npm run soak -- --sandboxer [--pods 2000 --at-once 20
+ * --seconds 600]`: the sandboxer alone, for long.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +10,7 @@ import { isDeepStrictEqual, parseArgs } from "node:util";
 import { hostVariables } from "@uvm-shim/host-protocol";
 import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
 import { makeRootfs } from "@uvm-shim/test-support/rootfs";
-import { describeCounts } from "../../../tools/counts.ts";
+import { describeCounts, type TestCounts } from "../../../tools/counts.ts";
 import { checkMachine } from "../e2e/machine.ts";
 import { RUNTIMES } from "../e2e/suite.ts";
 import { type Mount, Pod, type PodContainer, readOnlyRoot } from "../shim-client/pod.ts";
@@ -19,6 +20,7 @@ import { type Isolation, runSuite } from "../support/isolate.ts";
 import { findServers } from "../support/servers.ts";
 import { poll } from "../support/wait.ts";
 import { countThings, type Figure, growthOf, MOMENTS, measureMemory, type Soaked, showFigures } from "./figures.ts";
+import { type SandboxerAmount, soakSandboxer } from "./sandboxer.ts";
 import { ReportingShim } from "./shim-heap.ts";
 import { ReusedStdio } from "./stdio.ts";
 
@@ -53,18 +55,40 @@ function print(line: string): void {
 interface SoakArguments {
   readonly execs: number;
   readonly containers: number;
+  readonly sandboxer: SandboxerAmount;
+  /** Whether there is to be no soak of a single pod. */
+  readonly isOnlySandboxer: boolean;
 }
 
+/** What fits beside the soak of a pod, and what tells more. */
+const SHORT = { pods: 40, atOnce: 20, seconds: 8 } as const satisfies SandboxerAmount;
+const LONG = { pods: 2000, atOnce: 20, seconds: 600 } as const satisfies SandboxerAmount;
+
 function readArguments(): SoakArguments {
+  const text = { type: "string" } as const;
   const { values } = parseArgs({
-    options: { execs: { type: "string", default: "2000" }, containers: { type: "string", default: "200" } },
+    options: {
+      ...{ execs: { ...text, default: "2000" }, containers: { ...text, default: "200" } },
+      ...{ sandboxer: { type: "boolean", default: false }, pods: text, "at-once": text, seconds: text },
+    },
   });
-  const [execs, containers] = [values.execs, values.containers].map(Number) as [number, number];
-  for (const [name, number] of Object.entries({ execs, containers })) {
-    if (!Number.isInteger(number) || number < WORKERS)
-      throw new Error(`invalid --${name} ${number}: expected a whole number of at least ${WORKERS}`);
-  }
-  return { execs, containers };
+  const usual = values.sandboxer ? LONG : SHORT;
+  const read = (name: string, value: string | number, least: number): number => {
+    const number = Number(value);
+    if (!Number.isInteger(number) || number < least)
+      throw new Error(`invalid --${name} ${value}: expected a whole number of at least ${least}`);
+    return number;
+  };
+  return {
+    execs: read("execs", values.execs, WORKERS),
+    containers: read("containers", values.containers, WORKERS),
+    sandboxer: {
+      pods: read("pods", values.pods ?? usual.pods, 0),
+      atOnce: read("at-once", values["at-once"] ?? usual.atOnce, 1),
+      seconds: read("seconds", values.seconds ?? usual.seconds, 0),
+    },
+    isOnlySandboxer: values.sandboxer,
+  };
 }
 
 /** Does the work this number of times, with all workers. */
@@ -162,14 +186,27 @@ async function run(soak: Soak, reporting: ReportingShim, amount: SoakArguments):
 async function inside({ directory, signal }: Isolation): Promise<number> {
   const amount = readArguments();
   const rootfs = join(directory, "rootfs");
+  mkdirSync(rootfs);
+  await makeRootfs(rootfs);
+  const ofPod = amount.isOnlySandboxer
+    ? { passed: 0, failed: 0 }
+    : await soakPod({ directory, signal }, rootfs, amount);
+  const folder = join(directory, "many");
+  mkdirSync(folder);
+  const ofSandboxer = await soakSandboxer({ directory: folder, rootfs, signal, print }, amount.sandboxer);
+  const failed = ofPod.failed + ofSandboxer.failed;
+  print(describeCounts({ passed: ofPod.passed + ofSandboxer.passed, failed }));
+  return failed === 0 ? 0 : 1;
+}
+
+async function soakPod({ directory, signal }: Isolation, rootfs: string, amount: SoakArguments): Promise<TestCounts> {
   const disks = join(directory, "disks");
   const shared = join(directory, "shared");
   const podDirectory = join(directory, "pod");
   const shimDirectory = join(directory, "shim");
-  for (const folder of [rootfs, disks, shared, podDirectory]) mkdirSync(folder);
+  for (const folder of [disks, shared, podDirectory]) mkdirSync(folder);
   mkdirSync(shimDirectory, { mode: 0o700 });
   const reporting = new ReportingShim(shimDirectory);
-  await makeRootfs(rootfs);
   const layer = await makeLayer(join(disks, "layer"), rootfs);
   const onDisks = async (name: string): Promise<readonly Mount[]> => [
     layersMount(await makeScratch(join(disks, name)), [layer]),
@@ -197,8 +234,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
     print("");
     const growth = growthOf(soaked);
     for (const line of growth) print(`not flat: ${line}`);
-    print(describeCounts({ passed: soaked.end.length - growth.length, failed: growth.length }));
-    return growth.length === 0 ? 0 : 1;
+    return { passed: soaked.end.length - growth.length, failed: growth.length };
   } finally {
     await pod.abandon();
   }

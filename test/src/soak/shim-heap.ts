@@ -10,12 +10,15 @@ export interface ShimHeap {
   readonly code: number;
   /** What belongs to objects but lies beside the heap. */
   readonly buffers: number;
+  /** What keeps its event loop alive, a kind each: sockets, timers, files and the like. */
+  readonly handles: readonly string[];
 }
 
 /** As heap-reporter.cjs reports it. */
 interface Holdings {
   readonly spaces: readonly (readonly [name: string, bytes: number])[];
   readonly buffers: number;
+  readonly handles: readonly string[];
 }
 
 const ANSWER_MS = 10_000;
@@ -41,9 +44,9 @@ export class ReportingShim {
     socket.setTimeout(ANSWER_MS, () =>
       socket.destroy(new Error(`the shim did not report its heap within ${ANSWER_MS} ms`)),
     );
-    const { spaces, buffers } = JSON.parse(await text(socket)) as Holdings;
+    const { spaces, buffers, handles } = JSON.parse(await text(socket)) as Holdings;
     const used = (isCode: boolean): number =>
       spaces.reduce((sum, [name, bytes]) => (CODE_SPACE.test(name) === isCode ? sum + bytes : sum), 0);
-    return { objects: used(false), code: used(true), buffers };
+    return { objects: used(false), code: used(true), buffers, handles };
   }
 }

@@ -3,8 +3,11 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "@uvm-shim/lifecycle";
 import { OtlpReceiver, type ReceivedSpan } from "@uvm-shim/test-support/otlp-receiver";
+import { SandboxerProcess, sandboxerSocket } from "../e2e/sandboxer.ts";
 import { readProcesses } from "../leaks/holdings.ts";
+import { EventSink } from "../shim-client/events.ts";
 import { type Phase, Pod, readOnlyRoot } from "../shim-client/pod.ts";
+import { SandboxerClient } from "../shim-client/sandboxer-client.ts";
 import { Task } from "../shim-client/shim.ts";
 import { HOST_ENVIRONMENT, SHIM } from "../support/programs.ts";
 import { poll } from "../support/wait.ts";
@@ -234,10 +237,61 @@ async function checkGauges({ directory, rootfs, signal }: Stage): Promise<undefi
   return undefined;
 }
 
+/** Two pods of one process at once, of the same trace of a caller's in one of them. */
+async function checkSandboxer({ directory, rootfs, signal }: Stage): Promise<OtlpReceiver> {
+  await using receiver = await OtlpReceiver.listen();
+  const containerd = join(directory, "containerd");
+  const sandboxer = new SandboxerProcess({
+    ...{ executable: SHIM, directory, containerd },
+    environment: {
+      ...{ ...process.env, ...HOST_ENVIRONMENT, UVM_SHIM_SOCKET_DIRECTORY: join(directory, "sockets") },
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
+      OTEL_METRIC_EXPORT_INTERVAL: "200",
+      OTEL_BSP_SCHEDULE_DELAY: "200",
+    },
+  });
+  const eventSocket = `${containerd}.ttrpc`;
+  const sink = await EventSink.listen(eventSocket);
+  await sandboxer.start(signal);
+  const client = new SandboxerClient({ socket: sandboxerSocket(directory), eventSocket, directory, rootfs });
+  const ids = ["one", "two"];
+  try {
+    const pods = await Promise.all(ids.map((id) => client.createPod(id)));
+    const seen = (name: string): number | undefined => receiver.last(`uvm_shim.${name}`)?.points[0]?.value;
+    const has = (count: number) => (): true | undefined =>
+      seen("pods") === count && seen("vms") === count ? true : undefined;
+    await poll("the gauges to count both pods", has(2), { timeoutMs: 10_000, signal });
+    await Promise.all(pods.map((pod, index) => client.runContainer(pod, `in-${ids[index]}`)));
+    for (const pod of pods) pod.close();
+    await Promise.all(ids.map((id) => client.removePod(id)));
+    await poll("the gauges to count none", has(0), { timeoutMs: 10_000, signal });
+  } finally {
+    client.close();
+    await sandboxer.stop();
+    await sink.close();
+  }
+  assert.deepEqual(receiver.problems, []);
+  const unnamed = receiver.spans.filter(({ attributes }) => attributes["containerd.namespace"] !== client.namespace);
+  assert.deepEqual(unnamed, [], "spans of no pod");
+  for (const id of ids) {
+    const own = receiver.spans.filter(({ attributes }) => attributes["uvm_shim.sandbox.id"] === id);
+    const create = own.find(({ name }) => name === task("Create"));
+    assert.equal(create?.attributes["container.id"], `in-${id}`);
+    const boot = own.find(({ name }) => name === sandbox("StartSandbox"));
+    assert.ok(boot, `no boot of ${id}`);
+    const parts = below(receiver, boot);
+    assert.ok(parts.some(({ name }) => name === "start VM") && parts.every((part) => own.includes(part)));
+  }
+  const named = new Set(receiver.spans.map(({ attributes }) => attributes["uvm_shim.sandbox.id"]));
+  assert.deepEqual([...named].sort(), ids);
+  return receiver;
+}
+
 export const telemetryCases: readonly Case[] = [
   { name: "a pod's life over http/protobuf", run: (stage) => checkLife(stage, "http/protobuf") },
   { name: "a pod's life over http/json", run: (stage) => checkLife(stage, "http/json").then(() => undefined) },
   { name: "gauges of a pod that runs, switched on by a file", run: checkGauges },
+  { name: "two pods of a sandboxer: each trace names its pod, gauges count both", run: checkSandboxer },
   ...(["hang", "busy", "garbage", "absent"] as const).map((manner) => ({
     name: `a collector that fails: ${manner}`,
     run: (stage: Stage) => checkFailure(stage, manner),

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import path from "node:path";
 import type { HeaderLine } from "@uvm-shim/shim/record";
 import { type Context, patienceOf, podAndRest, writeJson } from "../context.ts";
@@ -60,12 +60,19 @@ async function whatIsKnown(pod: Pod, context: Context): Promise<WhyInput> {
   };
 }
 
-/** What a shim that crashed said last. */
+/** What a shim that crashed said last; all that it said may be much. */
 function lastWords(bundle: string | undefined): string | undefined {
   if (bundle === undefined) return undefined;
   try {
-    const text = readFileSync(path.join(bundle, "panic.log")).subarray(-longestLastWords).toString("utf8").trim();
-    return text === "" ? undefined : text;
+    const descriptor = openSync(path.join(bundle, "panic.log"), "r");
+    try {
+      const { size } = fstatSync(descriptor);
+      const buffer = Buffer.alloc(longestLastWords);
+      const length = readSync(descriptor, buffer, 0, buffer.length, Math.max(0, size - buffer.length));
+      return buffer.toString("utf8", 0, length).trim() || undefined;
+    } finally {
+      closeSync(descriptor);
+    }
   } catch {
     return undefined;
   }

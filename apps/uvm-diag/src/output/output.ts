@@ -84,6 +84,8 @@ function cellOf(cell: Cell | string | undefined): Cell {
   return typeof cell === "string" ? { text: plain(cell) } : { ...cell, text: plain(cell.text) };
 }
 
+/** The beginning of a longer text, with an ellipsis, and without half a character before it. */
 export function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+  if (text.length <= width) return text;
+  return `${text.slice(0, Math.max(0, width - 1)).replace(/[\ud800-\udbff]$/, "")}…`;
 }

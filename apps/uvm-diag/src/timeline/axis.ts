@@ -45,7 +45,9 @@ export function axisOf(timeline: Timeline, mostTicks: number): Axis {
   const step = roundStep(busy / Math.max(1, mostTicks));
   const ticks: { at: number; position: number }[] = [];
   for (const [from, to] of stretchesBetween(pauses, length)) {
-    for (let at = Math.ceil(from / step) * step; at <= to; at += step) ticks.push({ at, position: position(at) });
+    const [first, last] = [Math.ceil(from / step), Math.floor(to / step)];
+    for (let count = first; count <= last; count += 1)
+      ticks.push({ at: count * step, position: position(count * step) });
   }
   return {
     position,

@@ -1,4 +1,5 @@
 import { duration, offset } from "../output/duration.ts";
+import { cut } from "../output/output.ts";
 import type { Axis } from "./axis.ts";
 import { aboutText, attributesText, hasFailed, tookText } from "./describe.ts";
 import { element, type Markup, markup } from "./markup.ts";
@@ -117,16 +118,16 @@ function errorMarkup(message: string, from: number, to: number, middle: number):
   const free = { after: pictureWidth - right - to - 8, before: from - left - 8 };
   const isAfter = free.after >= Math.min(free.before, 260);
   const letters = Math.floor((isAfter ? free.after : free.before) / letterWidth);
-  const text = message.length <= letters ? message : `${message.slice(0, Math.max(0, letters - 1))}…`;
+  const text = cut(message, letters);
   const place = isAfter ? { x: to + 8 } : { x: from - 8, "text-anchor": "end" };
   return element("text", { class: "error", y: middle + 4, ...place }, [letters < 6 ? "" : text]);
 }
 
 function shortened(name: string, about: string, letters: number): { readonly main: string; readonly rest: string } {
-  const main = name.length <= letters ? name : `${name.slice(0, Math.max(1, letters - 1))}…`;
+  const main = cut(name, Math.max(2, letters));
   const room = letters - main.length - 1;
   if (room < 4 || about === "") return { main, rest: "" };
-  return { main, rest: about.length <= room ? about : `${about.slice(0, room - 1)}…` };
+  return { main, rest: cut(about, room) };
 }
 
 function descriptionOf(span: Span): string {

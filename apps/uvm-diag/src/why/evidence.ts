@@ -1,3 +1,4 @@
+import type { StateTree } from "@uvm-shim/shim/protocol";
 import type { BeganLine, EndedLine, HeaderLine, OccurredLine, RecordLine } from "@uvm-shim/shim/record";
 import type { Proof, WhyInput } from "./types.ts";
 
@@ -87,15 +88,18 @@ export class Evidence {
       .map((request) => ({
         request,
         innermost: innermostOf(request),
-        milliseconds: this.input.now.getTime() - Date.parse(request.began.time),
+        // The shim's own time is none that somebody sets.
+        milliseconds: this.#callOf(request)?.milliseconds ?? this.input.now.getTime() - Date.parse(request.began.time),
       }));
   }
 
   /** Its end may be among the lines that were left out: then only the shim knows. */
-  #isUnderWay({ began }: Work): boolean {
-    const { state } = this.input;
-    if (state === undefined) return !this.hasGapAfter(began.seq);
-    return state.calls.some(({ method, activityId }) =>
+  #isUnderWay(request: Work): boolean {
+    return this.input.state === undefined ? !this.hasGapAfter(request.began.seq) : this.#callOf(request) !== undefined;
+  }
+
+  #callOf({ began }: Work): StateTree["calls"][number] | undefined {
+    return this.input.state?.calls.find(({ method, activityId }) =>
       began.activityId === undefined ? method.endsWith(`.${began.name}`) : activityId === began.activityId,
     );
   }

@@ -1,4 +1,4 @@
-import { readFile, stat, statfs } from "node:fs/promises";
+import { readFile, statfs } from "node:fs/promises";
 import { connect } from "node:net";
 import type { HeaderLine } from "@uvm-shim/shim/record";
 
@@ -21,9 +21,9 @@ export interface MachineFacts {
 
 /** How the machine is looked at. */
 export interface Machine {
-  exists(path: string): Promise<boolean>;
   accepts(socket: string): Promise<boolean>;
-  freeBytes(path: string): Promise<number>;
+  /** Undefined for a path that is gone. */
+  freeBytes(path: string): Promise<number | undefined>;
   /** The file `stat` of a process in /proc; undefined without one. */
   processStat(pid: number): Promise<string | undefined>;
 }
@@ -40,12 +40,13 @@ export async function gatherFacts(
   const hostPath = header.host === "" ? usual : /^unix:(\/.*)$/.exec(header.host)?.[1];
   const eventPath = header.events.replace(/^unix:\/\//, "");
   const socket = async (path: string): Promise<SocketFact> => ({ path, accepts: await machine.accepts(path) });
+  const freeBytes = await machine.freeBytes(header.bundle);
   const state = stateIn(await machine.processStat(header.pid), header.processStartTime);
   return {
     ...(state !== undefined && { processState: state }),
     ...(hostPath !== undefined && { hostSocket: await socket(hostPath) }),
     ...(eventPath !== "" && { eventSocket: await socket(eventPath) }),
-    ...((await machine.exists(header.bundle)) && { freeBytes: await machine.freeBytes(header.bundle) }),
+    ...(freeBytes !== undefined && { freeBytes }),
   };
 }
 
@@ -69,11 +70,6 @@ function stateIn(stat: string | undefined, startTime: string): string | undefine
 const acceptMilliseconds = 1000;
 
 export const thisMachine: Machine = {
-  exists: (path) =>
-    stat(path).then(
-      () => true,
-      () => false,
-    ),
   accepts: (path) =>
     new Promise((resolve) => {
       const socket = connect(path);
@@ -85,9 +81,11 @@ export const thisMachine: Machine = {
       socket.once("connect", settle(true));
       socket.once("error", settle(false));
     }),
-  freeBytes: async (path) => {
-    const { bavail, bsize } = await statfs(path);
-    return bavail * bsize;
-  },
+  // The pod may be removed while this looks at it.
+  freeBytes: (path) =>
+    statfs(path).then(
+      ({ bavail, bsize }) => bavail * bsize,
+      () => undefined,
+    ),
   processStat: (pid) => readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined),
 };

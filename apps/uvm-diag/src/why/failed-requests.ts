@@ -40,10 +40,18 @@ function matchOf(rule: Rule, failure: Failure): RegExpExecArray | undefined {
   for (const { ended } of [failure.origin, failure.request]) {
     const error = ended?.error;
     if (error === undefined || (rule.errorCode !== undefined && !rule.errorCode.test(error.code))) continue;
-    const match = rule.message.exec(error.message);
+    const match = rule.message.exec(withoutMiddle(error.message));
     if (match !== null) return match;
   }
   return undefined;
+}
+
+/** What is looked for in a message takes the square of its length. What was asked for is at its beginning, the cause at its end. */
+const longestPart = 750;
+
+function withoutMiddle(message: string): string {
+  if (message.length <= 2 * longestPart) return message;
+  return `${message.slice(0, longestPart)} … ${message.slice(-longestPart)}`;
 }
 
 /** Where the error arose, and what became of the request. */

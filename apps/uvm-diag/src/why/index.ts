@@ -43,10 +43,13 @@ function verdictOf({ code, advice }: Omit<Cause, "find">, { sentence, evidence }
   return { cause: code, sentence, evidence, advice };
 }
 
+/** Earlier failures are not looked at. */
+const mostFailures = 100;
+
 /** Each cause once, by the last failure that it explains. */
 function explainedFailures(evidence: Evidence): readonly { readonly failure: Failure; readonly verdict: Verdict }[] {
   const verdicts = new Map<string, { readonly failure: Failure; readonly verdict: Verdict }>();
-  for (const failure of evidence.failures) {
+  for (const failure of evidence.failures.slice(0, mostFailures)) {
     for (const cause of wrongRequests) {
       const finding = cause.explain(failure, evidence);
       if (finding === undefined) continue;

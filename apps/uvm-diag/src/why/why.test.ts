@@ -6,7 +6,7 @@ import type { BeganLine, RecordLine } from "@uvm-shim/shim/record";
 import { describe, expect, it } from "vitest";
 import { sampleState } from "../testing/samples.ts";
 import { causesTable } from "./causes-table.ts";
-import { defaultHostSocket } from "./facts.ts";
+import { defaultHostSocket, thisMachine } from "./facts.ts";
 import { causes, gatherFacts, type WhyInput, why } from "./index.ts";
 
 const start = Date.parse("2026-11-29T12:00:00.000Z");
@@ -222,6 +222,8 @@ describe("why", () => {
     const state = { ...sampleState(), calls, containers: [] };
     expect(ask(long, { state })).toMatchObject([{ cause: "request-hangs" }]);
     expect(ask(long, { state: { ...state, calls: [] } })).toEqual([]);
+    // The clock was set forward meanwhile.
+    expect(ask(long, { state: { ...state, calls: calls.map((call) => ({ ...call, milliseconds: 20 })) } })).toEqual([]);
   });
 
   it("waits for no process of a start that hangs after it", () => {
@@ -299,6 +301,20 @@ describe("why", () => {
     expect(ask(confusing, { now: new Date(start + 100_000_000) }).length).toBeGreaterThan(0);
   });
 
+  it("answers soon, however long the messages are", () => {
+    const long = (writer: Writer): void => {
+      for (let count = 0; count < 300; count += 1) writer.create(`${"a_".repeat(12_000)}: ${noProgram}`);
+    };
+    const began = performance.now();
+    expect(ask(long)).toMatchObject([{ cause: "program-not-found" }]);
+    const unknown = (writer: Writer): void => {
+      for (let count = 0; count < 300; count += 1) writer.create("a_".repeat(12_000));
+    };
+    expect(ask(unknown)).toMatchObject([{ cause: "unexplained" }]);
+    // It took a quarter of an hour.
+    expect(performance.now() - began).toBeLessThan(30_000);
+  }, 60_000);
+
   it("takes events that were delivered later for delivered", () => {
     const delayed = (writer: Writer): void => writer.occurred("events delayed", { topic: "/tasks/exit", error: "x" });
     expect(ask(delayed)).toMatchObject([{ cause: "containerd-gone" }]);
@@ -319,7 +335,6 @@ describe("facts of the machine", () => {
 
   it("are those of what the pod depends on", async () => {
     const machine = {
-      exists: async () => true,
       accepts: async (socket: string) => socket === "/host.sock",
       freeBytes: async () => 5,
       processStat: async () => stat("T", "42"),
@@ -330,7 +345,7 @@ describe("facts of the machine", () => {
       eventSocket: { path: "/events.sock", accepts: false },
       freeBytes: 5,
     });
-    const nothing = { ...machine, exists: async () => false, processStat: async () => stat("S", "43") };
+    const nothing = { ...machine, freeBytes: async () => undefined, processStat: async () => stat("S", "43") };
     const little = { host: "none", events: "", bundle: "/b", ...process };
     expect(await gatherFacts(little, nothing)).toEqual({});
     // The usual socket is one of Linux.
@@ -352,6 +367,10 @@ describe("facts of the machine", () => {
     expect(facts).toMatchObject({ hostSocket: { accepts: true }, eventSocket: { accepts: false } });
     expect(facts.freeBytes).toBeGreaterThan(0);
     await new Promise((resolve) => server.close(resolve));
+  });
+
+  it("say nothing of a bundle that is gone", async () => {
+    expect(await thisMachine.freeBytes("/no/such/bundle")).toBeUndefined();
   });
 });
 

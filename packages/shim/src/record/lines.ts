@@ -114,8 +114,9 @@ type Check = (value: unknown) => boolean;
 
 const isText: Check = (value) => typeof value === "string";
 const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
-const isNumber: Check = (value) => typeof value === "number" && Number.isFinite(value);
-const isTime: Check = (value) => typeof value === "string" && !Number.isNaN(Date.parse(value));
+const isDuration: Check = (value) => typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER;
+/** Of years with four digits: what is far from all others has no place on an axis of time. */
+const isTime: Check = (value) => typeof value === "string" && /^\d{4}-/.test(value) && !Number.isNaN(Date.parse(value));
 const isAttributes: Check = (value) => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
   const entries = Object.values(value);
@@ -151,7 +152,7 @@ const shapes: { readonly [Type in RecordLine["type"]]: Shape<Type> } = {
     ...{ kind: oneOf("request", "phase", "host-call", "guest-request"), name: isText },
     ...{ attributes: optional(isAttributes), parent: optional(isCount), activityId: optional(isText) },
   },
-  ended: { of: isCount, name: isText, ms: isNumber, error: optional(isError) },
+  ended: { of: isCount, name: isText, ms: isDuration, error: optional(isError) },
   state: {
     ...{ subject: isText, id: isText, operation: isText, from: isText, to: isText },
     ...{ outcome: oneOf("success", "failure", "event"), ...momentary },

@@ -15,13 +15,6 @@ export interface RecorderOptions {
   readonly write?: (line: string) => void;
 }
 
-/** Work under way. */
-export interface RunningWork {
-  readonly observation: Observation;
-  readonly since: Date;
-  readonly ms: number;
-}
-
 interface Running {
   readonly since: Date;
   readonly began: number;
@@ -71,11 +64,6 @@ export class Recorder implements Observer, Records {
   /** The first failure that was recorded. */
   get failure(): string | undefined {
     return this.#failure;
-  }
-
-  get running(): readonly RunningWork[] {
-    const now = this.#options.milliseconds();
-    return [...this.#running].map(([observation, { since, began }]) => ({ observation, since, ms: now - began }));
   }
 
   /** Of the innermost work that has not ended: what a caller began may go on after it. */

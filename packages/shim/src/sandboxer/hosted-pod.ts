@@ -10,6 +10,7 @@ import { writeFileAtomically, writeState } from "../program/state-file.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
 import type { Listener } from "../system/system.ts";
+import type { SandboxerTelemetry, WatchedPod } from "../telemetry/sandboxer-telemetry.ts";
 import { tasksFile } from "./state-folder.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
@@ -25,6 +26,8 @@ export type SandboxResponse<M extends SandboxMethod> = ReturnType<SandboxMethods
 export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   /** Where the sandboxer can be asked to give the pod up. */
   readonly control: string;
+  /** Absent where nobody wants to know. */
+  readonly telemetry?: SandboxerTelemetry | undefined;
   /** Absent if the bundle is a client's; otherwise it is made and removed with the pod. */
   readonly ownBundle?: {
     /** The content of its config.json; absent if it has none. */
@@ -39,6 +42,7 @@ export class HostedPod {
   readonly #scope = new ObservationScope();
   readonly #held = new Acquisitions();
   #listener: Listener | undefined;
+  #watched: WatchedPod | undefined;
 
   constructor(options: HostedPodOptions) {
     this.#options = options;
@@ -74,10 +78,18 @@ export class HostedPod {
     const { namespace, id } = this.#options.flags;
     const served: readonly Step[] = [
       {
+        name: "telemetry",
+        acquire: async () => {
+          this.#watched = this.#options.telemetry?.watchPod({ namespace, id });
+        },
+        release: async () => this.#watched?.end(),
+      },
+      {
         name: "services",
         acquire: async () => {
           await this.#pod.record();
-          await this.#pod.load(undefined);
+          const services = await this.#pod.load(this.#watched?.stdio);
+          this.#watched?.begin(services);
         },
         release: async () => {
           await this.#pod.close();

@@ -1,6 +1,5 @@
-import { renameSync } from "node:fs";
-import net from "node:net";
 import path from "node:path";
+import { bindSocket } from "@uvm-shim/test-support/bound-sockets";
 import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { eachTestWithProcesses, type ShimProcesses } from "../testing/shim-processes.ts";
@@ -13,30 +12,10 @@ eachTestWithProcesses((processes) => {
   shim = processes;
 });
 
-interface BoundSocket {
-  readonly descriptor: number;
-  /** Closes this process's own copy; the socket file stays. */
-  readonly leave: () => void;
-}
-
-/** As systemd binds it; whoever has the descriptor may accept. */
-async function bind(file: string): Promise<BoundSocket> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(file, resolve));
-  const { fd } = (server as unknown as { readonly _handle: { readonly fd: number } })._handle;
-  const leave = (): void => {
-    // Node removes the file of what it closes.
-    renameSync(file, `${file}.kept`);
-    server.close();
-    renameSync(`${file}.kept`, file);
-  };
-  return { descriptor: fd, leave };
-}
-
 describe("a sandboxer whose sockets systemd has bound", () => {
   it("serves them, and a client that comes while it is started again waits instead of being refused", async () => {
     const files = ["sandboxer", "sandboxer.ttrpc"].map((name) => path.join(shim.directory, name));
-    const bound = await Promise.all(files.map(bind));
+    const bound = await Promise.all(files.map(bindSocket));
     const starting = shim.startSandboxer({ sockets: bound.map(({ descriptor }) => descriptor) });
     // The child has its copies from here on, and accepts what comes.
     for (const { leave } of bound) leave();
@@ -58,7 +37,7 @@ describe("a sandboxer whose sockets systemd has bound", () => {
   });
 
   it("refuses one that is not where its configuration says", async () => {
-    const bound = await bind(path.join(shim.directory, "elsewhere"));
+    const bound = await bindSocket(path.join(shim.directory, "elsewhere"));
     const descriptors = [bound.descriptor];
     const failing = shim.startSandboxer({ sockets: descriptors, untilSaid: "expected" });
     bound.leave();

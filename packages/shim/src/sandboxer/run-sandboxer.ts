@@ -11,6 +11,7 @@ import { fileThreads } from "../system/file-calls.ts";
 import { SharedLog, standardError } from "../system/log-stderr.ts";
 import { systemOf } from "../system/select-system.ts";
 import type { Listener, ShimSystem } from "../system/system.ts";
+import { SandboxerTelemetry } from "../telemetry/sandboxer-telemetry.ts";
 import { serveController } from "./controller-grpc.ts";
 import { listenInherited, takeInheritedSockets } from "./inherited-sockets.ts";
 import { Sandboxer } from "./sandboxer.ts";
@@ -49,8 +50,9 @@ export async function runSandboxer(
       : await listenInherited(descriptor, onConnection);
   };
   const identity = { pid, processStartTime: (await system.processStartTime(pid)) ?? "" };
+  const telemetry = SandboxerTelemetry.wanted({ options, env, socket: settings.socket, log, clock });
   const sandboxer = new Sandboxer({
-    ...{ settings, options, nodeProcess, clock, system, identity, control, log },
+    ...{ settings, options, nodeProcess, clock, system, identity, control, log, telemetry },
     logOf: (fields, level) => new SharedLog({ sink, clock, level, fields: { ...fields } }),
   });
   if (process.platform !== "win32") nodeProcess.on("SIGUSR1", () => dumpState(log, sandboxer.describe()));
@@ -90,6 +92,7 @@ export async function runSandboxer(
     listeners.push(await listen(settings.socket, (connection) => grpc.accept(connection)));
     const { socket, containerd } = settings;
     log.log("info", "serving", { socket, pid, version: options.version, lost, containerd });
+    telemetry?.begin();
     const reason = await ended.promise;
     log.log("info", "ending", { reason, pods: sandboxer.size, drain: settings.drain });
     for (const listener of listeners) listener.close();
@@ -98,6 +101,7 @@ export async function runSandboxer(
     await grpc.close(closeMilliseconds);
     sandboxer.control.destroy();
     if (settings.drain) await system.endPrograms(clock);
+    await telemetry?.stop();
   } finally {
     nodeProcess.removeListener("uncaughtException", crash);
     nodeProcess.removeListener("SIGTERM", terminate);

@@ -6,6 +6,7 @@ import { connectEvents } from "../services/events/events-ttrpc.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
+import type { SandboxerTelemetry } from "../telemetry/sandboxer-telemetry.ts";
 import { controlServer, type HandedPod } from "./control-service.ts";
 import { type ControllerHandlers, controllerHandlers, type NewPod } from "./controller-service.ts";
 import { HostedPod } from "./hosted-pod.ts";
@@ -27,6 +28,8 @@ export interface SandboxerOptions {
   readonly control: string;
   readonly log: ShimLog;
   readonly logOf: (pod: PodName, level: "info" | "debug") => ShimLog;
+  /** Absent where nobody wants to know. */
+  readonly telemetry?: SandboxerTelemetry | undefined;
 }
 
 /** All pods of one process, and the two services by which they come and go. */
@@ -124,8 +127,8 @@ export class Sandboxer {
   }
 
   #common() {
-    const { options, nodeProcess, clock, system, identity, control } = this.#options;
-    return { options, nodeProcess, clock, system, identity, control };
+    const { options, nodeProcess, clock, system, identity, control, telemetry } = this.#options;
+    return { options, nodeProcess, clock, system, identity, control, telemetry };
   }
 
   #bundleOf(name: PodName): string {

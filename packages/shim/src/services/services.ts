@@ -104,7 +104,7 @@ export function createServices(options: ServicesOptions): Services {
   const describe = (): readonly StateLine[] => [
     describeSandbox(slot),
     ...describeTasks(task.tasks),
-    ...calls.describe(clock.now().getTime()),
+    ...calls.describe(),
   ];
   const { name, version, shimId: id, bundle, pid } = options;
   const diagnostics = loadingDiagnostics({

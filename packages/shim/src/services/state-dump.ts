@@ -22,7 +22,14 @@ interface PendingCall {
 
 /** Calls that the shim has not answered yet. */
 export class PendingCalls {
-  readonly #calls = new Set<PendingCall>();
+  readonly #milliseconds: () => number;
+  /** With the time at which each began, in milliseconds of a time that is never set. */
+  readonly #calls = new Map<PendingCall, number>();
+
+  /** The clock may be set while calls wait: how long they have waited, another time tells. */
+  constructor(milliseconds: () => number = () => performance.now()) {
+    this.#milliseconds = milliseconds;
+  }
 
   get size(): number {
     return this.#calls.size;
@@ -31,7 +38,7 @@ export class PendingCalls {
   async during<T>(method: string, began: number, call: () => Promise<T>): Promise<T> {
     const activityId = currentObservation()?.activityId;
     const entry = { method, began, ...(activityId !== undefined && { activityId }) };
-    this.#calls.add(entry);
+    this.#calls.set(entry, this.#milliseconds());
     try {
       return await call();
     } finally {
@@ -39,12 +46,13 @@ export class PendingCalls {
     }
   }
 
-  pending(now: number): readonly (PendingCall & { readonly milliseconds: number })[] {
-    return [...this.#calls].map((call) => ({ ...call, milliseconds: now - call.began }));
+  pending(): readonly (PendingCall & { readonly milliseconds: number })[] {
+    const now = this.#milliseconds();
+    return [...this.#calls].map(([call, since]) => ({ ...call, milliseconds: Math.round(now - since) }));
   }
 
-  describe(now: number): readonly StateLine[] {
-    return this.pending(now).map(({ method, milliseconds }) => ({
+  describe(): readonly StateLine[] {
+    return this.pending().map(({ method, milliseconds }) => ({
       message: "dump: pending call",
       fields: { method, milliseconds },
     }));

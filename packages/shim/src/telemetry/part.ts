@@ -1,5 +1,5 @@
 /** What the shim requires of its telemetry, which is loaded only when it is asked for. Satisfied by packages/telemetry. */
-import type { Clock, Observation, Occurrence, StateChange, TraceContext } from "@uvm-shim/lifecycle";
+import type { Attributes, Clock, Observation, Occurrence, StateChange, TraceContext } from "@uvm-shim/lifecycle";
 import type { Log } from "../platform.ts";
 
 /** What the bundle of telemetry has; the package telemetry satisfies it. */
@@ -30,8 +30,8 @@ export interface Figures {
 
 /** Times are in milliseconds since 1970, with fractions. */
 export interface Telemetry {
-  /** `spanId` is what others have been told before telemetry was loaded. */
-  began(observation: Observation, at: number, spanId?: string): void;
+  /** `spanId` is what others have been told before telemetry was loaded; `of` says whose work it is. */
+  began(observation: Observation, at: number, spanId?: string, of?: Attributes): void;
   ended(observation: Observation, error: unknown, at: number): void;
   stateChanged(change: StateChange, within: Observation | undefined, at: number): void;
   occurred(occurrence: Occurrence, within: Observation | undefined, at: number): void;

@@ -55,6 +55,7 @@ export class ShimTelemetry {
         figures: () => this.#figures(log),
       });
     this.#watch = new TelemetryWatch({ variables, log, clock, start });
+    this.#watch.observe();
   }
 
   /** Telemetry is loaded later, or when the shim ends. */

@@ -31,6 +31,7 @@ function setUp(variables: TelemetryVariables = {}, failure?: Error) {
       return telemetry;
     },
   });
+  watch.observe();
   watches.push(watch);
   return { clock, told, log, watch, starts: () => starts };
 }

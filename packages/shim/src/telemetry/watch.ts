@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { addObserver, type Clock, type Observer } from "@uvm-shim/lifecycle";
+import { type Attributes, addObserver, type Clock, type Observer } from "@uvm-shim/lifecycle";
 import { describeError } from "../errors.ts";
 import type { Log } from "../platform.ts";
 import { EarlyTraces } from "./early-traces.ts";
@@ -23,11 +23,11 @@ export interface TelemetryWatchOptions {
   readonly start: () => Promise<Telemetry>;
 }
 
-/** Observes from the beginning, so that the first request has its trace, and tells it to telemetry once that is loaded. */
+/** Observes before telemetry is loaded, so that the first request has its trace, and tells it to telemetry once that is. */
 export class TelemetryWatch {
   readonly #options: TelemetryWatchOptions;
   readonly #early: EarlyTraces;
-  readonly #remove: () => void;
+  readonly #observers = new Set<() => void>();
   readonly #stopping = new AbortController();
   #kept: ((telemetry: Telemetry) => void)[] = [];
   #telemetry: Telemetry | undefined;
@@ -36,7 +36,20 @@ export class TelemetryWatch {
   constructor(options: TelemetryWatchOptions) {
     this.#options = options;
     this.#early = new EarlyTraces(options.variables);
-    this.#remove = addObserver(this.#observer());
+  }
+
+  /**
+   * Observes from now on what is done in the caller's scope. Returns a function that ends that.
+   *
+   * @param of what spans say of whose work they are, beside what the work says; under the names that collectors know.
+   */
+  observe(of?: Attributes): () => void {
+    const remove = addObserver(this.#observer(of));
+    this.#observers.add(remove);
+    return () => {
+      this.#observers.delete(remove);
+      remove();
+    };
   }
 
   /** Loads telemetry after a while. */
@@ -50,7 +63,7 @@ export class TelemetryWatch {
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#loaded();
-    this.#remove();
+    this.#unobserve();
     await this.#telemetry?.stop(stopMilliseconds);
   }
 
@@ -66,16 +79,21 @@ export class TelemetryWatch {
       for (const tell of this.#kept) tell(telemetry);
       this.#telemetry = telemetry;
     } catch (error) {
-      this.#remove();
+      this.#unobserve();
       this.#options.log.log("warn", "cannot load telemetry", { error: describeError(error) });
     }
     this.#kept = [];
   }
 
-  #observer(): Required<Observer> {
+  #unobserve(): void {
+    for (const remove of this.#observers) remove();
+    this.#observers.clear();
+  }
+
+  #observer(of: Attributes | undefined): Required<Observer> {
     return {
       began: (observation) =>
-        this.#tell((telemetry, at) => telemetry.began(observation, at, this.#early.spanIdOf(observation))),
+        this.#tell((telemetry, at) => telemetry.began(observation, at, this.#early.spanIdOf(observation), of)),
       ended: (observation, error) => this.#tell((telemetry, at) => telemetry.ended(observation, error, at)),
       stateChanged: (change, within) => this.#tell((telemetry, at) => telemetry.stateChanged(change, within, at)),
       occurred: (occurrence, within) => this.#tell((telemetry, at) => telemetry.occurred(occurrence, within, at)),

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { servingForEver } from "@uvm-shim/test-support/bound-sockets";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
@@ -160,9 +161,7 @@ export class ShimProcesses {
     if (options.drains) flags.push("-drain");
     const { sockets = [] } = options;
     const command = [process.execPath, this.#main, ...flags, "sandboxer"];
-    const passing = `export LISTEN_PID=$$ LISTEN_FDS=${sockets.length}; exec "$0" "$@"`;
-    const repeating = ["/bin/sh", "-c", 'while :; do /bin/sh -c "$0" "$@"; done', passing];
-    const [file = "", ...rest] = sockets.length === 0 ? command : [...repeating, ...command];
+    const [file = "", ...rest] = sockets.length === 0 ? command : servingForEver(sockets.length, command);
     const child = spawn(file, rest, {
       env: this.#environment(options),
       stdio: ["ignore", "ignore", "pipe", ...sockets],

@@ -4,10 +4,20 @@ import type { Diagnostics } from "./diagnostics.ts";
 import type { DiagnosticParts } from "./parts.ts";
 
 /** Most shims are never diagnosed: the code that does it is loaded with the first call. */
-export function loadingDiagnostics(parts: DiagnosticParts): () => Promise<Diagnostics> {
+export function loadingDiagnostics(
+  parts: DiagnosticParts,
+  load = () => import("./diagnostics.ts"),
+): () => Promise<Diagnostics> {
   let loading: Promise<Diagnostics> | undefined;
   return () => {
-    loading ??= import("./diagnostics.ts").then(({ Diagnostics }) => new Diagnostics(parts));
+    loading ??= load().then(
+      ({ Diagnostics }) => new Diagnostics(parts),
+      (error: unknown) => {
+        // There may be no descriptor left for the moment.
+        loading = undefined;
+        throw error;
+      },
+    );
     return loading;
   };
 }

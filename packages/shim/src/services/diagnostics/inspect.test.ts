@@ -1,8 +1,10 @@
-import { defineTable, Lifecycle, observe, type StateData } from "@uvm-shim/lifecycle";
+import { defineTable, Lifecycle, observe, type StateData, systemClock } from "@uvm-shim/lifecycle";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { uvmshim } from "../../generated/messages.js";
 import type { RecordReader } from "../../record/ring.ts";
 import { Harness } from "../../testing/harness.ts";
+import { PendingCalls } from "../state-dump.ts";
+import { loadingDiagnostics } from "./handlers.ts";
 import type { StateTree } from "./state.ts";
 
 const { Inspect } = uvmshim.diagnostics.v1;
@@ -124,6 +126,26 @@ describe("State", () => {
     expect((await state()).work).not.toContainEqual(expect.objectContaining({ name: "create VM" }));
   });
 
+  it("tells how long something waits, whatever becomes of the clock meanwhile", async () => {
+    await harness.close();
+    harness = new Harness();
+    let shift = 0;
+    harness.clock = { ...systemClock, now: () => new Date(Date.now() + shift) };
+    await harness.open();
+    const held = Promise.withResolvers<void>();
+    const waiting = observe({ kind: "phase", name: "wait" }, () => held.promise);
+    for (shift of [-3_600_000, 3_600_000]) {
+      const { work } = await state();
+      expect(work.map(({ milliseconds }) => Math.floor(milliseconds / 60_000))).toEqual([0]);
+    }
+    held.resolve();
+    await waiting;
+    const calls = new PendingCalls(() => 7);
+    await calls.during("Create", 3_600_000, async () => {
+      expect(calls.pending()).toEqual([{ method: "Create", began: 3_600_000, milliseconds: 0 }]);
+    });
+  });
+
   it("tells since when each part is in its state", async () => {
     await harness.runTask("c1");
     const life = newDoor("c1");
@@ -186,6 +208,21 @@ describe("Events", () => {
     expect((await harness.client.call(Inspect, "Events", { after: 2 })).text).toBe(`${line}\nend\n`);
   });
 
+  it("cuts it by bytes, which are what ttrpc counts", async () => {
+    const line = "€".repeat(900_000);
+    events.add(line, "end");
+    expect((await harness.client.call(Inspect, "Events", {})).last).toBe(1);
+  });
+
+  it("waits for so many at the same time", async () => {
+    const waits = Array.from({ length: 64 }, () => harness.client.call(Inspect, "Events", { waitMs: 20_000 }));
+    const one = harness.client.call(Inspect, "Events", { waitMs: 20_000 });
+    await expect(one).rejects.toMatchObject({ code: "ResourceExhausted" });
+    events.add("one");
+    expect((await Promise.all(waits)).map(({ text }) => text)).toEqual(waits.map(() => "one\n"));
+    expect(await harness.client.call(Inspect, "Events", { after: 1, waitMs: 1 })).toMatchObject({ text: "" });
+  });
+
   it("is refused by a shim that records nothing", async () => {
     await harness.close();
     harness = new Harness();
@@ -215,6 +252,18 @@ describe("dumps", () => {
       guestStacks: "guest stacks",
     });
   });
+});
+
+it("loads what answers again after it could not be loaded", async () => {
+  let attempts = 0;
+  const diagnostics = loadingDiagnostics({} as Parameters<typeof loadingDiagnostics>[0], async () => {
+    attempts += 1;
+    if (attempts === 1) throw new Error("EMFILE: too many open files");
+    return await import("./diagnostics.ts");
+  });
+  await expect(diagnostics()).rejects.toThrow("EMFILE");
+  expect(await diagnostics()).toBe(await diagnostics());
+  expect(attempts).toBe(2);
 });
 
 describe("a flood of diagnostic calls", () => {

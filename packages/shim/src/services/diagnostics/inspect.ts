@@ -6,15 +6,17 @@ import { dumpState } from "../state-dump.ts";
 import type { DiagnosticParts } from "./parts.ts";
 import { textOf } from "./stacks.ts";
 import { flavourOf, startedAt, stateTree } from "./state-tree.ts";
-import type { Turns } from "./turns.ts";
+import { type Turns, tooMany } from "./turns.ts";
 
 type RecordsRequest = InstanceType<typeof uvmshim.diagnostics.v1.RecordsRequest>;
 
 const usualRecords = 1_000;
 const mostRecords = 10_000;
-/** An answer must stay below ttrpc's limit of 4 MiB. */
+/** An answer must stay below ttrpc's limit of 4 MiB. In bytes. */
 const longestText = 2 * 1024 * 1024;
 const longestWait = 30_000;
+/** Calls that may wait for a line at the same time. */
+const mostFollowers = 64;
 /** How long host and guest each may take to tell of the VM. */
 const vmMilliseconds = 5_000;
 
@@ -22,6 +24,7 @@ const vmMilliseconds = 5_000;
 export class Inspect {
   readonly #parts: DiagnosticParts;
   readonly #turns: Turns;
+  #followers = 0;
 
   constructor(parts: DiagnosticParts, turns: Turns) {
     this.#parts = parts;
@@ -50,7 +53,13 @@ export class Inspect {
     const read = () => this.#turns.take(`read ${kind}`, () => readFitting(reader, after, count));
     const found = await read();
     if (found.text !== "" || waitMs === 0) return found;
-    await this.#next(reader, after, Math.min(waitMs, longestWait), signal);
+    if (this.#followers >= mostFollowers) throw tooMany(`read ${kind}`, mostFollowers);
+    this.#followers += 1;
+    try {
+      await this.#next(reader, after, Math.min(waitMs, longestWait), signal);
+    } finally {
+      this.#followers -= 1;
+    }
     return await read();
   }
 
@@ -109,7 +118,7 @@ function readFitting(reader: RecordReader, after: number, most: number): { text:
   const read = reader.read(after, most);
   let length = 0;
   const tooMany = read.lines.findIndex((line, index) => {
-    length += line.length + 1;
+    length += Buffer.byteLength(line) + 1;
     return index > 0 && length > longestText;
   });
   const { lines, last, lost } = tooMany === -1 ? read : reader.read(after, tooMany);

@@ -6,8 +6,8 @@ import { workOf } from "./state-tree.ts";
  * What stands for the stacks of a shim: its JavaScript stack is that of the answer itself, and what it waits for is in no
  * stack, so the work under way follows.
  */
-export function shimStacks({ watch, clock, describe }: DiagnosticParts): string {
-  const work = workOf(watch, clock.now()).map(({ kind, name, attributes, milliseconds, within }) => {
+export function shimStacks({ watch, describe }: DiagnosticParts): string {
+  const work = workOf(watch).map(({ kind, name, attributes, milliseconds, within }) => {
     const place = within.length === 0 ? "" : ` within ${within.join(", ")}`;
     return `${kind} ${name}${place}, for ${milliseconds} ms ${fieldsText(attributes)}`.trimEnd();
   });

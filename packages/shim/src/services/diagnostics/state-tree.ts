@@ -25,10 +25,8 @@ export function stateTree(parts: DiagnosticParts): State.StateTree {
     ...(described && { vm: vmOf(described, watch) }),
     containers: containersOf(parts, described),
     ...devicesOf(described, watch),
-    calls: calls
-      .pending(now.getTime())
-      .map(({ began, ...call }) => ({ ...call, since: new Date(began).toISOString() })),
-    work: workOf(watch, now),
+    calls: calls.pending().map(({ began, ...call }) => ({ ...call, since: new Date(began).toISOString() })),
+    work: workOf(watch),
     machines: watch.machines.map((machine) => ({ ...machine, since: machine.since.toISOString() })),
     events: events.describe(),
   };
@@ -46,14 +44,14 @@ export function startedAt(clock: Clock): Date {
 }
 
 /** Without the calls of clients, which `calls` has. */
-export function workOf(watch: Watch, now: Date): readonly State.WorkState[] {
+export function workOf(watch: Watch): readonly State.WorkState[] {
   const parts = watch.work.filter(({ observation: { kind } }) => kind !== "request");
-  return parts.map(({ observation, since }) => {
+  return parts.map(({ observation, since, milliseconds }) => {
     const { kind, name, attributes, activityId } = observation;
     return {
       ...{ kind, name, attributes, ...(activityId !== undefined && { activityId }) },
       since: since.toISOString(),
-      milliseconds: now.getTime() - since.getTime(),
+      milliseconds,
       within: namesAround(observation),
     };
   });

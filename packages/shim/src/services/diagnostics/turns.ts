@@ -44,6 +44,7 @@ export class Turns {
   }
 }
 
-function tooMany(operation: string, most: number): ShimError {
+/** Refuses a call beyond a bound. */
+export function tooMany(operation: string, most: number): ShimError {
   return new ShimError("ResourceExhausted", `${operation}: ${most} such calls are waiting already, repeat it later`);
 }

@@ -1,3 +1,4 @@
+import { performance } from "node:perf_hooks";
 import type { Clock, Observation, Observer, StateChange } from "@uvm-shim/lifecycle";
 
 /** The last change of one state machine. */
@@ -14,6 +15,8 @@ export interface MachineState {
 export interface WorkUnderWay {
   readonly observation: Observation;
   readonly since: Date;
+  /** How long ago, by a time that is never set. */
+  readonly milliseconds: number;
 }
 
 const mostMachines = 512;
@@ -23,10 +26,12 @@ export class Watch implements Observer {
   readonly #clock: Clock;
   /** The one that changed last is the last. */
   readonly #machines = new Map<string, MachineState>();
-  readonly #work = new Map<Observation, Date>();
+  readonly #work = new Map<Observation, { readonly since: Date; readonly began: number }>();
+  readonly #milliseconds: () => number;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, milliseconds: () => number = () => performance.now()) {
     this.#clock = clock;
+    this.#milliseconds = milliseconds;
   }
 
   stateChanged({ subject, id, operation, from, to, outcome }: StateChange): void {
@@ -44,7 +49,7 @@ export class Watch implements Observer {
   }
 
   began(observation: Observation): void {
-    this.#work.set(observation, this.#clock.now());
+    this.#work.set(observation, { since: this.#clock.now(), began: this.#milliseconds() });
   }
 
   ended(observation: Observation): void {
@@ -56,7 +61,11 @@ export class Watch implements Observer {
   }
 
   get work(): readonly WorkUnderWay[] {
-    return [...this.#work].map(([observation, since]) => ({ observation, since }));
+    const now = this.#milliseconds();
+    return [...this.#work].map(([observation, { since, began }]) => ({
+      ...{ observation, since },
+      milliseconds: Math.round(now - began),
+    }));
   }
 
   /** When it entered the state that it is in; undefined if it has been in its first state ever since. */
