@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { encodeDeleteAnswer, leaveDeleteAnswer } from "../packages/shim/src/program/delete-answer.ts";
 import { fewestDescriptors, launcher, printingLines, runtimesOwnVariables } from "./assemble.ts";
 
 const NAME = "containerd-shim-x-v2";
@@ -107,6 +108,45 @@ describeWith("Linux")("the launcher", () => {
     it("runs the program if the file is absent", () => {
       rmSync(join(directory, "installed/lib/x.info"));
       expect(`${ask("-info").stdout}`).toContain("lib/x.cjs -info\n");
+    });
+  });
+
+  describe("of a pod that has ended in order", () => {
+    const now = new Date("2026-11-29T21:00:00.123Z");
+    const runtime = `lib/x.cjs`;
+    const deletion = (args: readonly string[], cwd = directory) =>
+      spawnSync(join(directory, "installed", NAME), [...args, "delete"], { cwd, env: { PATH: "/usr/bin:/bin" } });
+    const bundleOf = (id: string): string => join(directory, `bundle of ${id}`);
+    beforeEach(() => {
+      mkdirSync(bundleOf("c1"));
+      leaveDeleteAnswer(bundleOf("c1"), "c1", now);
+    });
+
+    it("gives the answer to delete that the pod left in its bundle", () => {
+      const expected = { status: 0, stdout: encodeDeleteAnswer(now), stderr: Buffer.alloc(0) };
+      const flags = ["-namespace", "ns", "-address", "/a", "-publish-binary", "", "-id", "c1"];
+      expect(deletion([...flags, "-bundle", bundleOf("c1")])).toMatchObject(expected);
+      expect(deletion(flags, bundleOf("c1"))).toMatchObject(expected);
+      expect(deletion([...flags, "-bundle", "", "-debug"], bundleOf("c1"))).toMatchObject(expected);
+    });
+
+    it.each([
+      ["another id", ["-id", "c2", "-bundle", "bundle of c1"]],
+      ["no id", ["-bundle", "bundle of c1"]],
+      ["a bundle without one", ["-id", "c1", "-bundle", "."]],
+    ])("runs the program for %s", (_, args) => {
+      expect(`${deletion(args).stdout}`).toContain(`${runtime} ${args.join(" ")} delete\n`);
+    });
+
+    it("runs the program for other actions", () => {
+      const { stdout } = spawnSync(join(directory, "installed", NAME), [
+        "-id",
+        "c1",
+        "-bundle",
+        bundleOf("c1"),
+        "start",
+      ]);
+      expect(`${stdout}`).toContain(runtime);
     });
   });
 

@@ -7,16 +7,19 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
+import { deleteAnswerFile } from "../packages/shim/src/program/delete-answer.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
 import {
@@ -37,8 +40,8 @@ import { root } from "./workspace.ts";
 
 /** The arguments with which each program runs once, to fill the cache of compiled code: it prints something and ends. */
 const warmings: Readonly<Record<string, readonly string[]>> = {
-  "shim-lcow": ["-info"],
-  "shim-wcow": ["-info"],
+  "shim-lcow": ["-h"],
+  "shim-wcow": ["-h"],
   "hcs-emulator": ["--help"],
   "uvm-diag": ["--help"],
   [guestProgram]: [],
@@ -117,9 +120,24 @@ function tellMissingLibrary(folders: readonly string[]): readonly string[] {
   ];
 }
 
-/** Answers `-info` without the program, out of a file: a shell takes a tenth of the time in which the runtime starts. */
+/**
+ * Answers without the program, in a tenth of the time in which the runtime starts: `-info` out of a file of the
+ * distribution, and `delete` out of the one that a pod leaves in its bundle when it has ended in order.
+ */
 function answerItself(program: string): readonly string[] {
-  return [`[ "$#$1" = 1-info ] && [ -r "$lib/${answersFile(program)}" ] && . "$lib/${answersFile(program)}"`];
+  return [
+    `[ "$#$1" = 1-info ] && [ -r "$lib/${answersFile(program)}" ] && . "$lib/${answersFile(program)}"`,
+    "id= bundle= flag=",
+    "for word; do",
+    "  case $flag in -id) id=$word ;; -bundle) bundle=$word ;; esac",
+    "  flag=$word",
+    "done",
+    `file=\${bundle:-.}/${deleteAnswerFile}`,
+    `if [ "$flag" = delete ] && [ -n "$id" ] && [ -r "$file" ]; then`,
+    '  read -r ended bytes < "$file"',
+    `  [ "$ended" = "$id" ] && printf %b "$bytes" && exit`,
+    "fi",
+  ];
 }
 
 /** Lines of a shell that print the bytes, and exit. */
@@ -206,9 +224,11 @@ export async function assembleLinux({
     put(join(koffiAddonFolder(target), triplet, "koffi.node"), join(each, "koffi", triplet, "koffi.node"), 0o644);
   }
   for (const name of programs) {
-    const bundle = join(root, programFolder(findProgram(name)), "dist", "program", `${name}.cjs`);
-    const { code, start } = codeOf(name);
+    const bundles = join(root, programFolder(findProgram(name)), "dist", "program");
+    const { code, start, serving } = codeOf(name);
+    const bundle = join(bundles, `${name}.cjs`);
     put(bundle, join(folder, code), 0o644);
+    if (serving !== undefined) put(join(bundles, basename(serving)), join(folder, serving), 0o644);
     if (start !== undefined) write(join(folder, start), entry(`${name}.program.cjs`), 0o644);
     if (hasAnswers(name)) write(join(lib, answersFile(name)), await answersOf(bundle), 0o644);
   }
@@ -245,20 +265,41 @@ function putRuntime(from: string, to: string): void {
   }
 }
 
+/** Serves a pod that nobody wants, so that what is compiled for each pod is in the cache. */
+async function warmUpServing(node: string, start: string): Promise<void> {
+  const bundle = mkdtempSync(join(tmpdir(), "uvm-shim-warming-"));
+  try {
+    const env = { ...process.env, UVM_SHIM_RECORDS: "none", UVM_SHIM_HOST: "none" };
+    const args = [start, "-namespace", "warming", "-id", "warming", "-socket", join(bundle, "s")];
+    await new Promise<void>((resolve) => {
+      const serving = execFile(node, args, { cwd: bundle, env, timeout: 10_000 }, () => resolve());
+      const watcher = setInterval(() => {
+        const state = join(bundle, "uvm-shim.json");
+        if (!existsSync(state)) return;
+        clearInterval(watcher);
+        setTimeout(() => serving.kill("SIGTERM"), 1000);
+      }, 10);
+      serving.once("exit", () => clearInterval(watcher));
+    });
+  } finally {
+    rmSync(bundle, { recursive: true, force: true });
+  }
+}
+
 /** Runs a program whose bytes have changed since it last ran here. */
 async function warmUp(folder: string, program: string, marks: string): Promise<void> {
   const node = join(folder, "lib", "node");
-  const { code, start } = codeOf(program);
-  const key = createHash("sha256")
-    .update(`${statSync(node).size}\n`)
-    .update(readFileSync(join(folder, code)))
-    .digest("hex");
+  const { code, start, serving } = codeOf(program);
+  const hash = createHash("sha256").update(`${statSync(node).size}\n`);
+  for (const file of [code, ...(serving === undefined ? [] : [serving])]) hash.update(readFileSync(join(folder, file)));
+  const key = hash.digest("hex");
   const mark = join(marks, program);
   if (existsSync(mark) && readFileSync(mark, "utf8") === key) return;
   await new Promise<void>((resolve) => {
     const args = start === undefined ? ["-e", entry(basename(code))] : [basename(start), ...(warmings[program] ?? [])];
     execFile(node, args, { cwd: join(folder, dirname(code)), timeout: 10_000 }, () => resolve());
   });
+  if (start !== undefined && serving !== undefined) await warmUpServing(node, join(folder, start));
   mkdirSync(marks, { recursive: true });
   writeFileSync(mark, key);
 }

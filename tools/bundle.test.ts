@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { bundleProgram } from "./bundle.ts";
+import { type Bundle, bundleProgram, splitProgram } from "./bundle.ts";
 import { findProgram, type System } from "./programs.ts";
 import { root } from "./workspace.ts";
 
@@ -118,6 +118,32 @@ describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
       );
     }
   });
+});
+
+/** What `start` and an orderly `delete` do without. */
+const onlyServing = ["packages/controller-", "packages/ttrpc/", "packages/gcs-bridge/", "packages/shim/src/services/"];
+/** Each start of a pod reads and compiles it: half as much again would be one more millisecond. */
+const largestFirstFile = 130_000;
+
+describe.each(["linux", "win32"] as const)("the two files of a shim's bundle for %s", (system) => {
+  it.each(["shim-lcow", "shim-wcow"])(
+    "%s: what only serves is in the second, and together they are the program",
+    async (name) => {
+      const { first, serving } = await splitProgram(findProgram(name), system);
+      const has = ({ metafile }: Bundle): readonly string[] =>
+        Object.entries(Object.values(metafile.outputs)[0]?.inputs ?? {}).flatMap(([file, { bytesInOutput }]) =>
+          bytesInOutput > 0 ? [file] : [],
+        );
+      for (const folder of onlyServing) {
+        expect(has(first).filter((file) => file.startsWith(folder))).toEqual([]);
+        expect(has(serving).filter((file) => file.startsWith(folder))).not.toEqual([]);
+      }
+      expect(first.code.length).toBeLessThan(largestFirstFile);
+      const ours = (files: readonly string[]): readonly string[] =>
+        [...new Set(files)].filter((file) => file.startsWith("packages/")).toSorted();
+      expect(ours([...has(first), ...has(serving)])).toEqual(ours(await inputsOf(name, system)));
+    },
+  );
 });
 
 describe.each(["linux", "win32"] as const)("the diagnostic tool for %s", (system) => {

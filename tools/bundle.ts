@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { build, type Metafile } from "esbuild";
+import { dirname, join, relative } from "node:path";
+import { build, type Metafile, type Plugin } from "esbuild";
 import { commitVariable, sourceCommit } from "./commit.ts";
-import { bundleName, type Program, programFolder, programVersion, type System } from "./programs.ts";
+import { bundleName, type Program, programFolder, programVersion, type System, servingName } from "./programs.ts";
 import { host, type Target } from "./targets.ts";
 import { root } from "./workspace.ts";
 
@@ -24,10 +24,24 @@ const flavourFlag = "UVM_SHIM_FLAVOUR";
 export async function bundleProgram(
   program: Program,
   system: System,
-  { external = [] }: { readonly external?: readonly string[] } = {},
+  {
+    external = [],
+    plugins = [],
+    modules,
+  }: {
+    readonly external?: readonly string[];
+    readonly plugins?: readonly Plugin[];
+    /** Instead of the program: gives each of these modules to the one who asks for it by its path. */
+    readonly modules?: readonly string[];
+  } = {},
 ): Promise<Bundle> {
+  const start =
+    modules === undefined
+      ? { entryPoints: [join(root, program.entry)] }
+      : { stdin: { contents: givingModules(modules), resolveDir: root } };
   const result = await build({
-    entryPoints: [join(root, program.entry)],
+    ...start,
+    plugins: [...plugins],
     absWorkingDir: root,
     bundle: true,
     external: [...external],
@@ -39,7 +53,6 @@ export async function bundleProgram(
     outfile: `${program.name}.cjs`,
     minifySyntax: true,
     minifyWhitespace: true,
-    keepNames: true,
     legalComments: "none",
     // What is not the main script cannot import: a single executable has no loader for it.
     supported: { "dynamic-import": !program.isPart },
@@ -77,15 +90,75 @@ export async function bundleProgram(
   return { code, metafile: result.metafile };
 }
 
+function givingModules(modules: readonly string[]): string {
+  const cases = modules.map(
+    (module) => `${JSON.stringify(module)}: () => require(${JSON.stringify(join(root, module))}),`,
+  );
+  return `module.exports = { ${cases.join(" ")} };`;
+}
+
+/** The files of a program whose `serving` modules are in the second one. */
+export interface SplitBundle {
+  readonly first: Bundle;
+  readonly serving: Bundle;
+}
+
+/** Bundles a program in two files: what it begins with, and what it loads to serve. */
+export async function splitProgram(program: Program, system: System): Promise<SplitBundle> {
+  const modules = (program.serving ?? []).filter((module) => system === "win32" || !/\/windows\//.test(module));
+  const [first, serving] = await Promise.all([
+    bundleProgram(program, system, { plugins: [loadFromSecondFile(program, modules)] }),
+    bundleProgram({ ...program, isPart: true }, system, { modules }),
+  ]);
+  const both = modules.find((module) => (outputOf(first).inputs[module]?.bytesInOutput ?? 0) > 0);
+  if (both !== undefined) throw new Error(`${program.name}: only dynamic imports may name ${both}`);
+  return { first, serving };
+}
+
+function outputOf({ metafile }: Bundle): Metafile["outputs"][string] {
+  const [output] = Object.values(metafile.outputs);
+  if (output === undefined) throw new Error("esbuild wrote nothing");
+  return output;
+}
+
+/** Replaces each module by one that takes it from the second file. */
+function loadFromSecondFile(program: Program, modules: readonly string[]): Plugin {
+  const parts = join(root, "packages/platform-common/src/parts.ts");
+  const namespace = "second-file";
+  return {
+    name: namespace,
+    setup(context) {
+      context.onResolve({ filter: /\.ts$|^@uvm-shim\// }, async ({ path, resolveDir, kind, pluginData }) => {
+        if (kind !== "dynamic-import" || pluginData === namespace) return;
+        const resolved = await context.resolve(path, { resolveDir, kind, pluginData: namespace });
+        const module = relative(root, resolved.path);
+        return modules.includes(module) ? { path: module, namespace } : undefined;
+      });
+      context.onLoad({ filter: /./, namespace }, ({ path }) => ({
+        contents: `module.exports = require(${JSON.stringify(parts)}).loadServing(${JSON.stringify(program.name)}, ${JSON.stringify(path)});`,
+        resolveDir: root,
+      }));
+    },
+  };
+}
+
 /** Bundles a program for systems, into the dist/ of the package that owns it. */
 export async function writeBundles(program: Program, systems: readonly System[]): Promise<void> {
   const folder = join(root, programFolder(program), "dist", "program");
   mkdirSync(folder, { recursive: true });
   for (const system of systems) {
-    const { code, metafile } = await bundleProgram(program, system);
     const name = bundleName(program, system);
-    writeFileSync(join(folder, `${name}.cjs`), code);
-    writeFileSync(join(folder, `${name}.meta.json`), JSON.stringify(metafile));
+    const write = (file: string, { code, metafile }: Bundle): void => {
+      writeFileSync(join(folder, `${file}.cjs`), code);
+      writeFileSync(join(folder, `${file}.meta.json`), JSON.stringify(metafile));
+    };
+    if (program.serving === undefined) {
+      write(name, await bundleProgram(program, system));
+    } else {
+      const { first, serving } = await splitProgram(program, system);
+      write(name, first);
+      write(servingName(program, system), serving);
+    }
   }
 }
 

@@ -15,13 +15,40 @@ export interface Program {
   readonly systems: readonly System[];
   /** Whether it is no program of its own: shims load it if they need it. */
   readonly isPart?: boolean;
+  /**
+   * Modules that go, with all that they import, into a file of their own, which is loaded when one of them is imported.
+   * Only dynamic imports may name them. Each file has its own copy of what both import.
+   */
+  readonly serving?: readonly string[];
 }
+
+/** What `-v`, `start`, an orderly `delete` and the listening socket do without. */
+const servingModules = [
+  "packages/shim/src/program/manual.ts",
+  "packages/shim/src/program/runtime-options.ts",
+  "packages/shim/src/program/serve.ts",
+  "packages/shim/src/record/pod-record.ts",
+  "packages/shim/src/sandboxer/run-sandboxer.ts",
+  "packages/hcs-bindings/src/windows/index.ts",
+];
 
 const everywhere: readonly System[] = ["linux", "win32"];
 
 export const programs: readonly Program[] = [
-  { name: "shim-lcow", entry: "apps/shim-lcow/src/main.ts", flavour: "lcow", systems: everywhere },
-  { name: "shim-wcow", entry: "apps/shim-wcow/src/main.ts", flavour: "wcow", systems: everywhere },
+  {
+    name: "shim-lcow",
+    entry: "apps/shim-lcow/src/main.ts",
+    flavour: "lcow",
+    systems: everywhere,
+    serving: [...servingModules, "apps/shim-lcow/src/platform-lcow.ts"],
+  },
+  {
+    name: "shim-wcow",
+    entry: "apps/shim-wcow/src/main.ts",
+    flavour: "wcow",
+    systems: everywhere,
+    serving: [...servingModules, "apps/shim-wcow/src/platform-wcow.ts"],
+  },
   { name: "uvm-diag", entry: "apps/uvm-diag/src/main.ts", systems: everywhere },
   { name: "hcs-emulator", entry: "packages/host-emulator/src/main.ts", systems: ["linux"] },
   { name: "telemetry", entry: "packages/telemetry/src/index.ts", systems: everywhere, isPart: true },
@@ -40,6 +67,11 @@ export function findProgram(name: string): Program {
 /** What a program's bundle for a system is called, without its ending. */
 export function bundleName({ name }: Program, system: System): string {
   return system === "linux" ? name : `${name}.${system}`;
+}
+
+/** What the second file of a program's bundle is called, without its ending. */
+export function servingName(program: Program, system: System): string {
+  return `${bundleName(program, system)}.serving`;
 }
 
 /** The folder of the package that owns a program. */

@@ -1,6 +1,6 @@
 /** The systems that executables are made for, and the Node of each. */
 import { join } from "node:path";
-import { programs } from "./programs.ts";
+import { findProgram, programs, servingName } from "./programs.ts";
 import { root } from "./workspace.ts";
 
 export type LinuxTarget = "linux-x64" | "linux-arm64";
@@ -48,13 +48,19 @@ export const parts: readonly string[] = programs.flatMap(({ name, isPart }) => (
 export const linuxPrograms = [...Object.values(launchers), guestProgram, ...parts];
 
 /** Where a program's code is in a distribution for Linux, and the file that is started, if there is any. */
-export function codeOf(program: string): { readonly code: string; readonly start?: string } {
+export function codeOf(program: string): {
+  readonly code: string;
+  readonly start?: string;
+  /** Loaded only to serve. */
+  readonly serving?: string;
+} {
   if (parts.includes(program)) return { code: join("lib", `${program}.cjs`) };
   const isGuest = program === guestProgram;
   const folder = isGuest ? "LinuxBootFiles" : "lib";
   return {
     code: join(folder, `${program}.program.cjs`),
     start: join(folder, isGuest ? "initrd.img" : `${program}.cjs`),
+    ...(findProgram(program).serving && { serving: join(folder, `${servingName(findProgram(program), "linux")}.cjs`) }),
   };
 }
 
@@ -70,13 +76,14 @@ export function answersFile(program: string): string {
 
 /** All files that a program needs in a distribution for Linux. */
 export function placesOf(program: string): readonly string[] {
-  const { code, start } = codeOf(program);
+  const { code, start, serving } = codeOf(program);
   const called = Object.keys(launchers).filter((name) => launchers[name] === program);
   return [
     join("lib", "node"),
     join("LinuxBootFiles", "kernel"),
     code,
     ...(start === undefined ? [] : [start]),
+    ...(serving === undefined ? [] : [serving]),
     ...called,
     ...(hasAnswers(program) ? [join("lib", answersFile(program))] : []),
   ];

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { koffiAddonFolder } from "./bundle.ts";
-import { bundleName, findProgram, programFolder, programs, programVersion } from "./programs.ts";
+import { bundleName, findProgram, programFolder, programs, programVersion, servingName } from "./programs.ts";
 import { runtimeOf } from "./targets.ts";
 import { editResources } from "./windows-resources.ts";
 import { root } from "./workspace.ts";
@@ -45,10 +45,15 @@ export async function assembleWindows(): Promise<readonly string[]> {
     const bundle = join(root, "apps", program, "dist", "program", `${bundleName(findProgram(program), "win32")}.cjs`);
     const target = join(windowsDistribution, `${name}.exe`);
     const stamp = join(root, "apps", program, "dist", "program", "executable.stamp");
-    const inputs = [bundle, koffi, ...parts.map(([, file]) => file), ...tools].map((file) => readFileSync(file));
+    const serving = servingName(findProgram(program), "win32");
+    const own: typeof parts = [
+      ...parts,
+      [`${program}.serving.cjs`, join(root, "apps", program, "dist", "program", `${serving}.cjs`)],
+    ];
+    const inputs = [bundle, koffi, ...own.map(([, file]) => file), ...tools].map((file) => readFileSync(file));
     const content = digest([node, ...inputs, Buffer.from(version)]);
     if (existsSync(target) && existsSync(stamp) && readFileSync(stamp, "utf8") === content) continue;
-    pack({ bundle, koffi, parts, target, node: editResources(node, { name, version, description }) });
+    pack({ bundle, koffi, parts: own, target, node: editResources(node, { name, version, description }) });
     writeFileSync(stamp, content);
     made.push(target);
   }

@@ -1,4 +1,4 @@
-import { canonicalHresult, describeHresult, type HresultName, hresultName } from "@uvm-shim/hcs-schema";
+import { canonicalHresult, describeHresult, type HresultName, hresultName } from "@uvm-shim/hcs-schema/hresult";
 import type { ErrorCode } from "@uvm-shim/lifecycle";
 
 /** What a `HostError` was about. */

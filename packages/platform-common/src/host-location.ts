@@ -1,6 +1,6 @@
 /** What the environment says of the host, checked without connecting to it. */
 import { resolveHost, resolveLibraries } from "@uvm-shim/hcs-bindings/host-location";
-import { readHostSettings } from "@uvm-shim/host-protocol";
+import { readHostSettings } from "@uvm-shim/host-protocol/host-settings";
 
 type Environment = { readonly [name: string]: string | undefined };
 

@@ -16,6 +16,14 @@ export async function loadGrpc(): Promise<GrpcPart> {
   return loadPart("grpc-server") as GrpcPart;
 }
 
+/** Called by what the build puts in the place of a module that is in a program's second file. */
+export function loadServing(program: string, module: string): unknown {
+  serving ??= loadPart(`${program}.serving`) as { readonly [module: string]: () => unknown };
+  return serving[module]?.();
+}
+
+let serving: { readonly [module: string]: () => unknown } | undefined;
+
 /** What only some processes need: a file beside the shim's own bundle, or an asset of the single executable. */
 function loadPart(name: string): unknown {
   const file = path.join(ownFolder(process), `${name}.cjs`);

@@ -1,4 +1,4 @@
-import { defaultHostSocket } from "@uvm-shim/host-protocol";
+import { defaultHostSocket } from "@uvm-shim/host-protocol/host-process";
 import { HostError } from "../host-error.ts";
 
 /** Where an emulated host listens. */

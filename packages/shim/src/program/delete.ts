@@ -5,16 +5,14 @@ import { printableMessage, ShimError } from "../errors.ts";
 import { systemOf } from "../system/select-system.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
 import { isAlive, type ShimSystem } from "../system/system.ts";
+import { encodeDeleteAnswer } from "./delete-answer.ts";
 import { ownFolder } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { platformContext } from "./platform-context.ts";
-import { encodeFields, encodeTimestamp } from "./protobuf-wire.ts";
 import type { ShimOptions } from "./shim-options.ts";
 import { readState, type ShimState, writeState } from "./state-file.ts";
 import { lastStderr } from "./stderr-file.ts";
 
-/** 128 + SIGKILL: the exit status that containerd publishes for a task without a shim. */
-const killedStatus = 137;
 const orderlyEndMilliseconds = 1000;
 const killMilliseconds = 1000;
 const pollMilliseconds = 2;
@@ -49,10 +47,7 @@ export async function deleteLeftovers(
     if (!cleanEnd) await cleanUp(flags, options, nodeProcess, bundle, system);
     if (state?.kind === "serving" || state?.kind === "hosted") markEnded(bundle, state, nodeProcess);
   }
-  return encodeFields([
-    [2, killedStatus],
-    [3, encodeTimestamp(clock.now())],
-  ]);
+  return encodeDeleteAnswer(clock.now());
 }
 
 /** A shim that did not end in order can tell nothing of its end itself. */

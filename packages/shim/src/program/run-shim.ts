@@ -2,7 +2,7 @@ import { writeSync } from "node:fs";
 import { printableMessage } from "../errors.ts";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
-import { exitCodes, Refusal, UnknownWord } from "./refusal.ts";
+import { exitCodes, isRefusal, Refusal, UnknownWord } from "./refusal.ts";
 import type { ShimOptions } from "./shim-options.ts";
 import { versionText } from "./version.ts";
 
@@ -47,15 +47,17 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
         break;
       }
       case "serve": {
+        const { acceptConnections } = await import("./accept.ts");
+        const accepting = await acceptConnections(command.flags, options, nodeProcess);
         const { serve } = await import("./serve.ts");
-        await serve(command.flags, options, nodeProcess);
+        await serve(command.flags, options, nodeProcess, accepting);
         break;
       }
     }
   } catch (error) {
     const sentence = error instanceof UnknownWord ? await describeWord(error) : printableMessage(error);
     writeSync(2, `${options.name}: ${sentence}${hintFor(error)}\n`);
-    nodeProcess.exit(error instanceof Refusal ? exitCodes.refused : exitCodes.failed);
+    nodeProcess.exit(isRefusal(error) ? exitCodes.refused : exitCodes.failed);
     return;
   }
   nodeProcess.exit(exitCodes.done);

@@ -1,43 +1,40 @@
 import path from "node:path";
-import { reportOccurrence, systemClock } from "@uvm-shim/lifecycle";
+import { reportOccurrence, settlesWithin, systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { ServedPod } from "../serving/served-pod.ts";
 import { systemOf } from "../system/select-system.ts";
+import type { AcceptingSocket } from "./accept.ts";
 import type { ShimFlags } from "./flags.ts";
-import { readOptionsPipe } from "./options-pipe.ts";
 import { endWhenOrphaned, orphanMilliseconds } from "./orphan.ts";
-import { reportReady } from "./readiness.ts";
 import type { ShimOptions } from "./shim-options.ts";
-import { writeState } from "./state-file.ts";
+
+/** Longer than all that has a limit of its own. */
+const endMilliseconds = 10_000;
 
 /**
- * The serving mode. Accepts connections first, so that `start` can reply, and loads services and platform while
- * containerd connects. Resolves once the shim has shut down in order.
+ * The serving mode: loads services and platform for a socket that accepts connections already. Resolves once the shim has
+ * shut down in order.
  */
-export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess: NodeJS.Process): Promise<void> {
-  if (flags.socket === "")
-    throw new ShimError("InvalidArgument", "flag -socket is missing: start passes it to the serving process");
+export async function serve(
+  flags: ShimFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+  { listener, identity, runtimeOptions, serveWith, dumpWith }: AcceptingSocket,
+): Promise<void> {
   const clock = options.clock ?? systemClock;
   const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
   const { id, namespace, socket } = flags;
   const system = systemOf(options);
   const log = system.openLog({ bundle, namespace, id, level: flags.debug ? "debug" : "info", clock });
-  let pod: ServedPod | undefined;
-  // Registered before the first await and never removed: without a listener, the signal opens Node's debugger.
-  if (process.platform !== "win32") nodeProcess.on("SIGUSR1", () => dumpState(log, pod?.describe() ?? []));
-  const runtimeOptions = readOptionsPipe(nodeProcess);
-  const { env, pid } = nodeProcess;
-  const identity = { pid, processStartTime: (await system.processStartTime(pid)) ?? "" };
+  const { env } = nodeProcess;
   const { TTRPC_ADDRESS: ttrpcAddress = "", GRPC_ADDRESS: grpcAddress = "" } = env;
   const served = new ServedPod({
     ...{ flags, options, nodeProcess, bundle, socket, clock, system, log, runtimeOptions, identity },
     ...{ ttrpcAddress, grpcAddress },
   });
-  pod = served;
-  const listener = await system.listen(socket, (connection) => served.accept(connection));
-  writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
-  reportReady(nodeProcess);
+  dumpWith(() => dumpState(log, served.describe()));
+  serveWith((connection) => served.accept(connection));
   await served.record();
   const { ShimTelemetry } = await import("../telemetry/shim-telemetry.ts");
   const telemetry = ShimTelemetry.wanted({ options, flags, env, log: served.log, clock });
@@ -67,9 +64,16 @@ export async function serve(flags: ShimFlags, options: ShimOptions, nodeProcess:
     served.log.log("info", "ending", { reason });
     reportOccurrence("ending", { reason });
     listener.close();
-    await served.close();
-    await system.endPrograms(clock);
-    await served.closeRecord();
+    const ending = (async () => {
+      await served.close();
+      await system.endPrograms(clock);
+      await served.closeRecord();
+    })();
+    // The one who runs `delete` may have had its answer from the file, and nobody else ends a process that hangs.
+    if (!(await settlesWithin(ending, endMilliseconds, clock))) {
+      throw new ShimError("DeadlineExceeded", `the shim has not ended within ${endMilliseconds} ms`);
+    }
+    await ending;
     if (telemetry !== undefined) {
       // On Windows the folder of the bundle cannot be removed before the process has ended.
       if (served.isOrderly && process.platform !== "win32") served.leaveEnded(true);

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
 import { processStartTime } from "../system/process-identity.ts";
 import { eachTestWithProcesses, isAlive, type ShimProcesses } from "../testing/shim-processes.ts";
+import { deleteAnswerFile } from "./delete-answer.ts";
 import { readState } from "./state-file.ts";
 
 const { Task } = containerd.task.v3;
@@ -26,7 +27,10 @@ describe("the life of a shim", () => {
     await client.call(Task, "Start", { id: "c1" });
     expect(await client.call(Task, "Wait", { id: "c1" })).toMatchObject({ exitStatus: 42 });
     await client.call(Task, "Delete", { id: "c1" });
+    const answer = path.join(shim.bundle("c1"), deleteAnswerFile);
+    expect(existsSync(answer)).toBe(false);
     await client.call(Task, "Shutdown", { id: "c1" });
+    expect(readFileSync(answer, "utf8")).toMatch(/^c1 (?:\\0[0-7]{3})+\n$/);
     expect(await client.closed).toBeUndefined();
     expect(await shim.delete("c1")).toMatchObject({ exitStatus: 137 });
     expect(isAlive(identity)).toBe(false);
@@ -46,6 +50,7 @@ describe("the life of a shim", () => {
     await client.call(Task, "Delete", { id: "c1" });
     await client.call(Task, "Shutdown", { id: "c1" });
     expect(await shim.start("c1")).toBe(address);
+    expect(existsSync(path.join(shim.bundle("c1"), deleteAnswerFile))).toBe(false);
     const successor = shim.servingPid("c1");
     await expect.poll(() => isAlive(first), { timeout: 10_000 }).toBe(false);
     expect(await shim.connect(address).call(Task, "Connect", { id: "c1" })).toMatchObject({ shimPid: successor });
@@ -58,6 +63,7 @@ describe("the life of a shim", () => {
     await client.call(Task, "Create", { id: "c1", bundle: shim.bundle("c1") });
     process.kill(shim.servingPid("c1"), "SIGKILL");
     await client.closed;
+    expect(existsSync(path.join(shim.bundle("c1"), deleteAnswerFile))).toBe(false);
     const answer = await shim.delete("c1");
     expect(answer).toMatchObject({ exitStatus: 137 });
     expect(Math.abs((answer.exitedAt?.seconds ?? 0) - Date.now() / 1000)).toBeLessThan(60);

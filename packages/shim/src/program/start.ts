@@ -11,6 +11,7 @@ import type { ShimSystem } from "../system/system.ts";
 import { encodeReply, longestStartInput, parseStartInput, type ReplyDialect, type StartInput } from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
+import { removeDeleteAnswer } from "./delete-answer.ts";
 import { ownCommand, ownFolder, withoutNodeVariables } from "./executable.ts";
 import type { ShimFlags } from "./flags.ts";
 import { prepareOptionsPipe } from "./options-pipe.ts";
@@ -31,6 +32,7 @@ export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess:
   const { hasConfiguration, sandboxId } = await namedSandbox(bundle);
   checkBundle(bundle, flags, { hasConfiguration, hasInput: given.length > 0 });
   const input = parseStartInput(given, flags);
+  removeDeleteAnswer(bundle);
   const grpcAddress = grpcAddressOf(input, flags, nodeProcess);
   const dialect: Promise<ReplyDialect> =
     input.dialect === "bootstrap"

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
+import { deleteAnswerFile } from "../program/delete-answer.ts";
 import { readState } from "../program/state-file.ts";
 import { eachTestWithProcesses, type ShimProcesses } from "../testing/shim-processes.ts";
 
@@ -45,7 +46,16 @@ describe("start with a sandboxer", () => {
     const env = { UVM_SHIM_SANDBOXER: sandboxer.socket };
     await runPod("c1", env);
     shim.makeBundle("c2", { annotations: { "io.uvm-shim.sandbox-id": "c1" }, process: { args: ["0"] } });
-    expect(await shim.start("c2", { env })).toBe(readFileSync(path.join(shim.bundle("c1"), "address"), "utf8"));
+    const address = await shim.start("c2", { env });
+    expect(address).toBe(readFileSync(path.join(shim.bundle("c1"), "address"), "utf8"));
+    const client = shim.connect(address);
+    await client.call(Task, "Create", { id: "c2", bundle: shim.bundle("c2") });
+    await client.call(Task, "Start", { id: "c2" });
+    await client.call(Task, "Wait", { id: "c2" });
+    await client.call(Task, "Delete", { id: "c2" });
+    // The pod goes on, and so nothing is left in its own bundle.
+    expect(readFileSync(path.join(shim.bundle("c2"), deleteAnswerFile), "utf8")).toMatch(/^c2 /);
+    expect(existsSync(path.join(shim.bundle("c1"), deleteAnswerFile))).toBe(false);
   });
 
   it("fails, and starts no process, where the sandboxer that is named does not answer or serves another flavour", async () => {

@@ -53,6 +53,8 @@ export interface ServicesOptions {
   readonly handOver: () => void;
   /** Told of the ids of all tasks whenever one is added or removed. */
   readonly onTasks?: (ids: readonly string[]) => void;
+  /** Told of a container that joined the sandbox, once it is deleted, before the deletion is answered. Does not reject. */
+  readonly onMemberDeleted?: (id: string, bundle: string) => Promise<void>;
 }
 
 /** The services behind a shim's socket. */

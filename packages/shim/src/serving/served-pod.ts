@@ -4,6 +4,7 @@ import { describeError } from "../errors.ts";
 import type { LogLevel, Platform } from "../platform.ts";
 import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { sparesCompletedPods } from "../program/containerd-version.ts";
+import { leaveDeleteAnswer, leaveMembersAnswer } from "../program/delete-answer.ts";
 import { ownFolder } from "../program/executable.ts";
 import type { ShimFlags } from "../program/flags.ts";
 import { platformContext } from "../program/platform-context.ts";
@@ -13,6 +14,7 @@ import { type ShimState, writeState } from "../program/state-file.ts";
 import type { PodRecord } from "../record/pod-record.ts";
 import type { Services } from "../services/services.ts";
 import type { StateLine } from "../services/state-dump.ts";
+import { callFileSystem } from "../system/file-calls.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { QueuedStdio } from "../telemetry/queued-stdio.ts";
 
@@ -152,6 +154,7 @@ export class ServedPod {
       lingerMilliseconds: lingerFrom(nodeProcess.env.UVM_SHIM_LINGER_MS, log),
       end: (reason) => this.#end(reason),
       handOver: () => this.leave({ kind: "member", id, namespace, socket, sandboxId: id }),
+      onMemberDeleted: (member, folder) => this.#leaveMembersAnswer(member, folder),
     });
     this.#loaded = services;
     this.#services.resolve(services);
@@ -181,6 +184,31 @@ export class ServedPod {
     this.leave({ kind: "ended", id, namespace, socket, ...identity, ...control, ...(isReleased && { isReleased }) });
   }
 
+  /** Without it `delete` starts a process, which waits for the end of this one. */
+  #leaveDeleteAnswer(): void {
+    const { bundle, flags, clock } = this.#options;
+    try {
+      leaveDeleteAnswer(bundle, flags.id, clock.now());
+    } catch (error) {
+      this.#tellUnanswered(error);
+    }
+  }
+
+  /** `delete` has nothing to do for a container that joined. Its bundle is one that a client named. */
+  async #leaveMembersAnswer(id: string, bundle: string): Promise<void> {
+    const { clock } = this.#options;
+    const leave = (): Promise<void> => leaveMembersAnswer(bundle, id, clock.now());
+    try {
+      await callFileSystem(bundle, leave, () => {}, { clock });
+    } catch (error) {
+      this.#tellUnanswered(error);
+    }
+  }
+
+  #tellUnanswered(error: unknown): void {
+    this.log.log("debug", "cannot leave the answer to delete", { error: describeError(error) });
+  }
+
   /** Stops the sandbox. `ended` resolves when that has succeeded or failed, within a bound. */
   terminate(reason: string): void {
     this.log.log("warn", "stopping on a signal", { signal: reason });
@@ -207,6 +235,7 @@ export class ServedPod {
     this.#isEnding = true;
     // Written before the response is sent: containerd then runs `delete`, which reads it and skips the cleanup.
     this.leaveEnded();
+    this.#leaveDeleteAnswer();
     this.#ended.resolve(reason);
   }
 

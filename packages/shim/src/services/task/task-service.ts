@@ -38,6 +38,8 @@ export interface TaskServiceOptions {
   readonly handOver: () => void;
   /** Told of the ids of all tasks whenever one is added or removed. */
   readonly onTasks?: (ids: readonly string[]) => void;
+  /** Told of a container that joined the sandbox, once it is deleted, before the deletion is answered. Does not reject. */
+  readonly onMemberDeleted?: (id: string, bundle: string) => Promise<void>;
 }
 
 /** Deleted tasks and execs to remember: each takes some 600 bytes, and clients repeat requests within seconds. */
@@ -323,6 +325,7 @@ export class TaskService {
     await this.#exitOrder.afterSandbox(id, this.#tasks);
     this.#forget(id);
     events.deleted(id, init.process.pid, task.exit);
+    if (id !== this.#options.shimId) await this.#options.onMemberDeleted?.(id, task.container.bundle);
     return task.exit;
   }
 
