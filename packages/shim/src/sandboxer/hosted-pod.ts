@@ -7,6 +7,7 @@ import { describeError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
 import { endWhenOrphaned, orphanMilliseconds } from "../program/orphan.ts";
 import { writeFileAtomically, writeState } from "../program/state-file.ts";
+import type { ReadyVms } from "../ready-vms.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
 import type { Listener } from "../system/system.ts";
@@ -25,6 +26,7 @@ export type SandboxResponse<M extends SandboxMethod> = ReturnType<SandboxMethods
 export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   /** Where the sandboxer can be asked to give the pod up. */
   readonly control: string;
+  readonly readyVms?: ReadyVms | undefined;
   /** Absent if the bundle is a client's; otherwise it is made and removed with the pod. */
   readonly ownBundle?: {
     /** The content of its config.json; absent if it has none. */
@@ -42,9 +44,9 @@ export class HostedPod {
 
   constructor(options: HostedPodOptions) {
     this.#options = options;
-    const { control, ownBundle } = options;
+    const { control, ownBundle, readyVms } = options;
     const onTasks = ownBundle && { onTasks: (ids: readonly string[]) => this.#keepTasks(ids) };
-    this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, ...onTasks } });
+    this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, readyVms, ...onTasks } });
   }
 
   get id(): string {
