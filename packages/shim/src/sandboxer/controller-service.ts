@@ -118,8 +118,9 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
     },
     Platform: async () => ({ platform: { os: options.os, architecture: architecture() } }),
     Stop: async ({ sandboxId: id, timeoutSecs }, { namespace, metadata, signal }) => {
-      // As containerd's own controller: what is gone has stopped.
-      if (registry.find({ namespace, id }) === undefined) return {};
+      // As containerd's own controller: what is gone has stopped, and so has what is going.
+      const entry = registry.find({ namespace, id });
+      if (entry === undefined || entry.kind === "closing") return {};
       const pod = require({ namespace, id });
       if (!("forget" in pod)) await pod.call("StopSandbox", { sandboxId: id, timeoutSecs }, { metadata, signal });
       return {};

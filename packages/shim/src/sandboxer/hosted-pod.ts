@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { duplexPair } from "node:stream";
-import { Acquisitions, ObservationScope, type Step } from "@uvm-shim/lifecycle";
+import { Acquisitions, ObservationScope, reportOccurrence, type Step } from "@uvm-shim/lifecycle";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { describeError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
@@ -41,12 +41,16 @@ export class HostedPod {
   readonly #scope = new ObservationScope();
   readonly #held = new Acquisitions();
   #listener: Listener | undefined;
+  #reason = "released";
 
   constructor(options: HostedPodOptions) {
     this.#options = options;
     const { control, ownBundle, readyVms } = options;
     const onTasks = ownBundle && { onTasks: (ids: readonly string[]) => this.#keepTasks(ids) };
     this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, readyVms, ...onTasks } });
+    void this.#pod.ended.then((reason) => {
+      this.#reason = reason;
+    });
   }
 
   get id(): string {
@@ -171,6 +175,10 @@ export class HostedPod {
 
   /** Serves it no longer. Can be repeated until it succeeds. */
   async close(): Promise<void> {
-    await this.#scope.run(() => this.#held.releaseAll());
+    await this.#scope.run(() => {
+      // Its record would look as if the process had been killed.
+      reportOccurrence("ending", { reason: this.#reason });
+      return this.#held.releaseAll();
+    });
   }
 }

@@ -82,7 +82,9 @@ export class Sandboxer {
    */
   takeOverLost(): { readonly count: number; readonly ended: Promise<void> } {
     const { settings, clock, log, system } = this.#options;
-    const lost = leftBundles(settings.state).map((left) => {
+    const onUnreadable = (folder: string, error: unknown): void =>
+      log.log("error", "cannot read what an earlier sandboxer has left", { folder, error: describeError(error) });
+    const lost = leftBundles(settings.state, onUnreadable).map((left) => {
       const pod = lostPodOf(left, {
         log,
         clock,
@@ -109,9 +111,13 @@ export class Sandboxer {
     }
   }
 
-  /** Ends the VMs that wait for pods. */
+  /** Ends the VMs that wait for pods. Those that do not end do so with the process. */
   async closePool(): Promise<void> {
-    await this.#pool?.close();
+    await this.#pool
+      ?.close()
+      .catch((error: unknown) =>
+        this.#options.log.log("warn", "cannot empty the pool", { error: describeError(error) }),
+      );
   }
 
   /** Takes no further pods. */

@@ -1,4 +1,4 @@
-import { type Clock, settlesWithin } from "@uvm-shim/lifecycle";
+import { abortable, type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../errors.ts";
 import type { Log } from "../platform.ts";
 import type { PlannedVm, ReadyVm, ReadyVms } from "../ready-vms.ts";
@@ -44,6 +44,8 @@ export class VmPool {
   readonly #pause: BootPause;
   readonly #closing = new AbortController();
   #waiting: readonly Waiting[] = [];
+  /** Those that nobody gets any more. */
+  readonly #ending = new Set<ReadyVm>();
   #filling: Promise<unknown> | undefined;
   /** Boots in a row that have failed. */
   #failures = 0;
@@ -143,11 +145,20 @@ export class VmPool {
   }
 
   #discard({ vm }: Waiting, why: string): void {
-    const { log } = this.#options;
-    log.log("info", "a VM that was ready is not used", { vm: vm.id, why });
-    vm.end().catch((error: unknown) =>
-      log.log("error", "cannot end a VM that was ready", { vm: vm.id, error: describeError(error) }),
-    );
+    this.#options.log.log("info", "a VM that was ready is not used", { vm: vm.id, why });
+    void this.#end(vm);
+  }
+
+  /** Never rejects: what does not end is tried again when the pool is closed. */
+  async #end(vm: ReadyVm): Promise<void> {
+    this.#ending.add(vm);
+    try {
+      await vm.end();
+      this.#ending.delete(vm);
+    } catch (error) {
+      const { log } = this.#options;
+      log.log("error", "cannot end a VM that was ready", { vm: vm.id, error: describeError(error) });
+    }
   }
 
   /** Does nothing while it is under way: it goes on until there is enough. */
@@ -178,8 +189,7 @@ export class VmPool {
     const { plan, ids, newId, log, clock, size, memoryInMb: most } = this.#options;
     let id: string | undefined;
     try {
-      const { memoryInMb, boot } = await plan();
-      signal.throwIfAborted();
+      const { memoryInMb, boot } = await abortable(plan(), signal);
       const used = this.#waiting.reduce((sum, one) => sum + one.memoryInMb, 0);
       if (used + memoryInMb > most) {
         if (!this.#isMemoryReported) {
@@ -191,7 +201,7 @@ export class VmPool {
         return false;
       }
       id = newId();
-      await ids.add(id);
+      await abortable(ids.add(id), signal);
       const vm = await boot(id, signal);
       this.#add({ vm, memoryInMb, since: clock.now().getTime(), hasEnded: false });
     } catch (error) {
@@ -210,6 +220,7 @@ export class VmPool {
     this.#failures = 0;
     this.#waiting = [...this.#waiting, one];
     log.log("info", "a VM is ready", { vm: one.vm.id, ready: this.size, of: size });
+    if (this.size === size) log.log("info", "warm pool is full", { size });
     void one.vm.ended.then((reason) => this.#onEnded(one, reason));
   }
 
@@ -247,27 +258,19 @@ export class VmPool {
     return this.#closing.signal.aborted;
   }
 
-  /** Boots no more, and ends all that wait, within a bound. */
+  /** Boots no more, and ends all that wait, within a bound. Throws if some did not end; can be repeated. */
   async close(): Promise<void> {
-    if (this.#isClosed) return;
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
     this.#closing.abort(new ShimError("Cancelled", "the sandboxer is ending"));
     const end = async (): Promise<void> => {
-      await this.#filling?.catch(() => {});
-      const waiting = this.#waiting;
+      await this.#filling;
+      const waiting = this.#waiting.map(({ vm }) => vm);
       this.#waiting = [];
-      await Promise.all(
-        waiting.map(({ vm }) =>
-          vm
-            .end()
-            .catch((error: unknown) =>
-              log.log("error", "cannot end a VM that was ready", { vm: vm.id, error: describeError(error) }),
-            ),
-        ),
-      );
+      await Promise.all([...waiting, ...this.#ending].map((vm) => this.#end(vm)));
     };
-    if (!(await settlesWithin(end(), closeMilliseconds, clock))) {
-      log.log("warn", "VMs that were ready have not ended in time", { milliseconds: closeMilliseconds });
-    }
+    const isInTime = await settlesWithin(end(), closeMilliseconds, clock);
+    if (isInTime && this.#ending.size === 0) return;
+    const ids = [...this.#ending].map(({ id }) => id).join(", ");
+    throw new ShimError("Unavailable", `VMs that were ready have not ended: ${ids}`);
   }
 }
