@@ -1,22 +1,17 @@
-import { hash, randomBytes, randomUUID } from "node:crypto";
+import { hash, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
-import { Plan9Controller, showFolder } from "@uvm-shim/controller-plan9";
+import { showFolder } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { linuxProcesses, ProcessController, vmPrograms } from "@uvm-shim/controller-process";
-import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
-import { linuxVm, VmController } from "@uvm-shim/controller-vm";
-import { VpciController } from "@uvm-shim/controller-vpci";
-import { LinuxGuest } from "@uvm-shim/guest-lcow";
-import type { ComputeHost } from "@uvm-shim/hcs-bindings";
 import { systemClock as clock } from "@uvm-shim/lifecycle";
 import {
   createHostFiles,
   createSandboxLogs,
   describeDevices,
-  guestConnectionOptions,
+  type HostConnection,
   hostPathGrammar,
   hostPlatform,
   joinNetwork,
@@ -44,16 +39,18 @@ import {
   type SandboxRequest,
 } from "@uvm-shim/shim";
 import { cleanUp } from "./clean-up.ts";
+import { makeLinuxVm } from "./linux-vm.ts";
+import { planVm, takeReadyVm } from "./ready-vm.ts";
 import { makeSandboxContainer, podSettings } from "./sandbox-container.ts";
 
 /** Linux containers in utility VMs of this machine's compute service. */
 export function createLcowPlatform(context: PlatformContext): Platform {
-  return hostPlatform({ os: "linux", createSandbox, cleanUp }, context);
+  return hostPlatform({ os: "linux", createSandbox, cleanUp, planVm }, context);
 }
 
 async function createSandbox(
   request: SandboxRequest,
-  host: ComputeHost,
+  connection: HostConnection,
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
@@ -83,25 +80,25 @@ async function createSandbox(
     confidential === undefined
       ? ordinaryGuestLayout
       : policyGuestLayout((text) => hash("sha256", text, "hex"), atob(confidential.policy));
-  const vmId = vmIdOf(request);
+  const { noWritableFileShares } = settings;
+  // A VM with secrets has seen nobody before its pod.
+  const taken =
+    confidential === undefined
+      ? await takeReadyVm({ document, noWritableFileShares, bundle }, context, signal)
+      : undefined;
+  const vmId = taken?.id ?? vmIdOf(request);
+  const host = taken === undefined ? await connection.connect() : connection.takeOver(taken.host);
   const named = namedNetworkOf(request.spec, request.netnsPath);
-  const { namespaceId, hostPath } = await joinNetwork(named, vmId, host, signal);
-  const newId = randomUUID;
-  const vm = new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
-    id: vmId,
-    host,
-    clock,
-    flavour: linuxVm(randomBytes, confidential && (await securityPolicyOf(confidential))),
-    onGuestLog: ({ level, message, fields }) => guestLog.log(level, message, { guest: vmId, ...fields }),
-    connectGuest: (stream, system, abort) =>
-      LinuxGuest.connect(stream, guestConnectionOptions({ system, guestLog }), abort),
-    devices: {
-      scsi: (wiring) => new ScsiController({ ...wiring, newId, paths, guestDisks: linuxGuestDisks(layout) }),
-      plan9: (wiring) =>
-        new Plan9Controller({ ...wiring, newId, paths, noWritableFileShares: settings.noWritableFileShares }),
-      vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
-    },
+  const policy = confidential && (await securityPolicyOf(confidential));
+  const joining = joinNetwork(named, vmId, host, signal);
+  const { namespaceId, hostPath } = await joining.catch(async (error: unknown) => {
+    await taken?.vm.terminate();
+    throw error;
   });
+  const newId = randomUUID;
+  const vm =
+    taken?.vm ??
+    makeLinuxVm({ id: vmId, host, layout, policy, guestLog, noWritableFileShares: () => noWritableFileShares });
   // A container may bring another namespace only after the container that holds the pod's network exists.
   const guestNamespaceId = namespaceId ?? vmId;
   const network = new PodNetwork({
@@ -126,7 +123,9 @@ async function createSandbox(
     },
   });
   const grantVmAccess = (file: string, abort = signal): Promise<void> => host.grantVmAccess(vmId, file, abort);
-  await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
+  if (taken === undefined) {
+    await withCopies(confidential?.copies ?? [], grantVmAccess, () => vm.create({ document }, signal));
+  }
   const pid = context.servesOnePod ? process.pid : undefined;
   await joinPodsControlGroup(request, { vmId, host, pid, endVm: () => vm.terminate() }, signal);
 

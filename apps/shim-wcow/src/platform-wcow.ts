@@ -23,6 +23,7 @@ import {
   createSandboxLogs,
   describeDevices,
   guestConnectionOptions,
+  type HostConnection,
   hostBuild,
   hostPathGrammar,
   hostPlatform,
@@ -65,10 +66,11 @@ interface Sharing {
 
 async function createSandbox(
   request: SandboxRequest,
-  host: ComputeHost,
+  connection: HostConnection,
   context: PlatformContext,
   signal?: AbortSignal,
 ): Promise<Sandbox> {
+  const host = await connection.connect();
   const { guestLog, upstreamStdio: upstream, executableDirectory, env } = context;
   const { runtimeOptions, annotations, bundle, spec: specification, rootfs = [] } = request;
   const options = runtimeOptions === undefined ? {} : await decodeRuntimeOptions(runtimeOptions);

@@ -92,7 +92,9 @@ export class PodController<
         await abortable(this.#options.vm.start(until), until);
         await this.#options.network?.open?.(until);
         await this.#startSandboxContainer(until);
-        const startedAt = this.#options.vm.startedAt ?? this.#options.clock.now();
+        const { startedAt: booted = this.createdAt } = this.#options.vm;
+        // A VM may have been ready before its pod.
+        const startedAt = booted > this.createdAt ? booted : this.#options.clock.now();
         this.#life.succeed("start", { kind: "Running", startedAt });
         void this.#containers.own?.init.wait().then((exit) => this.#sandboxExited(startedAt, exit));
         return { startedAt };

@@ -20,7 +20,7 @@ import { hostDevices } from "./host-devices.ts";
 import { launch, startError } from "./launch.ts";
 import { type VmOperation, type VmState, type VmStateKind, vmTable } from "./lifecycle.ts";
 import type { VmControllerOptions } from "./options.ts";
-import type { Machine } from "./resources.ts";
+import type { Machine, Refit } from "./resources.ts";
 import { RunningVm } from "./running.ts";
 import type {
   DeviceWiring,
@@ -221,6 +221,14 @@ export class VmController<Guest extends VmGuest, Scsi, Plan9 = never, Vpci = nev
    */
   update(update: VmUpdate, signal?: AbortSignal): Promise<void> {
     return this.#running.update(update, signal);
+  }
+
+  /**
+   * Changes a running VM into that of another document; `fitDocument` of sandbox-common says whether that is possible.
+   * After a failure only some of the changes may have been made: terminate it.
+   */
+  refit(refit: Refit, signal?: AbortSignal): Promise<void> {
+    return this.#running.refit(refit, signal);
   }
 
   /** Statistics of a running VM, as the host measures them. */

@@ -1,6 +1,7 @@
 import {
   type ComputeSystemDocument,
   checkCpuGroup,
+  type ModifySettingRequest,
   processorLimit,
   resourcePaths,
   SchemaError,
@@ -34,10 +35,17 @@ function clamp(value: number, most: number): number {
 /** What exists once the compute system does. */
 export interface Machine<Devices = unknown> {
   readonly system: VmComputeSystem;
-  readonly document: ComputeSystemDocument;
+  /** By which it was made, or to which it has been changed since. */
+  document: ComputeSystemDocument;
   readonly devices: Devices;
   /** The size last set on the host and in the guest. */
   memoryInMb: number;
+}
+
+/** Another document for a running VM, and what the host has to change for it. */
+export interface Refit {
+  readonly document: ComputeSystemDocument;
+  readonly changes: readonly ModifySettingRequest[];
 }
 
 /** What an update of a running VM is made from. */
@@ -70,6 +78,24 @@ export async function updateVm<Guest extends VmGuest>(update: VmUpdate, parts: U
     const { fragment: Fragment, mediaType: MediaType } = update.policyFragment;
     await guest.injectPolicyFragment({ Fragment, ...(MediaType && { MediaType }) }, signal);
   }
+}
+
+/**
+ * Changes a running VM into that of another document: the host in the given order, and the guest after its memory. After
+ * a failure the earlier changes stay, and the VM is still that of its earlier document.
+ */
+export async function refitVm<Guest extends VmGuest>(
+  { document, changes }: Refit,
+  { flavour, guest, machine, signal }: UpdateParts<Guest>,
+): Promise<void> {
+  const { SizeInMB: memory } = document.VirtualMachine.ComputeTopology.Memory;
+  for (const change of changes) {
+    await machine.system.modify(change, signal);
+    if (change.ResourcePath !== resourcePaths.memorySize) continue;
+    await flavour.memoryResized?.(guest, signal);
+    machine.memoryInMb = memory;
+  }
+  machine.document = document;
 }
 
 function readUpdate<Guest extends VmGuest>(update: VmUpdate, { id, flavour, machine }: UpdateParts<Guest>) {

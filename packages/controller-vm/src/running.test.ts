@@ -347,3 +347,35 @@ describe("a guest that crashes", () => {
     expect(await vm.wait()).toMatchObject({ status: 1, crashReport: { CrashLog: "kernel panic" } });
   });
 });
+
+describe("becoming the VM of another document", () => {
+  const grown = {
+    ...document,
+    VirtualMachine: {
+      ...document.VirtualMachine,
+      ComputeTopology: { ...document.VirtualMachine.ComputeTopology, Memory: { SizeInMB: 2048 } },
+    },
+  };
+  const weight = {
+    ResourcePath: resourcePaths.processorLimits,
+    RequestType: "Update",
+    Settings: { Weight: 5 },
+  } as const;
+  const memory = { ResourcePath: resourcePaths.memorySize, RequestType: "Update", Settings: 2048 } as const;
+
+  it("makes the changes in order, and tells the guest of its memory", async () => {
+    const { host, vm, called } = await running();
+    await vm.refit({ document: grown, changes: [memory, weight] });
+    expect(host.system.modifications).toEqual([memory, weight]);
+    expect(host.script.names.slice(called)).toEqual(["modify", "updateMemoryLimits", "modify"]);
+    expect(vm.memoryInMb).toBe(2048);
+    await vm.terminate();
+  });
+
+  it("does so only while the VM runs", async () => {
+    const { vm } = vmOn();
+    await vm.create({ document });
+    await expect(vm.refit({ document: grown, changes: [] })).rejects.toMatchObject({ code: "FailedPrecondition" });
+    await vm.terminate();
+  });
+});

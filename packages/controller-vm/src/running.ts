@@ -1,7 +1,7 @@
 import { abortable, acquireOrRelease, type Interruptions } from "@uvm-shim/lifecycle";
 import { discardProcess } from "./discard-process.ts";
 import type { VmOperation } from "./lifecycle.ts";
-import { type Machine, updateVm } from "./resources.ts";
+import { type Machine, type Refit, refitVm, updateVm } from "./resources.ts";
 import { vmStatistics } from "./statistics.ts";
 import type { GuestLogLine, VmCommand, VmFlavour, VmGuest, VmProcess, VmStatistics, VmUpdate } from "./types.ts";
 
@@ -33,6 +33,15 @@ export class RunningVm<Guest extends VmGuest> {
     const change = (guest: Guest, machine: Machine, abort: AbortSignal) =>
       updateVm(update, { id, flavour, guest, machine, signal: abort });
     return this.#parts.interruptions.run("update VM", signal, (abort) =>
+      inTurn(() => this.#with("update", abort, change), abort),
+    );
+  }
+
+  refit(refit: Refit, signal: AbortSignal | undefined): Promise<void> {
+    const { id, flavour, inTurn } = this.#parts;
+    const change = (guest: Guest, machine: Machine, abort: AbortSignal) =>
+      refitVm(refit, { id, flavour, guest, machine, signal: abort });
+    return this.#parts.interruptions.run("refit VM", signal, (abort) =>
       inTurn(() => this.#with("update", abort, change), abort),
     );
   }

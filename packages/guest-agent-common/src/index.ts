@@ -14,6 +14,7 @@ export {
   type LiftedLimit,
   liftLimits,
   metricsOf,
+  mountNewCgroups,
   processesOf,
   removeCgroups,
   shareDevices,

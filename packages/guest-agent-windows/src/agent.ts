@@ -12,6 +12,7 @@ import {
   enterGuestRoot,
   GuestLog,
   loggedRequests,
+  mountNewCgroups,
   reportPower,
   runUntilFailure,
   StateDump,
@@ -60,7 +61,7 @@ async function serve(log: GuestLog): Promise<void> {
   const children = new Children();
   const machine = new WindowsMachine(children);
   serveGuestPorts(hvsockets, new Map());
-  reportPower();
+  reportPower(mountNewCgroups);
   await waitForScratch();
   const disks = new GuestDisks(windowsFolders, children);
   await machine.mountDrive(disks, new AbortController().signal);

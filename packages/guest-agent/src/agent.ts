@@ -14,6 +14,7 @@ import {
   followMachineMemory,
   GuestLog,
   loggedRequests,
+  mountNewCgroups,
   reportPower,
   runUntilFailure,
   StateDump,
@@ -51,7 +52,10 @@ async function serve(log: GuestLog, crash: Crash): Promise<void> {
   const containerMemory = followMachineMemory();
   const runtime = createRuntime(findRuntime(), children);
   serveGuestPorts(hvsockets, new Map());
-  reportPower();
+  reportPower(() => {
+    mountNewCgroups();
+    followMachineMemory();
+  });
 
   const dial = (port: number, signal?: AbortSignal): Promise<Socket> => dialHost(hvsockets, port, signal);
   await Promise.all([takeEntropy(dial, log), connectLog(dial, log)]);

@@ -92,7 +92,11 @@ export class EmulatedHost {
     for (const name of new Set(names)) {
       try {
         const podGroup = this.#notedPodGroup(name);
-        for (const kind of this.#options.kinds) await kind.removeLeftovers(name, podGroup);
+        // A machine that was being moved is in both places.
+        const places = podGroup === undefined ? [undefined] : [podGroup, undefined];
+        for (const place of places) {
+          for (const kind of this.#options.kinds) await kind.removeLeftovers(name, place);
+        }
         this.#removeDirectory(name);
       } catch (error) {
         // The directory is kept, so that the next host tries again.
@@ -182,25 +186,31 @@ export class EmulatedHost {
   }
 
   /**
-   * Represents a network namespace of this machine as an HCN namespace, for a system that has not been created or started.
+   * Represents a network namespace of this machine as an HCN namespace, for a system that is still to be created, or that
+   * has none yet.
    * The HCN namespace ends with the system; see {@link abandonNetworks} for systems that are never created.
    */
   async joinNetworkNamespace(system: string, path: string): Promise<string> {
-    this.#systems.get(system)?.requireCreated("join a network namespace with");
-    return await this.#joined.join(system, path);
+    const existing = this.#systems.get(system);
+    existing?.requirePlaceable("join a network namespace with");
+    const id = await this.#joined.join(system, path);
+    const offered = this.#joined.offered(system).get(id);
+    if (offered !== undefined) await existing?.offerNetwork(id, offered);
+    return id;
   }
 
   /**
-   * Places a system that has not started, and the process that serves its pod alone, below the pod's cgroup until the
-   * system ends.
+   * Places a system, and the process that serves its pod alone, below the pod's cgroup until the system ends. One that
+   * runs must have no containers yet.
    */
-  joinControlGroup(id: string, path: string, pid?: number): void {
+  async joinControlGroup(id: string, path: string, pid?: number): Promise<void> {
     const system = this.find(id);
-    system.requireCreated("join a cgroup with");
+    system.requirePlaceable("join a cgroup with");
     this.#podGroups.join(id, path, pid);
+    const group = this.#podGroups.pathOf(id) ?? "";
     // For the next host, if this one is killed.
-    const note = `${dirname(system.vsockBase)}${podGroupSuffix}`;
-    writeFileSync(note, this.#podGroups.pathOf(id) ?? "", { mode: 0o600 });
+    writeFileSync(`${dirname(system.vsockBase)}${podGroupSuffix}`, group, { mode: 0o600 });
+    await system.enterPodGroup(group);
   }
 
   /** Releases namespaces that were joined for a system that does not exist. */

@@ -119,6 +119,8 @@ export interface GuestMachine {
   /** Disconnects a NIC without removing it. */
   disconnectNic(id: string): Promise<void>;
   removeNic(id: string): Promise<void>;
+  /** Moves a running machine without containers below the cgroup of a pod. After a failure it has to be killed. */
+  enterPodGroup(path: string): Promise<void>;
   resizeMemory(memoryMb: number): Promise<void>;
   limitProcessors(share: ProcessorShare): Promise<void>;
   /** Restricts the machine to these processors; undefined for all. */

@@ -1,4 +1,5 @@
 export { architecturesRunBy, elfMachine } from "./architectures.ts";
+export { enterNewCgroupNamespace } from "./cgroup-namespaces.ts";
 export {
   bringLoopbackUp,
   connectUnixSocket,

@@ -29,6 +29,13 @@ export class HostConnection {
     return this.#connecting;
   }
 
+  /** Uses a connection that was made before, and closes it like one of its own. */
+  takeOver(host: ComputeHost): ComputeHost {
+    this.#connecting = Promise.resolve(host);
+    this.#isConnected = true;
+    return host;
+  }
+
   /** Whether it has connected, not whether the host still answers. */
   describe(): HostDescription {
     return { ...describeHost(this.#context), connected: this.#isConnected };

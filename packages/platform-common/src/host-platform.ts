@@ -1,25 +1,32 @@
-import type { ComputeHost } from "@uvm-shim/hcs-bindings";
-import type { Platform, PlatformContext, Sandbox, SandboxRequest } from "@uvm-shim/shim";
+import type { PlannedVm, Platform, PlatformContext, Sandbox, SandboxRequest } from "@uvm-shim/shim";
+import { endVm, withRunningHost } from "./clean-up.ts";
 import { HostConnection } from "./connection.ts";
 
 /** What a flavour does on the host. */
 export interface PlatformFlavour extends Pick<Platform, "os"> {
   createSandbox(
     request: SandboxRequest,
-    host: ComputeHost,
+    connection: HostConnection,
     context: PlatformContext,
     signal?: AbortSignal,
   ): Promise<Sandbox>;
   cleanUp(request: Parameters<Platform["cleanUp"]>[0], context: PlatformContext): Promise<void>;
+  /** Absent where each pod's VM boots from files of its own. */
+  planVm?(context: PlatformContext): Promise<PlannedVm>;
 }
 
 /** The platform of a flavour: its sandboxes share one connection to this machine's compute service. */
-export function hostPlatform({ os, createSandbox, cleanUp }: PlatformFlavour, context: PlatformContext): Platform {
+export function hostPlatform(flavour: PlatformFlavour, context: PlatformContext): Platform {
+  const { os, createSandbox, cleanUp, planVm } = flavour;
   const connection = new HostConnection(context);
   return {
     os,
-    createSandbox: async (request, signal) => await createSandbox(request, await connection.connect(), context, signal),
+    createSandbox: async (request, signal) => await createSandbox(request, connection, context, signal),
     cleanUp: (request) => cleanUp(request, context),
+    ...(planVm && {
+      planVm: () => planVm(context),
+      endReadyVm: (id: string) => withRunningHost(context, (host) => endVm(id, host)),
+    }),
     describeHost: () => connection.describe(),
     close: () => connection.close(),
   };

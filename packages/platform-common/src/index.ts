@@ -1,4 +1,6 @@
+export { type FilesThen, lookAtFiles } from "./boot-files.ts";
 export { cleanUpInTurn, endVm, type HostContext, withRunningHost } from "./clean-up.ts";
+export { HostConnection } from "./connection.ts";
 export { joinPodsControlGroup, type NewVm } from "./control-group.ts";
 export { describeDevices } from "./device-descriptions.ts";
 export { type GuestConnectionParts, guestConnectionOptions } from "./guest-connection.ts";
@@ -9,4 +11,4 @@ export { hostPlatform, type PlatformFlavour } from "./host-platform.ts";
 export { joinNetwork, type SandboxNetwork } from "./joined-network.ts";
 export { createSandboxLogs, type SandboxLogs } from "./sandbox-logs.ts";
 export { type PolicySettings, securityPolicyOf, withCopies } from "./security-policy.ts";
-export { vmIdOf } from "./vm-id.ts";
+export { keepVmId, vmIdOf, vmIdsOf } from "./vm-id.ts";

@@ -51,6 +51,7 @@ export {
   secureBootTemplate,
   storageQoS,
 } from "./machine/document.ts";
+export { describeDifference, type Fit, fitDocument } from "./machine/fitting.ts";
 export {
   type ContainerLimits,
   containerLimits,

@@ -1,5 +1,8 @@
 export {
   type ContainerLimits,
+  describeDifference,
+  type Fit,
+  fitDocument,
   type HostFacts,
   type OptionSettings,
   type PathGrammar,
@@ -9,6 +12,7 @@ export {
   type SizeVerdict,
 } from "@uvm-shim/sandbox-common";
 export { containerAnnotationKeys } from "./annotations/annotations.ts";
+export { bootFilesOf } from "./document/boot-files.ts";
 export {
   buildLinuxSandbox,
   type LinuxSandbox,

@@ -20,6 +20,7 @@ export { ownFolder } from "./program/executable.ts";
 export { runShim } from "./program/run-shim.ts";
 export { decodeRuntimeOptions, type RuntimeOptionValues } from "./program/runtime-options.ts";
 export type { PlatformContext, ShimOptions } from "./program/shim-options.ts";
+export type { PlannedVm, ReadyVm, ReadyVms } from "./ready-vms.ts";
 export type { GrpcPart } from "./sandboxer/grpc-part.ts";
 export { callFileSystem, makeDirectories, readNamedFile } from "./system/file-calls.ts";
 export { PipeLog } from "./system/log.ts";

@@ -6,6 +6,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { Exit } from "@uvm-shim/lifecycle";
 import type { HostDescription, SandboxDescription, VmShare } from "./description.ts";
+import type { PlannedVm } from "./ready-vms.ts";
 
 export type { Exit } from "@uvm-shim/lifecycle";
 
@@ -17,6 +18,10 @@ export interface Platform {
   /** Removes everything that a crashed shim may have left of this sandbox, within 5 s. Idempotent. */
   cleanUp(request: { readonly namespace: string; readonly id: string; readonly bundle: string }): Promise<void>;
   describeHost(): HostDescription;
+  /** What would be booted now for a pod without settings; absent where each pod's VM boots from files of its own. */
+  planVm?(): Promise<PlannedVm>;
+  /** Ends a VM that waited for a pod in a process that was killed. Idempotent. */
+  endReadyVm?(id: string): Promise<void>;
   /** Disconnects from the host. */
   close(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import { windowsContainerScenarios } from "./scenarios/container-wcow.ts";
 import { networkScenarios } from "./scenarios/network.ts";
 import { plan9Scenarios } from "./scenarios/plan9.ts";
 import { processScenarios } from "./scenarios/process.ts";
+import { sandboxerScenarios } from "./scenarios/sandboxer.ts";
 import { scsiScenarios } from "./scenarios/scsi.ts";
 import { stackScenarios } from "./scenarios/stack.ts";
 import { windowsStackScenarios } from "./scenarios/stack-wcow.ts";
@@ -24,4 +25,5 @@ export const scenarios: readonly Scenario[] = [
   ...processScenarios,
   ...stackScenarios,
   ...windowsStackScenarios,
+  ...sandboxerScenarios,
 ];

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { mount, mountFlags } from "@uvm-shim/linux-calls";
+import { enterNewCgroupNamespace, MNT_DETACH, mount, mountFlags, umount } from "@uvm-shim/linux-calls";
 import { agentFolders } from "../boot/guest-folders.ts";
 import { type GroupMetrics, readGroupMetrics } from "./cgroup-metrics.ts";
 import { limitContainerMemory } from "./container-memory.ts";
@@ -51,6 +51,13 @@ export function mountCgroups(): void {
     mount("cgroup", join(root, folder), "cgroup", inert, data);
     for (const alias of aliases) symlinkSync(folder, join(root, alias));
   }
+}
+
+/** Sees the groups that this process has been moved to as it saw those before. Only while there is no container. */
+export function mountNewCgroups(): void {
+  enterNewCgroupNamespace();
+  umount(root, MNT_DETACH);
+  mountCgroups();
 }
 
 /**

@@ -189,8 +189,20 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
       expect(endpointsOf(kept)).toHaveLength(2);
     });
 
-    it("can be joined only before the system starts", async () => {
-      await create().start();
+    it("can be joined by a system that runs, whose guest is offered it at once", async () => {
+      const system = create();
+      await system.start();
+      const id = await host.joinNetworkNamespace("vm", path);
+      expect(kind.machines[0]?.calls).toEqual(["boot", `offer network ${id}`]);
+      expect(endpointsOf(id)).toHaveLength(2);
+      await system.terminate();
+      expect(host.networks.isEmpty).toBe(true);
+    });
+
+    it("cannot be joined by a system that has ended", async () => {
+      const system = create();
+      await system.start();
+      await system.terminate();
       await expect(host.joinNetworkNamespace("vm", path)).rejects.toMatchObject({
         hresult: hresults.HCS_E_INVALID_STATE,
       });

@@ -11,12 +11,12 @@ import {
   makeGroups,
   makeSeat,
   mountedHierarchies,
+  moveProcess,
   processesOf,
-  removeGroup,
-  removeTree,
   tolerateGone,
 } from "./hierarchies.ts";
 import { limitMemory, limitProcessors, readUsage, useProcessors, weighGroup } from "./limits.ts";
+import { groupIn, parentName, removeAll, removeParents, type VmGroup } from "./vm-group.ts";
 
 /** The limits of all of a VM's processes together. */
 export interface VmLimits {
@@ -26,9 +26,6 @@ export interface VmLimits {
   readonly cpus: string | undefined;
 }
 
-const parentName = "uvm-shim";
-/** Name of a VM's group below the pod's. */
-export const groupInPod = "vm";
 /**
  * Processor weight of a booting VM, relative to the usual weight of running ones. With much less, a boot would time out on
  * a busy machine.
@@ -39,6 +36,8 @@ const bootingWeight = processorLimit.defaultWeight / 2;
  * those of the VM's group, which the guest cannot reach.
  */
 const guestGroup = "guest";
+/** Parent of the containers' groups, below the guest's own root. */
+const containersGroup = "containers";
 /** Group of the process that started the VM, below the VM's group in version 2. */
 const launcherGroup = "launcher";
 /** null, zero, full, random, urandom, tty, console, ptmx, the terminals, and tun. mknod is allowed for all devices. */
@@ -55,10 +54,16 @@ const guardedBasics = basicDevices.flatMap((rule) => {
   return [{ type, major: Number(major), minor: minor === "*" ? undefined : Number(minor) } as const];
 });
 
+/** New processes may start while others are moved. */
+const movingRounds = 10;
+
 /** Cgroups of a VM, one in each hierarchy of this machine. */
 export class VmCgroups {
-  readonly #groups: readonly { readonly path: string; readonly top: string; readonly hierarchy: Hierarchy }[];
-  readonly #isInPod: boolean;
+  #groups: readonly VmGroup[];
+  /** Those that it was in before it was moved into a pod, until they are removed. */
+  #left: readonly VmGroup[] = [];
+  #isInPod: boolean;
+  #limits: VmLimits | undefined;
   /** Number of grants of each device. */
   readonly #grants = new Map<string, number>();
   /** Device guard of version 2, if version 1 has no devices controller. */
@@ -71,11 +76,7 @@ export class VmCgroups {
    */
   constructor(name: string, hierarchies: readonly Hierarchy[] = mountedHierarchies(), pod?: string) {
     this.#isInPod = pod !== undefined;
-    this.#groups = hierarchies.map((hierarchy) => ({
-      path: join(hierarchy.mountPoint, ...(pod === undefined ? [parentName, name] : [pod, groupInPod])),
-      top: join(hierarchy.mountPoint, pod ?? join(parentName, name)),
-      hierarchy,
-    }));
+    this.#groups = hierarchies.map((hierarchy) => groupIn(hierarchy, pod, pod ?? join(parentName, name)));
   }
 
   /** The cgroup.procs files of the roots of the guest's groups. A process enters them by writing its pid. */
@@ -104,6 +105,12 @@ export class VmCgroups {
   }
 
   create(limits: VmLimits): void {
+    this.#make({ ...limits, share: { limit: processorLimit.unlimited, ...limits.share } });
+    this.#weigh(bootingWeight);
+  }
+
+  #make(limits: VmLimits): void {
+    this.#limits = limits;
     for (const { path, hierarchy } of this.#groups) {
       makeGroups(hierarchy, path);
       // A new group inherits the rules of its parent.
@@ -113,9 +120,58 @@ export class VmCgroups {
     }
     this.#guardDevices();
     this.limitMemory(limits.memoryMb);
-    this.limitProcessors(limits.processors, { limit: processorLimit.unlimited, ...limits.share });
+    this.limitProcessors(limits.processors, limits.share);
     if (limits.cpus !== undefined) this.useProcessors(limits.cpus);
-    this.#weigh(bootingWeight);
+  }
+
+  /**
+   * Moves a VM without containers below the group of a pod, with its limits and devices. The groups that it leaves are
+   * removed once the guest sees the new ones. After a failure the VM has to be ended.
+   */
+  enterPod(pod: string): void {
+    const limits = this.#limits;
+    if (limits === undefined || this.#isInPod) throw new Error("only a VM that runs outside of pods can enter one");
+    const left = this.#groups;
+    const busy = left
+      .flatMap(({ path }) => groupsBelow(join(path, guestGroup)))
+      .find((group) => group.split("/").at(-2) === containersGroup);
+    if (busy !== undefined) throw new Error(`the VM has a container: ${busy} exists`);
+    const guard = this.#guard;
+    this.#left = left;
+    this.#groups = left.map(({ hierarchy }) => groupIn(hierarchy, pod, pod));
+    this.#isInPod = true;
+    this.#make(limits);
+    for (const device of this.#grants.keys()) this.#writeDevices("devices.allow", `${device} rw`);
+    this.#guard?.allow(this.#granted());
+    this.#moveFrom(left);
+    guard?.close();
+  }
+
+  #moveFrom(left: readonly VmGroup[]): void {
+    for (let round = 0; round < movingRounds; round++) {
+      let isEmpty = true;
+      for (const [index, { path }] of left.entries()) {
+        const target = this.#groups[index]?.path ?? path;
+        for (const group of groupsBelow(path)) {
+          const seat = group === join(path, launcherGroup) ? launcherGroup : guestGroup;
+          for (const pid of processesOf(group)) {
+            isEmpty = false;
+            // It may have ended meanwhile.
+            tolerateGone(() => moveProcess(pid, join(target, seat)), "ESRCH");
+          }
+        }
+      }
+      if (isEmpty) return;
+    }
+    throw new Error(`processes are still in ${left.map(({ path }) => path).join(", ")}`);
+  }
+
+  /** Removes the groups that the VM was in before it entered its pod. */
+  async removeLeft(timeoutMs: number): Promise<void> {
+    const left = this.#left;
+    await removeAll(left, timeoutMs);
+    this.#left = [];
+    removeParents(left);
   }
 
   /** Ends the low priority of the boot. */
@@ -131,15 +187,20 @@ export class VmCgroups {
 
   /** Throws an HcsFailure if the guest uses more and cannot release enough. */
   limitMemory(memoryMb: number): void {
+    if (this.#limits !== undefined) this.#limits = { ...this.#limits, memoryMb };
     for (const group of this.#limited()) limitMemory(group, memoryMb);
   }
 
   limitProcessors(processors: number, share: ProcessorShare): void {
+    if (this.#limits !== undefined) {
+      this.#limits = { ...this.#limits, processors, share: { ...this.#limits.share, ...share } };
+    }
     for (const group of this.#limited()) limitProcessors(groupsBelow(group), processors, share);
   }
 
   /** Restricts the VM to these processors; undefined for all. Containers in it lose their own sets. */
   useProcessors(cpus: string | undefined): void {
+    if (this.#limits !== undefined) this.#limits = { ...this.#limits, cpus };
     for (const { path, hierarchy } of this.#groups) {
       const top = join(hierarchy.mountPoint, hierarchy.controllers === "v2" ? "cpuset.cpus.effective" : "cpuset.cpus");
       const all = tolerateGone(() => readFileSync(top, "utf8").trim());
@@ -260,29 +321,9 @@ export class VmCgroups {
   async remove(timeoutMs: number): Promise<void> {
     this.#guard?.close();
     this.#guard = undefined;
-    const deadline = performance.now() + timeoutMs;
-    for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-      let unreadable: unknown;
-      const left = this.#groups.filter(({ path }) => {
-        try {
-          return !removeTree(path);
-        } catch (error) {
-          if (!isLack(error)) throw error;
-          unreadable = error;
-          return true;
-        }
-      });
-      if (left.length === 0) break;
-      if (performance.now() > deadline) {
-        const paths = left.map(({ path }) => path).join(", ");
-        const state = unreadable === undefined ? "busy" : `there (${String(unreadable)})`;
-        throw new Error(`cgroups still ${state} after ${timeoutMs} ms: ${paths}`, { cause: unreadable });
-      }
-      await delay(pause);
-    }
-    if (this.#isInPod) return;
-    // The parent group is removed with the last VM, even one of another host.
-    for (const { hierarchy } of this.#groups) removeGroup(join(hierarchy.mountPoint, parentName));
+    await removeAll([...this.#groups, ...this.#left], timeoutMs);
+    if (!this.#isInPod) removeParents(this.#groups);
+    removeParents(this.#left);
   }
 
   /** Devices of all guests and of this one, except the device to remove. */

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { resourcePaths } from "@uvm-shim/hcs-schema";
 import { powerDescriptor, powerWords, processGuestKernel } from "@uvm-shim/host-protocol/guest";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
@@ -57,13 +58,18 @@ describeWith(
   });
   afterAll(() => files.remove());
 
-  function create(agentFile = agent): ComputeSystem {
+  function createOutside(agentFile = agent): ComputeSystem {
     const document = files.document({ kernel });
     const boot = { KernelFilePath: kernel, InitRdPath: agentFile };
     const machine = { ...document.VirtualMachine, Chipset: { LinuxKernelDirect: boot } };
     const system = host.create("vm", { ...document, VirtualMachine: machine });
     system.openHandle({ systemExited: () => {} });
-    host.joinControlGroup("vm", pod, server.pid as number);
+    return system;
+  }
+
+  async function create(agentFile = agent): Promise<ComputeSystem> {
+    const system = createOutside(agentFile);
+    await host.joinControlGroup("vm", pod, server.pid as number);
     return system;
   }
 
@@ -71,7 +77,7 @@ describeWith(
   const baseWith = (file: string): string | undefined => bases.find((base) => existsSync(join(base, file)));
 
   it("is in that cgroup with all its processes, beside the shim", async () => {
-    const system = create();
+    const system = await create();
     await system.start();
     for (const base of bases) {
       expect(readdirSync(join(base, "c1")).filter((entry) => ["shim", "vm"].includes(entry))).toEqual(["shim", "vm"]);
@@ -85,8 +91,44 @@ describeWith(
     expect(bases.flatMap((base) => groupsBelow(base))).toEqual(bases);
   });
 
+  it("is moved there with its limits when it runs already, and sees no other groups", async () => {
+    const system = createOutside();
+    await system.start();
+    const before = join("..", "uvm-shim", system.runtimeId.replaceAll("-", "").slice(0, 12));
+    const guest = bases.flatMap((base) => all(join(base, before)));
+    await system.modify({ RequestType: "Update", ResourcePath: resourcePaths.memorySize, Settings: 512 });
+    await host.joinControlGroup("vm", pod);
+    for (const base of bases) {
+      const moved = all(join(base, "c1", "vm"));
+      expect(moved.length).toBeGreaterThanOrEqual(2);
+      expect(all(base).toSorted()).toEqual(moved.toSorted());
+      expect(guest).toEqual(expect.arrayContaining(moved as number[]));
+      expect(existsSync(join(base, before))).toBe(false);
+    }
+    const memory = baseWith("memory.limit_in_bytes");
+    if (memory !== undefined) {
+      const limit = readFileSync(join(memory, "c1", "vm", "memory.limit_in_bytes"), "utf8");
+      expect(limit.trim()).toBe(`${512 * mebibyte}`);
+      // Made by the guest, where it sees its root.
+      expect(existsSync(join(memory, "c1", "vm", "guest", "containers"))).toBe(true);
+    }
+    await system.terminate();
+    expect(bases.flatMap((base) => groupsBelow(base))).toEqual(bases);
+  });
+
+  it("is removed by the next host if its host was killed after it was moved", async () => {
+    const system = createOutside();
+    await system.start();
+    await host.joinControlGroup("vm", pod);
+    const next = newHost();
+    await next.removeLeftovers();
+    await system.exited;
+    expect(bases.flatMap((base) => groupsBelow(base))).toEqual(bases);
+    await next.close();
+  });
+
   it("has limits of its own within the pod's", async () => {
-    const system = create();
+    const system = await create();
     await system.start();
     const v1 = baseWith("memory.limit_in_bytes");
     const [group, file] = v1 === undefined ? [baseWith("memory.max"), "memory.max"] : [v1, "memory.limit_in_bytes"];
@@ -103,7 +145,7 @@ describeWith(
     const group = baseWith("pids.max");
     if (group === undefined) throw new Error("this machine limits no processes");
     writeFileSync(join(group, "pids.max"), "2");
-    await expect(create().start()).rejects.toMatchObject({
+    await expect((await create()).start()).rejects.toMatchObject({
       message: expect.stringMatching(/ended with/),
       events: [expect.stringMatching(/Resource temporarily unavailable|[Cc]annot fork/)],
     });
@@ -118,14 +160,14 @@ describeWith(
     const look = `require("fs").writeFileSync(${JSON.stringify(seen)}, require("fs").readFileSync(${JSON.stringify(
       join(group, "c1", file),
     )})); require("fs").writeSync(${powerDescriptor}, "${powerWords.up}\\n"); setInterval(() => {}, 1000);`;
-    const system = create(files.write("looks.cjs", look));
+    const system = await create(files.write("looks.cjs", look));
     await system.start();
     expect(readFileSync(seen, "utf8").trim()).toBe(low);
     expect(readFileSync(join(group, "c1", file), "utf8").trim()).toBe(usual);
   });
 
   it("is removed from that cgroup by the next host if its host was killed", async () => {
-    const system = create();
+    const system = await create();
     await system.start();
     const next = newHost();
     await next.removeLeftovers();

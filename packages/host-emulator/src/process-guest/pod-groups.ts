@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { HcsFailure } from "../hcs-failure.ts";
-import { groupInPod } from "./cgroups.ts";
 import {
   type Hierarchy,
   makeGroups,
@@ -13,6 +12,7 @@ import {
   tolerateGone,
 } from "./hierarchies.ts";
 import { podPath } from "./pod-cgroup-path.ts";
+import { groupInPod } from "./vm-group.ts";
 
 /** What the cgroups of pods are kept with. */
 export interface PodGroupsOptions {

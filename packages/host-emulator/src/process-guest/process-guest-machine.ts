@@ -25,6 +25,7 @@ import { findProgram, programFolders } from "./guest-image.ts";
 import type { GuestProgram } from "./guest-program.ts";
 import { offerNamespace } from "./joined-networks.ts";
 import { GuestNics } from "./nics.ts";
+import { regroup } from "./regroup.ts";
 import type { SettingsGuard } from "./settings-guard.ts";
 import { addShare, removeShare } from "./shares.ts";
 
@@ -173,6 +174,16 @@ export class ProcessGuestMachine implements GuestMachine {
   async resizeMemory(memoryMb: number): Promise<void> {
     this.init();
     this.#parts.cgroups.limitMemory(memoryMb);
+  }
+
+  async enterPodGroup(path: string): Promise<void> {
+    this.init();
+    if (this.#power.kind !== "on") return;
+    const { cgroups, settings, bootTimeoutMs, cgroupTimeoutMs } = this.#parts;
+    cgroups.enterPod(path);
+    settings.protect(cgroups.unified);
+    await regroup(this.#power.line, bootTimeoutMs);
+    await cgroups.removeLeft(cgroupTimeoutMs);
   }
 
   async limitProcessors(share: ProcessorShare): Promise<void> {

@@ -122,7 +122,7 @@ export class Session {
         return { bytes: this.#handle(request.arguments.handle).system.workingSetBytes };
       case "joinControlGroup": {
         const { system, path, pid } = request.arguments;
-        this.#host.joinControlGroup(system, path, pid);
+        await this.#host.joinControlGroup(system, path, pid);
         return {};
       }
       case "createNetworkObject": {

@@ -160,9 +160,20 @@ export class ComputeSystem {
     }
   }
 
-  /** Throws an HcsFailure unless the system has not started yet. */
-  requireCreated(operation: string): void {
-    if (this.#state.kind !== "Created") throw this.#wrongState(operation, "Created");
+  /** Throws an HcsFailure unless the system is created or runs. */
+  requirePlaceable(operation: string): void {
+    const { kind } = this.#state;
+    if (kind !== "Created" && kind !== "Running") throw this.#wrongState(operation, "Created");
+  }
+
+  /** Does nothing before the start, which places the machine. */
+  async offerNetwork(id: string, path: string): Promise<void> {
+    if (this.#state.kind === "Running") await this.#state.machine.offerNetwork(id, path);
+  }
+
+  /** Does nothing before the start, which places the machine. */
+  async enterPodGroup(path: string): Promise<void> {
+    if (this.#state.kind === "Running") await this.#state.machine.enterPodGroup(path);
   }
 
   /** Freezes or thaws the guest, to test the handling of a hanging guest. */

@@ -43,6 +43,7 @@ export class FakeMachine implements GuestMachine {
   assignDevice = (vmBusGuid: string, device: { instancePath: string; virtualFunction: number }): Promise<void> =>
     this.#call(`assign ${vmBusGuid} ${device.instancePath}/${device.virtualFunction}`);
   unassignDevice = (vmBusGuid: string): Promise<void> => this.#call(`unassign ${vmBusGuid}`);
+  enterPodGroup = (path: string): Promise<void> => this.#call(`enter ${path}`);
   resizeMemory = (memoryMb: number): Promise<void> => this.#call(`memory ${memoryMb}`);
   limitProcessors = (share: ProcessorShare): Promise<void> => this.#call(`processors ${JSON.stringify(share)}`);
   useProcessors = (cpus: string | undefined): Promise<void> => this.#call(`cpus ${cpus ?? "all"}`);

@@ -19,7 +19,7 @@ export const bootVariable = "UVM_SHIM_GUEST_BOOT";
 /** The guest's descriptor of the power line. When the host closes its end, the power is gone and the agent ends. */
 export const powerDescriptor = 3;
 
-/** The words on the power line, in this order, one per line. */
+/** The words on the power line, one per line: the first three in this order at the boot, the others in pairs after it. */
 export const powerWords = {
   /** The launcher to the host: the guest's namespaces exist, and the agent does not run yet. */
   inside: "in",
@@ -27,6 +27,10 @@ export const powerWords = {
   go: "go",
   /** The agent to the host: the guest is up. */
   up: "up",
+  /** The host to the agent: the guest is in other cgroups, which are the roots of its own from now on. */
+  regroup: "regroup",
+  /** The agent to the host: it sees those, and no others. */
+  regrouped: "regrouped",
 } as const;
 
 /** Description of the machine, which a real guest gets from firmware and kernel command line. */

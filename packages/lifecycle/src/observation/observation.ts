@@ -70,7 +70,18 @@ const current = new AsyncLocalStorage<Context>();
  * of that scope, and to those of the whole process.
  */
 export class ObservationScope {
-  readonly observers: Set<Observer> = new Set();
+  readonly #own: Set<Observer> = new Set();
+  #joined: ObservationScope | undefined;
+
+  get observers(): Set<Observer> {
+    return this.#joined?.observers ?? this.#own;
+  }
+
+  /** From now on, what is observed in this scope is told to the observers of the caller's: its work is a part of theirs. */
+  joinCaller(): void {
+    const scope = current.getStore()?.scope;
+    if (scope !== this) this.#joined = scope;
+  }
 
   /** Runs work, and all that it causes, in this scope. */
   run<T>(work: () => T): T {

@@ -23,6 +23,8 @@ export interface SandboxerFlags {
   /** Where the sandbox controller is served. */
   readonly socket: string | undefined;
   readonly state: string | undefined;
+  /** How many VMs are to be ready, as it was written. */
+  readonly warmPool: string | undefined;
   readonly drain: boolean | undefined;
   readonly debug: boolean;
 }
@@ -40,14 +42,14 @@ export type ShimCommand =
 /** Flags that take a value. containerd passes those of a pod but for the last, which the serving process gets from `start`. */
 export const textFlags = [
   ...(["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const),
-  ...(["config", "state"] as const),
+  ...(["config", "state", "warm-pool"] as const),
 ] as const;
 /** Flags without a value. */
 export const switchFlags = ["debug", "drain", "v", "version", "info", "h", "help"] as const;
 /** What the program does, beside answering questions. */
 export const actions = ["start", "delete", "sandboxer"] as const;
 /** Flags that only the named actions have. */
-const sandboxerFlags: readonly string[] = ["config", "state", "drain"];
+const sandboxerFlags: readonly string[] = ["config", "state", "warm-pool", "drain"];
 /** The name of a flag, without dashes. */
 export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
@@ -111,6 +113,7 @@ function flagsOfSandboxer(texts: ReadonlyMap<TextFlag, string>, switches: Readon
     address: texts.get("address"),
     socket: texts.get("socket"),
     state: texts.get("state"),
+    warmPool: texts.get("warm-pool"),
     drain: switches.has("drain") ? true : undefined,
     debug: switches.has("debug"),
   };

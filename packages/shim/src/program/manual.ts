@@ -26,6 +26,7 @@ const flags: { readonly [Name in FlagName]: Omit<OptionManual, "name"> } = {
   },
   config: { value: "FILE", meaning: "sandboxer: its settings, as TOML; flags outrank them" },
   state: { value: "FOLDER", meaning: "sandboxer: where it keeps what it knows of its pods" },
+  "warm-pool": { value: "NUMBER", meaning: "sandboxer: how many VMs to keep ready for pods to come; 0 if not given" },
   drain: { meaning: "sandboxer: end the pods in order on SIGTERM; without it their VMs end with the process" },
   debug: { meaning: "log every call of containerd, host and guest" },
   info: { meaning: "print the runtime's name, version and features, as protobuf for containerd" },
@@ -37,7 +38,7 @@ const flags: { readonly [Name in FlagName]: Omit<OptionManual, "name"> } = {
 
 const order: readonly FlagName[] = [
   ...(["namespace", "id", "address", "bundle", "publish-binary", "debug"] as const),
-  ...(["config", "socket", "state", "drain"] as const),
+  ...(["config", "socket", "state", "warm-pool", "drain"] as const),
   ...(["info", "v", "version", "h", "help"] as const),
 ];
 
@@ -123,7 +124,7 @@ export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
     dash: "-",
     synopsis: [
       "-namespace NAME -id ID -address PATH [-bundle FOLDER] [-debug] start|delete",
-      "[-config FILE] [-address PATH] [-socket PATH] [-state FOLDER] [-drain] [-debug] sandboxer",
+      "[-config FILE] [-address PATH] [-socket PATH] [-state FOLDER] [-warm-pool NUMBER] [-drain] [-debug] sandboxer",
       "-info | -v | -h",
     ],
     description: [

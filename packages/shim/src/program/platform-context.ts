@@ -1,4 +1,5 @@
 import type { Clock } from "@uvm-shim/lifecycle";
+import type { ReadyVms } from "../ready-vms.ts";
 import { LimitedLog, requestAllowance } from "../system/limited-log.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { QueuedStdio } from "../telemetry/queued-stdio.ts";
@@ -18,6 +19,7 @@ export function platformContext(parts: {
   readonly system: ShimSystem;
   readonly runtimeOptions?: RuntimeOptions | undefined;
   readonly servesOnePod: boolean;
+  readonly readyVms?: ReadyVms | undefined;
   /** Absent where nobody wants to know. */
   readonly queuedStdio?: QueuedStdio | undefined;
 }): PlatformContext {
@@ -32,6 +34,7 @@ export function platformContext(parts: {
     runtimeOptions,
     queuedStdio,
     servesOnePod,
+    readyVms,
   } = parts;
   const retryMilliseconds = async (): Promise<number> => {
     if (runtimeOptions === undefined) return 0;
@@ -47,6 +50,7 @@ export function platformContext(parts: {
     env: nodeProcess.env,
     namespace,
     servesOnePod,
+    ...(readyVms && { readyVms }),
     executableDirectory: options.executableDirectory ?? ownFolder(nodeProcess),
   };
 }

@@ -1,5 +1,6 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, Platform, UpstreamStdio } from "../platform.ts";
+import type { ReadyVms } from "../ready-vms.ts";
 import type { GrpcPart } from "../sandboxer/grpc-part.ts";
 import type { WindowsCalls } from "../system/system.ts";
 import type { TelemetryPart } from "../telemetry/part.ts";
@@ -20,6 +21,8 @@ export interface PlatformContext {
   readonly namespace: string;
   /** Whether this process serves no other pod: then it belongs to the pod, and its use of resources is the pod's. */
   readonly servesOnePod: boolean;
+  /** Absent where there are none. */
+  readonly readyVms?: ReadyVms;
 }
 
 /** What `runShim` makes a shim from. */

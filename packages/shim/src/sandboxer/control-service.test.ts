@@ -21,6 +21,7 @@ function connect(host = "emulator:"): TtrpcClient {
   const log = { log: () => {} };
   const server = controlServer({
     ...{ registry: new PodRegistry<HostedPod>(log), flavour: "lcow", host, pid: 77, log },
+    whileMaking: (work) => work(),
     makePod: (pod) => {
       made.push(pod);
       const ended = new Promise<string>(() => {});

@@ -26,6 +26,8 @@ export interface ControlServiceOptions {
   readonly host: string;
   readonly pid: number;
   readonly makePod: (pod: HandedPod) => HostedPod;
+  /** Other work waits while a pod is being made. */
+  readonly whileMaking: <T>(work: () => Promise<T>) => Promise<T>;
   readonly log: Log;
 }
 
@@ -55,7 +57,9 @@ export function controlServer(options: ControlServiceOptions): TtrpcServer {
           };
           const name = nameOf(request, "host pod");
           const pod = { name, bundle, socket, debug, ttrpcAddress, grpcAddress };
-          await registry.open(name, () => options.makePod({ ...pod, ...(given && { runtimeOptions: given }) }));
+          await options.whileMaking(() =>
+            registry.open(name, () => options.makePod({ ...pod, ...(given && { runtimeOptions: given }) })),
+          );
           return { pid };
         },
         Release: async (request) => {

@@ -41,6 +41,8 @@ export interface ControllerServiceOptions {
   readonly os: "linux" | "windows";
   /** Makes a pod that is not opened yet, in a bundle of the sandboxer's own. */
   readonly makePod: (pod: NewPod) => HostedPod;
+  /** Other work waits while a pod is being made. */
+  readonly whileMaking: <T>(work: () => Promise<T>) => Promise<T>;
   readonly bundleOf: (name: PodName) => string;
   /** The address of a pod's Task service, as containerd dials it. */
   readonly addressOf: (pod: HostedPod) => string;
@@ -54,7 +56,7 @@ const taskVersion = 3;
  * lost with an earlier sandboxer is not ready, has ended, and can be stopped and shut down.
  */
 export function controllerHandlers(options: ControllerServiceOptions): ControllerHandlers {
-  const { registry } = options;
+  const { registry, whileMaking } = options;
 
   /** Throws NotFound, by which containerd learns that a sandbox is gone. */
   const require = (name: PodName): HostedPod | LostPod => {
@@ -84,36 +86,41 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
           : { typeUrl: runtime.type_url, value: Uint8Array.from(runtime.value) };
       const specification = sandbox?.spec?.value;
       const configuration = specification === undefined || specification.length === 0 ? undefined : specification;
-      const pod = await registry.open(name, () =>
-        options.makePod({ name, ...(runtimeOptions && { runtimeOptions }), ...(configuration && { configuration }) }),
-      );
-      try {
-        const { rootfs, options: podOptions, netnsPath, annotations } = request;
-        const bundlePath = options.bundleOf(name);
-        const creation = { sandboxId: id, bundlePath, rootfs, options: podOptions, netnsPath, annotations };
-        await pod.call("CreateSandbox", creation, { metadata, signal });
-      } catch (error) {
-        await registry.release(name, "its sandbox could not be created");
-        throw error;
-      }
+      const newPod = { name, ...(runtimeOptions && { runtimeOptions }), ...(configuration && { configuration }) };
+      await whileMaking(async () => {
+        const pod = await registry.open(name, () => options.makePod(newPod));
+        try {
+          const { rootfs, options: podOptions, netnsPath, annotations } = request;
+          const bundlePath = options.bundleOf(name);
+          const creation = { sandboxId: id, bundlePath, rootfs, options: podOptions, netnsPath, annotations };
+          await pod.call("CreateSandbox", creation, { metadata, signal });
+        } catch (error) {
+          await registry.release(name, "its sandbox could not be created");
+          throw error;
+        }
+      });
       return { sandboxId: id };
     },
     Start: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
       const pod = require({ namespace, id });
       if ("forget" in pod) throw new ShimError("FailedPrecondition", `start sandbox ${id}: ${lostBecause}`);
       // containerd shuts down no sandbox whose start has failed.
-      const start = pod.call("StartSandbox", { sandboxId: id }, { metadata, signal }).catch(async (error: unknown) => {
-        await registry.release({ namespace, id }, "its sandbox could not be started");
-        throw error;
+      const { pid, createdAt, spec } = await whileMaking(async () => {
+        try {
+          return await pod.call("StartSandbox", { sandboxId: id }, { metadata, signal });
+        } catch (error) {
+          await registry.release({ namespace, id }, "its sandbox could not be started");
+          throw error;
+        }
       });
-      const { pid, createdAt, spec } = await start;
       const address = options.addressOf(pod);
       return { sandboxId: id, pid, createdAt, address, version: taskVersion, ...(spec && { spec }) };
     },
     Platform: async () => ({ platform: { os: options.os, architecture: architecture() } }),
     Stop: async ({ sandboxId: id, timeoutSecs }, { namespace, metadata, signal }) => {
-      // As containerd's own controller: what is gone has stopped.
-      if (registry.find({ namespace, id }) === undefined) return {};
+      // As containerd's own controller: what is gone has stopped, and so has what is going.
+      const entry = registry.find({ namespace, id });
+      if (entry === undefined || entry.kind === "closing") return {};
       const pod = require({ namespace, id });
       if (!("forget" in pod)) await pod.call("StopSandbox", { sandboxId: id, timeoutSecs }, { metadata, signal });
       return {};

@@ -1,12 +1,13 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { duplexPair } from "node:stream";
-import { Acquisitions, ObservationScope, type Step } from "@uvm-shim/lifecycle";
+import { Acquisitions, ObservationScope, reportOccurrence, type Step } from "@uvm-shim/lifecycle";
 import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
 import { describeError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
 import { endWhenOrphaned, orphanMilliseconds } from "../program/orphan.ts";
 import { writeFileAtomically, writeState } from "../program/state-file.ts";
+import type { ReadyVms } from "../ready-vms.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
 import type { Listener } from "../system/system.ts";
@@ -28,6 +29,7 @@ export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   readonly control: string;
   /** Absent where nobody wants to know. */
   readonly telemetry?: SandboxerTelemetry | undefined;
+  readonly readyVms?: ReadyVms | undefined;
   /** Absent if the bundle is a client's; otherwise it is made and removed with the pod. */
   readonly ownBundle?: {
     /** The content of its config.json; absent if it has none. */
@@ -43,12 +45,16 @@ export class HostedPod {
   readonly #held = new Acquisitions();
   #listener: Listener | undefined;
   #watched: WatchedPod | undefined;
+  #reason = "released";
 
   constructor(options: HostedPodOptions) {
     this.#options = options;
-    const { control, ownBundle } = options;
+    const { control, ownBundle, readyVms } = options;
     const onTasks = ownBundle && { onTasks: (ids: readonly string[]) => this.#keepTasks(ids) };
-    this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, ...onTasks } });
+    this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, readyVms, ...onTasks } });
+    void this.#pod.ended.then((reason) => {
+      this.#reason = reason;
+    });
   }
 
   get id(): string {
@@ -181,6 +187,10 @@ export class HostedPod {
 
   /** Serves it no longer. Can be repeated until it succeeds. */
   async close(): Promise<void> {
-    await this.#scope.run(() => this.#held.releaseAll());
+    await this.#scope.run(() => {
+      // Its record would look as if the process had been killed.
+      reportOccurrence("ending", { reason: this.#reason });
+      return this.#held.releaseAll();
+    });
   }
 }

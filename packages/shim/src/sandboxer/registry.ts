@@ -20,7 +20,7 @@ export interface LostPod {
 
 /** A pod of the registry, by what can be done with it. */
 export type Entry<Pod> =
-  | { readonly kind: "opening" }
+  | { readonly kind: "opening"; readonly opened: Promise<unknown> }
   | { readonly kind: "serving"; readonly pod: Pod }
   /** It is served no longer, and what it held is being released. */
   | { readonly kind: "closing"; readonly pod: Pod; readonly closed: Promise<void> }
@@ -65,7 +65,15 @@ export class PodRegistry<Pod extends RegisteredPod> {
       const how = present.kind === "lost" ? "its VM was lost, and it waits to be shut down" : `it is ${present.kind}`;
       throw new ShimError("AlreadyExists", `pod ${name.id} exists already: ${how}`);
     }
-    this.#entries.set(key, { kind: "opening" });
+    const opened = this.#open(name, make);
+    this.#entries.set(key, { kind: "opening", opened });
+    return await opened;
+  }
+
+  async #open(name: PodName, make: () => Pod): Promise<Pod> {
+    // Its entry is made first.
+    await Promise.resolve();
+    const key = keyOf(name);
     let pod: Pod;
     try {
       pod = make();
@@ -88,11 +96,14 @@ export class PodRegistry<Pod extends RegisteredPod> {
     if (entry?.kind === "closing") return await entry.closed;
     if (entry?.kind !== "serving") return;
     const { pod } = entry;
-    const closed = pod.close().then(
-      () => {},
-      (error: unknown) =>
-        this.#log.log("error", "cannot release all of a pod", { ...name, error: describeError(error) }),
-    );
+    const report = (error: unknown): void =>
+      this.#log.log("error", "cannot release all of a pod", { ...name, error: describeError(error) });
+    // Nobody asks for it again, so what could not be released is tried once more.
+    const again = (error: unknown): Promise<void> => {
+      report(error);
+      return pod.close();
+    };
+    const closed = pod.close().catch(again).catch(report);
     this.#entries.set(keyOf(name), { kind: "closing", pod, closed });
     await closed;
     this.#entries.delete(keyOf(name));
@@ -105,7 +116,9 @@ export class PodRegistry<Pod extends RegisteredPod> {
       case undefined:
         return;
       case "opening":
-        throw new ShimError("FailedPrecondition", `pod ${name.id} is being opened`);
+        // Whoever asked for it may have given up.
+        await entry.opened.catch(() => {});
+        return await this.release(name, reason);
       case "serving":
         await entry.pod.terminate(reason);
         return await this.close(name);
@@ -130,8 +143,12 @@ export class PodRegistry<Pod extends RegisteredPod> {
   /** Ends every pod in order, all at once. */
   async drain(reason: string): Promise<void> {
     this.closeDoor();
-    const names = [...this.#entries].flatMap(([key, { kind }]) => (kind === "serving" ? [nameOf(key)] : []));
-    await Promise.all(names.map((name) => this.release(name, reason)));
+    await Promise.all(
+      [...this.#entries].map(async ([key, entry]) => {
+        if (entry.kind === "lost") return;
+        await this.release(nameOf(key), reason);
+      }),
+    );
   }
 }
 

@@ -93,11 +93,12 @@ export async function runSandboxer(
     const { socket, containerd } = settings;
     log.log("info", "serving", { socket, pid, version: options.version, lost, containerd });
     telemetry?.begin();
+    void sandboxer.fillPool();
     const reason = await ended.promise;
     log.log("info", "ending", { reason, pods: sandboxer.size, drain: settings.drain });
     for (const listener of listeners) listener.close();
-    if (settings.drain) await sandboxer.drain(reason);
     sandboxer.closeDoor();
+    await Promise.all([sandboxer.closePool(), settings.drain ? sandboxer.drain(reason) : undefined]);
     await grpc.close(closeMilliseconds);
     sandboxer.control.destroy();
     if (settings.drain) await system.endPrograms(clock);

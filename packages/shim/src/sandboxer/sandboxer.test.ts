@@ -1,130 +1,15 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { systemClock } from "@uvm-shim/lifecycle";
-import { TtrpcClient } from "@uvm-shim/ttrpc";
+import type { TtrpcClient } from "@uvm-shim/ttrpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
-import type { ShimOptions } from "../program/shim-options.ts";
 import { parseRecord } from "../record/lines.ts";
-import { SharedLog } from "../system/log-stderr.ts";
 import { posixSystem } from "../system/posix.ts";
-import type { ShimSystem } from "../system/system.ts";
-import { EventServer } from "../testing/event-server.ts";
-import { FakeError, FakePlatform, type FakeSandbox } from "../testing/fake-platform.ts";
-import type { ControllerMethod } from "./controller-service.ts";
-import { Sandboxer } from "./sandboxer.ts";
+import { FakeError } from "../testing/fake-platform.ts";
+import { SandboxerBench as Bench } from "../testing/sandboxer-bench.ts";
 
-const { Controller } = containerd.services.sandbox.v1;
 const { Task } = containerd.task.v3;
-type Input<M extends ControllerMethod> = Parameters<(typeof Controller.methods)[M]["request"]["encode"]>[0];
-
-/** One process that serves pods, on a fake platform; containerd's event service is behind a real socket. */
-class Bench {
-  readonly directory = mkdtempSync(path.join(tmpdir(), "sandboxer-"));
-  readonly events = new EventServer();
-  readonly platforms: FakePlatform[] = [];
-  readonly lines: string[] = [];
-  /** Prepares the platform of the next pods. */
-  onPlatform: (platform: FakePlatform) => void = () => {};
-  /** What the next pods have of the system. */
-  system: ShimSystem = posixSystem;
-  sandboxer!: Sandboxer;
-  readonly #clients: TtrpcClient[] = [];
-
-  get state(): string {
-    return path.join(this.directory, "state");
-  }
-
-  async open(): Promise<void> {
-    await this.events.listen(path.join(this.directory, "containerd.ttrpc"));
-    this.begin();
-  }
-
-  /** Another process with the same state folder. */
-  begin(): void {
-    const options: ShimOptions = {
-      ...{ name: "containerd-shim-fake-v2", runtimeName: "io.containerd.fake.v2", flavour: "lcow" },
-      ...{ version: "1.2.3", revision: "abc", socketDirectory: this.directory, executableDirectory: this.directory },
-      loadPlatform: async () => {
-        const platform = new FakePlatform();
-        this.onPlatform(platform);
-        this.platforms.push(platform);
-        return platform;
-      },
-    };
-    const nodeProcess = { env: { UVM_SHIM_RECORDS: path.join(this.directory, "records") } };
-    const sink = { queuedBytes: 0, write: (line: Buffer) => void this.lines.push(`${line}`) };
-    this.sandboxer = new Sandboxer({
-      settings: { containerd: path.join(this.directory, "containerd"), state: this.state, level: "info" },
-      ...{ options, nodeProcess: nodeProcess as unknown as NodeJS.Process, clock: systemClock, system: this.system },
-      identity: { pid: 77, processStartTime: "1" },
-      control: path.join(this.directory, "control"),
-      log: new SharedLog({ sink, clock: systemClock, level: "info" }),
-      logOf: (fields, level) => new SharedLog({ sink, clock: systemClock, level, fields: { ...fields } }),
-    });
-  }
-
-  /** As containerd, by messages that have been on the wire. */
-  call<M extends ControllerMethod>(method: M, request: Input<M>, namespace = "k8s.io") {
-    const { request: type } = Controller.methods[method];
-    const signal = new AbortController().signal;
-    const handler = this.sandboxer.controller[method];
-    return handler(type.decode(type.encode(request as never).finish()) as never, { namespace, metadata: {}, signal });
-  }
-
-  async run(sandboxId: string, namespace?: string) {
-    await this.call("Create", { sandboxId }, namespace);
-    return await this.call("Start", { sandboxId }, namespace);
-  }
-
-  /** A client of the pod's own socket. */
-  connect(address: string): TtrpcClient {
-    const client = new TtrpcClient(net.connect(address.replace("ttrpc+unix://", "")));
-    this.#clients.push(client);
-    return client;
-  }
-
-  sandbox(id: string): FakeSandbox {
-    const found = this.platforms.flatMap(({ sandboxes }) => sandboxes).findLast((sandbox) => sandbox.id === id);
-    if (found === undefined) throw new Error(`no sandbox ${id} was created`);
-    return found;
-  }
-
-  /** What is left in its folders. */
-  left(): readonly string[] {
-    const sockets = readdirSync(this.directory).filter((name) => name.startsWith("uvm-"));
-    const records = path.join(this.directory, "records");
-    const files = [this.state, records].flatMap((folder) =>
-      statSync(folder, { throwIfNoEntry: false })?.isDirectory()
-        ? readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) =>
-            entry.isFile() || path.basename(entry.parentPath) === "k8s.io" ? [entry.name] : [],
-          )
-        : [],
-    );
-    return [...sockets, ...files];
-  }
-
-  async close(): Promise<void> {
-    for (const client of this.#clients) client.close();
-    await this.sandboxer.drain("test");
-    this.sandboxer.control.destroy();
-    await this.events.close();
-    rmSync(this.directory, { recursive: true, force: true });
-  }
-}
-
 let bench: Bench;
 beforeEach(async () => {
   bench = new Bench();
@@ -325,6 +210,21 @@ describe("a sandboxer that comes after a crash", () => {
     await before.drain("test");
   });
 
+  it("ends the others where one cannot be read, and names it", async () => {
+    await bench.run("s1");
+    const before = bench.sandboxer;
+    const bad = path.join(bench.state, "k8s.io", "bad");
+    mkdirSync(path.join(bad, "tasks"), { recursive: true });
+    bench.begin();
+    const { count, ended } = bench.sandboxer.takeOverLost();
+    await ended;
+    expect(count).toBe(1);
+    expect(bench.lines.filter((line) => line.includes("cannot read what an earlier sandboxer has left"))).toEqual([
+      expect.stringContaining(bad),
+    ]);
+    await before.drain("test");
+  });
+
   it("removes the sockets of the lost, which nobody serves", async () => {
     const { address } = (await bench.run("s1")) as { address: string };
     const bundle = path.join(bench.state, "k8s.io", "s1");
@@ -361,6 +261,38 @@ describe("a sandboxer that comes after a crash", () => {
 });
 
 describe("ending in order", () => {
+  it("waits for a pod that is being created, and ends it too", async () => {
+    const mayCreate = Promise.withResolvers<void>();
+    bench.system = {
+      ...posixSystem,
+      prepareSocket: async (socket) => {
+        await mayCreate.promise;
+        await posixSystem.prepareSocket(socket);
+      },
+    };
+    bench.begin();
+    const created = bench.call("Create", { sandboxId: "s1" }).then(
+      () => "created",
+      () => "refused",
+    );
+    const drained = bench.sandboxer.drain("SIGTERM");
+    mayCreate.resolve();
+    await Promise.all([created, drained]);
+    expect(bench.left().filter((name) => !name.endsWith(".jsonl"))).toEqual([]);
+  });
+
+  it("counts a pod that is ending as stopped", async () => {
+    await bench.run("s1");
+    const closing = bench.call("Shutdown", { sandboxId: "s1" });
+    const stops = [];
+    for (let turn = 0; turn < 5; turn++) {
+      stops.push(bench.call("Stop", { sandboxId: "s1" }));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await closing;
+    expect(await Promise.all(stops)).toEqual(stops.map(() => ({})));
+  });
+
   it("stops every pod and leaves nothing", async () => {
     await bench.run("s1");
     await bench.run("s2");

@@ -1,5 +1,8 @@
+import { randomUUID } from "node:crypto";
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { TtrpcServer } from "@uvm-shim/ttrpc";
+import { describeError, ShimError } from "../errors.ts";
+import type { Platform } from "../platform.ts";
 import { platformContext } from "../program/platform-context.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import { connectEvents } from "../services/events/events-ttrpc.ts";
@@ -14,10 +17,12 @@ import { lostPodOf } from "./lost-pods.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
 import { bundleIn, leftBundles } from "./state-folder.ts";
+import { readyVmId, vmIdsIn } from "./vm-ids.ts";
+import { VmPool } from "./vm-pool.ts";
 
 /** What a sandboxer is made from. */
 export interface SandboxerOptions {
-  readonly settings: Pick<SandboxerSettings, "containerd" | "state" | "level">;
+  readonly settings: Pick<SandboxerSettings, "containerd" | "state" | "level" | "warmPool">;
   readonly options: ShimOptions;
   readonly nodeProcess: NodeJS.Process;
   readonly clock: Clock;
@@ -40,6 +45,7 @@ export class Sandboxer {
   readonly control: TtrpcServer;
   readonly #options: SandboxerOptions;
   readonly #registry: PodRegistry<HostedPod>;
+  readonly #pool: VmPool | undefined;
 
   constructor(options: SandboxerOptions) {
     this.#options = options;
@@ -47,16 +53,19 @@ export class Sandboxer {
     const { flavour } = options.options;
     this.#registry = new PodRegistry(log);
     const registry = this.#registry;
+    this.#pool = this.#makePool();
+    const whileMaking = <T>(work: () => Promise<T>): Promise<T> => this.#pool?.during(work) ?? work();
     this.controller = controllerHandlers({
       registry,
       os: flavour === "lcow" ? "linux" : "windows",
       makePod: (pod) => this.#makeOwnPod(pod),
+      whileMaking,
       bundleOf: (name) => this.#bundleOf(name),
       addressOf: (pod) => `ttrpc+${system.address(pod.socket)}`,
     });
     const makePod = (pod: HandedPod): HostedPod => this.#makeHandedPod(pod);
     this.control = controlServer({
-      ...{ registry, flavour, pid: identity.pid, makePod, log },
+      ...{ registry, flavour, pid: identity.pid, makePod, whileMaking, log },
       host: options.nodeProcess.env.UVM_SHIM_HOST ?? "",
     });
   }
@@ -67,7 +76,7 @@ export class Sandboxer {
   }
 
   describe(): readonly StateLine[] {
-    return this.#registry.pods.flatMap((pod) => pod.describe());
+    return [...(this.#pool?.describe() ?? []), ...this.#registry.pods.flatMap((pod) => pod.describe())];
   }
 
   /**
@@ -76,7 +85,9 @@ export class Sandboxer {
    */
   takeOverLost(): { readonly count: number; readonly ended: Promise<void> } {
     const { settings, clock, log, system } = this.#options;
-    const lost = leftBundles(settings.state).map((left) => {
+    const onUnreadable = (folder: string, error: unknown): void =>
+      log.log("error", "cannot read what an earlier sandboxer has left", { folder, error: describeError(error) });
+    const lost = leftBundles(settings.state, onUnreadable).map((left) => {
       const pod = lostPodOf(left, {
         log,
         clock,
@@ -90,6 +101,28 @@ export class Sandboxer {
     return { count: lost.length, ended: Promise.all(lost).then(() => {}) };
   }
 
+  /** Boots VMs ahead from now on, if it is to. Resolves when what an earlier sandboxer had ready is ended. */
+  async fillPool(): Promise<void> {
+    const { log, settings } = this.#options;
+    try {
+      // Those of a sandboxer that had a pool are ended by one that has none, too.
+      await (this.#pool ?? this.#poolOf({ size: 0, memoryInMb: 0 })).begin();
+    } catch (error) {
+      log.log("error", "cannot read which VMs an earlier sandboxer had ready", {
+        ...{ folder: settings.state, error: describeError(error) },
+      });
+    }
+  }
+
+  /** Ends the VMs that wait for pods. Those that do not end do so with the process. */
+  async closePool(): Promise<void> {
+    await this.#pool
+      ?.close()
+      .catch((error: unknown) =>
+        this.#options.log.log("warn", "cannot empty the pool", { error: describeError(error) }),
+      );
+  }
+
   /** Takes no further pods. */
   closeDoor(): void {
     this.#registry.closeDoor();
@@ -100,15 +133,36 @@ export class Sandboxer {
     await this.#registry.drain(reason);
   }
 
+  #makePool(): VmPool | undefined {
+    const { warmPool } = this.#options.settings;
+    return warmPool && this.#poolOf(warmPool);
+  }
+
+  #poolOf(bounds: NonNullable<SandboxerSettings["warmPool"]>): VmPool {
+    const { clock, log, settings } = this.#options;
+    return new VmPool({
+      ...{ ...bounds, clock, log, ids: vmIdsIn(settings.state), newId: () => readyVmId(randomUUID()) },
+      plan: async () => {
+        const { planVm } = await this.#loadPlatform(log, "");
+        if (planVm === undefined) throw new ShimError("Unimplemented", "VMs of this flavour cannot be booted ahead");
+        return await planVm();
+      },
+      endLeft: async (id) => {
+        const platform = await this.#loadPlatform(log, "");
+        await platform.endReadyVm?.(id);
+      },
+    });
+  }
+
   #makeOwnPod({ name, runtimeOptions, configuration }: NewPod): HostedPod {
     const { settings, system, options, nodeProcess } = this.#options;
     const directory = configuredSocketDirectory(options, nodeProcess.env);
+    const log = this.#options.logOf(name, settings.level);
     return new HostedPod({
-      ...this.#common(),
+      ...this.#common(log),
       flags: { ...name, debug: settings.level === "debug" },
       bundle: this.#bundleOf(name),
       socket: system.socketPath({ address: settings.containerd, ...name, ...(directory && { directory }) }),
-      log: this.#options.logOf(name, settings.level),
       runtimeOptions,
       ttrpcAddress: ttrpcAddressOf(settings.containerd),
       grpcAddress: settings.containerd,
@@ -119,16 +173,16 @@ export class Sandboxer {
   #makeHandedPod({ name, debug, ...handed }: HandedPod): HostedPod {
     const { logOf, settings } = this.#options;
     return new HostedPod({
-      ...this.#common(),
+      ...this.#common(logOf(name, debug ? "debug" : settings.level)),
       ...{ runtimeOptions: undefined, ...handed },
       flags: { ...name, debug },
-      log: logOf(name, debug ? "debug" : settings.level),
     });
   }
 
-  #common() {
+  #common(log: ShimLog) {
     const { options, nodeProcess, clock, system, identity, control, telemetry } = this.#options;
-    return { options, nodeProcess, clock, system, identity, control, telemetry };
+    const readyVms = this.#pool?.forPod(log);
+    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms };
   }
 
   #bundleOf(name: PodName): string {
@@ -136,17 +190,20 @@ export class Sandboxer {
   }
 
   async #cleanUp(pod: PodName & { readonly bundle: string }): Promise<void> {
-    const { options, nodeProcess, clock, system, settings } = this.#options;
-    const { namespace } = pod;
-    const log = this.#options.logOf(pod, settings.level);
-    const platform = await options.loadPlatform(
-      platformContext({ options, nodeProcess, log, namespace, clock, system, servesOnePod: false }),
-    );
+    const { logOf, settings } = this.#options;
+    const platform = await this.#loadPlatform(logOf(pod, settings.level), pod.namespace);
     try {
       await platform.cleanUp(pod);
     } finally {
       await platform.close();
     }
+  }
+
+  #loadPlatform(log: ShimLog, namespace: string): Promise<Platform> {
+    const { options, nodeProcess, clock, system } = this.#options;
+    return options.loadPlatform(
+      platformContext({ options, nodeProcess, log, namespace, clock, system, servesOnePod: false }),
+    );
   }
 }
 

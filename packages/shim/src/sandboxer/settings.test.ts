@@ -9,7 +9,7 @@ import { readSettings } from "./settings.ts";
 
 const noFlags: SandboxerFlags = {
   ...{ configuration: undefined, address: undefined, socket: undefined, state: undefined },
-  ...{ drain: undefined, debug: false },
+  ...{ warmPool: undefined, drain: undefined, debug: false },
 };
 
 let directory: string;
@@ -47,9 +47,16 @@ describe("the settings of a sandboxer", () => {
   });
 
   it.each([
-    ['sockt = "/s"', 'unknown key "sockt", expected containerd, socket, state, drain, log_level'],
+    [
+      'sockt = "/s"',
+      'unknown key "sockt", expected containerd, socket, state, warm_pool, warm_pool_memory_mb, drain, log_level',
+    ],
+    ["warm_pool = -1", "warm_pool is -1, expected a number of VMs from 0 to 64"],
+    ["warm_pool = 65", "warm_pool is 65, expected a number of VMs from 0 to 64"],
+    ["warm_pool = true", "warm_pool is a boolean, expected a number of VMs from 0 to 64"],
+    ["warm_pool_memory_mb = 0", "warm_pool_memory_mb is 0, expected a number of mebibytes, at least 1"],
     ['socket = "s"', 'socket is "s", expected an absolute path'],
-    ["socket = 7", "socket is a number, expected an absolute path"],
+    ["socket = 7", "socket is 7, expected an absolute path"],
     ['drain = "yes"', 'drain is "yes", expected true or false'],
     ['log_level = "loud"', 'log_level is "loud", expected "info" or "debug"'],
     ["socket =", "is not valid TOML"],
@@ -57,6 +64,22 @@ describe("the settings of a sandboxer", () => {
     const refused = read({ configuration: file(text) });
     await expect(refused).rejects.toThrow(Refusal);
     await expect(refused).rejects.toThrow(message);
+  });
+
+  it("have VMs kept ready only where that is asked for", async () => {
+    const configuration = file("warm_pool = 2\n");
+    expect((await read({})).warmPool).toBeUndefined();
+    expect((await read({ configuration })).warmPool).toEqual({ size: 2, memoryInMb: 4096 });
+    expect((await read({ configuration, warmPool: "0" })).warmPool).toBeUndefined();
+    const limited = file("warm_pool = 2\nwarm_pool_memory_mb = 512\n");
+    expect((await read({ configuration: limited, warmPool: "3" })).warmPool).toEqual({ size: 3, memoryInMb: 512 });
+    for (const warmPool of ["two", "", "1.5"]) {
+      await expect(read({ warmPool })).rejects.toThrow(
+        `flag -warm-pool is "${warmPool}", expected a number of VMs from 0 to 64`,
+      );
+    }
+    const windows = readSettings({ ...noFlags, configuration }, "wcow", systemClock, "win32");
+    await expect(windows).rejects.toThrow("expected 0: the VM of a Windows pod boots from a disk of that pod");
   });
 
   it("are refused where a flag is no absolute path, or the file is not there", async () => {

@@ -18,8 +18,17 @@ export interface SandboxerSettings {
   /** Whether SIGTERM ends the pods in order; otherwise their VMs end with the process. */
   readonly drain: boolean;
   readonly level: "info" | "debug";
+  /** VMs that are booted before there are pods for them; absent if there are to be none. */
+  readonly warmPool?: {
+    readonly size: number;
+    /** Of all that wait. */
+    readonly memoryInMb: number;
+  };
 }
 
+const mostReadyVms = 64;
+/** Enough for as many VMs of pods without settings as most machines want. */
+const standardPoolMemoryInMb = 4096;
 const largestFile = 64 * 1024;
 const isAbsolute = (value: string): boolean => path.posix.isAbsolute(value) || path.win32.isAbsolute(value);
 
@@ -33,11 +42,21 @@ const aPath: Field = {
   accepts: (value) => typeof value === "string" && isAbsolute(value),
 };
 
+const aPoolSize: Field = {
+  expected: `a number of VMs from 0 to ${mostReadyVms}`,
+  accepts: (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= mostReadyVms,
+};
+
 /** The keys of the configuration file. */
 export const settingFields = {
   containerd: aPath,
   socket: aPath,
   state: aPath,
+  warm_pool: aPoolSize,
+  warm_pool_memory_mb: {
+    expected: "a number of mebibytes, at least 1",
+    accepts: (value) => Number.isInteger(value) && (value as number) >= 1,
+  },
   drain: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
   log_level: { expected: '"info" or "debug"', accepts: (value) => value === "info" || value === "debug" },
 } as const satisfies { readonly [key: string]: Field };
@@ -63,13 +82,29 @@ export async function readSettings(
       throw new Refusal(`flag -${flag} is ${JSON.stringify(value)}, expected ${aPath.expected}`);
     }
   }
+  const size = poolSize(flags, file, flavour);
+  const memoryInMb = (file.warm_pool_memory_mb as number | undefined) ?? standardPoolMemoryInMb;
   return {
+    ...(size > 0 && { warmPool: { size, memoryInMb } }),
     containerd: flags.address ?? (file.containerd as string | undefined) ?? standard.containerd,
     socket: flags.socket ?? (file.socket as string | undefined) ?? standard.socket,
     state: flags.state ?? (file.state as string | undefined) ?? standard.state,
     drain: flags.drain ?? (file.drain as boolean | undefined) ?? false,
     level: flags.debug ? "debug" : ((file.log_level as "info" | "debug" | undefined) ?? "info"),
   };
+}
+
+function poolSize(flags: SandboxerFlags, file: FileSettings, flavour: "lcow" | "wcow"): number {
+  const flag = flags.warmPool === undefined || flags.warmPool === "" ? flags.warmPool : Number(flags.warmPool);
+  if (flag !== undefined && !aPoolSize.accepts(flag)) {
+    throw new Refusal(`flag -warm-pool is ${JSON.stringify(flags.warmPool)}, expected ${aPoolSize.expected}`);
+  }
+  const size = (flag ?? file.warm_pool ?? 0) as number;
+  if (size > 0 && flavour === "wcow") {
+    const where = flag === undefined ? `${flags.configuration}: warm_pool` : "flag -warm-pool";
+    throw new Refusal(`${where} is ${size}, expected 0: the VM of a Windows pod boots from a disk of that pod`);
+  }
+  return size;
 }
 
 /** Where things are if nobody says otherwise. */
@@ -112,7 +147,7 @@ async function readSettingsFile(file: string, clock: Clock): Promise<FileSetting
     }
     const { accepts, expected } = settingFields[key as Key];
     if (accepts(value)) continue;
-    const given = typeof value === "string" ? JSON.stringify(value) : typeName(value);
+    const given = typeof value === "string" || typeof value === "number" ? JSON.stringify(value) : typeName(value);
     throw new Refusal(`${file}: ${key} is ${given}, expected ${expected}`);
   }
   return parsed;

@@ -22,15 +22,31 @@ export interface LeftBundle {
   readonly tasks: readonly string[];
 }
 
-/** All that are there; none if the folder is not. */
-export function leftBundles(folder: string): readonly LeftBundle[] {
-  return foldersIn(folder).flatMap((namespace) =>
-    foldersIn(path.join(folder, namespace)).map((id) => {
+/**
+ * All that are there; none if the folder is not. One that cannot be read is told of and left: the others have to be
+ * ended all the same.
+ */
+export function leftBundles(
+  folder: string,
+  onUnreadable: (path: string, error: unknown) => void,
+): readonly LeftBundle[] {
+  const orTold = <T>(path: string, read: () => readonly T[]): readonly T[] => {
+    try {
+      return read();
+    } catch (error) {
+      onUnreadable(path, error);
+      return [];
+    }
+  };
+  return orTold(folder, () => foldersIn(folder)).flatMap((namespace) =>
+    orTold(path.join(folder, namespace), () => foldersIn(path.join(folder, namespace))).flatMap((id) => {
       const bundle = bundleIn(folder, { namespace, id });
-      return {
-        ...{ name: { namespace, id }, bundle, state: readState(bundle) },
-        ...{ createdAt: statSync(bundle).birthtime, tasks: tasksIn(bundle) },
-      };
+      return orTold(bundle, () => [
+        {
+          ...{ name: { namespace, id }, bundle, state: readState(bundle) },
+          ...{ createdAt: statSync(bundle).birthtime, tasks: tasksIn(bundle) },
+        },
+      ]);
     }),
   );
 }

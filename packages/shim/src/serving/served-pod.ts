@@ -11,6 +11,7 @@ import { platformContext } from "../program/platform-context.ts";
 import { lingerFrom } from "../program/retirement.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import { type ShimState, writeState } from "../program/state-file.ts";
+import type { ReadyVms } from "../ready-vms.ts";
 import type { PodRecord } from "../record/pod-record.ts";
 import type { Services } from "../services/services.ts";
 import type { StateLine } from "../services/state-dump.ts";
@@ -47,6 +48,8 @@ export interface ServedPodOptions {
     readonly control: string;
     /** Told of the ids of all tasks whenever one is added or removed. */
     readonly onTasks?: (ids: readonly string[]) => void;
+    /** VMs that the pod can take. */
+    readonly readyVms?: ReadyVms | undefined;
   };
 }
 
@@ -119,6 +122,7 @@ export class ServedPod {
       ...platformContext({
         ...{ options, nodeProcess, log, namespace, clock, system, runtimeOptions, queuedStdio },
         servesOnePod: this.#options.hosted === undefined,
+        readyVms: this.#options.hosted?.readyVms,
         ...(guestLog && { guestLog }),
       }),
       setLogLevel,
