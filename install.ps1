@@ -69,6 +69,20 @@ function Write-Text([string] $Path, [string] $Text) {
   [IO.File]::WriteAllText($Path, $Text, [Text.UTF8Encoding]::new($false))
 }
 
+# Anybody may make folders in ProgramData. One of another user's would name the files that -Uninstall removes.
+function Assert-Own([string] $Path) {
+  if (-not (Test-Path -LiteralPath $Path)) { return }
+  if ((Get-Item -LiteralPath $Path -Force).Attributes -band [IO.FileAttributes]::ReparsePoint) {
+    throw "$Path is a link, expected a folder: remove it"
+  }
+  $owner = (Get-Acl -LiteralPath $Path).GetOwner([Security.Principal.SecurityIdentifier]).Value
+  # SYSTEM, as which containerd and its shims run; Administrators; who runs this.
+  $own = @('S-1-5-18', 'S-1-5-32-544', [Security.Principal.WindowsIdentity]::GetCurrent().User.Value)
+  if ($own -notcontains $owner) {
+    throw "$Path belongs to $owner, expected Administrators or SYSTEM: look into it, and remove it"
+  }
+}
+
 function Restore-Config([string] $Path) {
   if (-not (Test-Path -LiteralPath $Path)) { return }
   $text = [IO.File]::ReadAllText($Path)
@@ -94,6 +108,9 @@ function Restore-Config([string] $Path) {
   }
   Write-Output "restored $Path"
 }
+
+Assert-Own $state
+Assert-Own $record
 
 if ($Uninstall) {
   if (-not (Test-Path -LiteralPath $record)) { throw "nothing is installed: $record is missing" }
@@ -220,6 +237,10 @@ try {
   }
 
   New-Item -ItemType Directory -Force -Path $state | Out-Null
+  Assert-Own $state
+  $acl = Get-Acl -LiteralPath $state
+  $acl.SetSecurityDescriptorSddlForm('D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', [Security.AccessControl.AccessControlSections]::Access)
+  Set-Acl -LiteralPath $state -AclObject $acl
   $configPath = if ($configured) { $Config } else { $null }
   Write-Text $record (@{ files = $placed; config = $configPath } | ConvertTo-Json)
   Write-Output "installed $(Split-Path $source -Leaf) in $Folder; install.ps1 -Uninstall removes it"
