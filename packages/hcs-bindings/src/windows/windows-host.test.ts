@@ -114,8 +114,8 @@ describe("a host", () => {
     const system = await other.createComputeSystem("vm", on.document({ owner: "test", endsWithLastHandle: true }));
     const listener = await system.listen(1);
     const accepting = expect(listener.accept()).rejects.toThrow();
-    vi.spyOn(other.windows, "close").mockRejectedValue(new Error("cannot unmount"));
-    vi.spyOn(other.networks, "close").mockRejectedValue(new Error("cannot end the notifications"));
+    Object.assign(other.windows, { close: () => Promise.reject(new Error("cannot unmount")) });
+    Object.assign(other.networks, { close: () => Promise.reject(new Error("cannot end the notifications")) });
     await expect(other.close()).rejects.toThrow("cannot unmount");
     await accepting;
   });
