@@ -24,6 +24,10 @@ export interface SandboxerFlags {
   readonly socket: string | undefined;
   readonly state: string | undefined;
   readonly drain: boolean | undefined;
+  /** Where the log is added to; otherwise standard error. */
+  readonly logFile: string | undefined;
+  /** Whether the service control manager of Windows has started it. */
+  readonly service: boolean;
   readonly debug: boolean;
 }
 
@@ -40,14 +44,14 @@ export type ShimCommand =
 /** Flags that take a value. containerd passes those of a pod but for the last, which the serving process gets from `start`. */
 export const textFlags = [
   ...(["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const),
-  ...(["config", "state"] as const),
+  ...(["config", "state", "log-file"] as const),
 ] as const;
 /** Flags without a value. */
-export const switchFlags = ["debug", "drain", "v", "version", "info", "h", "help"] as const;
+export const switchFlags = ["debug", "drain", "service", "v", "version", "info", "h", "help"] as const;
 /** What the program does, beside answering questions. */
 export const actions = ["start", "delete", "sandboxer"] as const;
 /** Flags that only the named actions have. */
-const sandboxerFlags: readonly string[] = ["config", "state", "drain"];
+const sandboxerFlags: readonly string[] = ["config", "state", "log-file", "drain", "service"];
 /** The name of a flag, without dashes. */
 export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
@@ -112,6 +116,8 @@ function flagsOfSandboxer(texts: ReadonlyMap<TextFlag, string>, switches: Readon
     socket: texts.get("socket"),
     state: texts.get("state"),
     drain: switches.has("drain") ? true : undefined,
+    logFile: texts.get("log-file"),
+    service: switches.has("service"),
     debug: switches.has("debug"),
   };
 }
