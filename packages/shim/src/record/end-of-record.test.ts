@@ -20,6 +20,7 @@ it("does not fail the end of a shim when the records of others cannot be judged"
     ...{ env: { UVM_SHIM_RECORDS: folder }, installed: "/i", bundle: "/b", socket: "/s", clock: new ManualClock() },
     identity: { pid: 1, processStartTime: "9" },
     system: {
+      makePrivateFolder: async () => {},
       processStartTime: async () => {
         if (!canBeAsked) throw new Error("no access");
         return "9";
