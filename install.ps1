@@ -30,6 +30,9 @@ Configure containerd without asking.
 .PARAMETER NoConfigure
 Leave containerd's configuration alone, without asking.
 
+.PARAMETER Service
+Install the sandboxers too, as services that start with Windows, and configure containerd 2 to use them.
+
 .PARAMETER Uninstall
 Remove what was installed, and restore containerd's configuration.
 #>
@@ -43,6 +46,7 @@ param(
   [string] $Config = "$env:ProgramFiles\containerd\config.toml",
   [switch] $Yes,
   [switch] $NoConfigure,
+  [switch] $Service,
   [switch] $Uninstall
 )
 
@@ -83,6 +87,13 @@ function Assert-Own([string] $Path) {
   }
 }
 
+function Remove-Services([string[]] $Names) {
+  foreach ($name in $Names) {
+    Stop-Service $name -ErrorAction SilentlyContinue
+    Invoke-Program sc.exe 'delete', $name | Out-Null
+  }
+}
+
 function Restore-Config([string] $Path) {
   if (-not (Test-Path -LiteralPath $Path)) { return }
   $text = [IO.File]::ReadAllText($Path)
@@ -115,6 +126,14 @@ Assert-Own $record
 if ($Uninstall) {
   if (-not (Test-Path -LiteralPath $record)) { throw "nothing is installed: $record is missing" }
   $installed = Get-Content -LiteralPath $record -Raw | ConvertFrom-Json
+  if ($installed.PSObject.Properties['services'] -and $installed.services) {
+    $pods = Get-ChildItem -Path "$state\sandboxer\*\*\*" -Directory -ErrorAction SilentlyContinue
+    if ($pods) { throw "a service has pods, such as $(@($pods)[0].Name): remove them first" }
+    Remove-Services $installed.services
+    # A service has stopped before its process has ended.
+    Get-Process | Where-Object { $_.Path -in $installed.files } | Wait-Process -Timeout 10 -ErrorAction SilentlyContinue
+    Remove-Item -LiteralPath "$state\sandboxer" -Recurse -ErrorAction SilentlyContinue
+  }
   foreach ($file in $installed.files) {
     if (Get-Process | Where-Object { $_.Path -eq $file }) { throw "$file runs: remove the pods first" }
   }
@@ -142,6 +161,7 @@ if (-not $Folder) {
 $work = Join-Path ([IO.Path]::GetTempPath()) "uvm-shim-$([Guid]::NewGuid())"
 New-Item -ItemType Directory -Path $work | Out-Null
 $placed = @()
+$services = @()
 $configured = $false
 $done = $false
 try {
@@ -191,11 +211,17 @@ try {
   } elseif ($containerd -and (Invoke-Program $containerd.Source '--version') -match '\sv?1\.') {
     $format = 2
   }
+  if ($Service -and $format -lt 3) { throw "sandboxers need containerd 2: $Config is of version $format" }
   $plugin = if ($format -ge 3) { 'io.containerd.cri.v1.runtime' } else { 'io.containerd.grpc.v1.cri' }
   $lines = foreach ($flavour in 'lcow', 'wcow') {
+    if ($Service) {
+      "[proxy_plugins.uvm-$flavour]"
+      "  type = 'sandbox'"
+      "  address = '\\.\pipe\ProtectedPrefix\Administrators\uvm-shim-$flavour'"
+    }
     "[plugins.'$plugin'.containerd.runtimes.uvm-$flavour]"
     "  runtime_type = 'io.containerd.$flavour.v2'"
-    if ($format -ge 3) { "  sandboxer = 'shim'" }
+    if ($format -ge 3) { "  sandboxer = '$(if ($Service) { "uvm-$flavour" } else { 'shim' })'" }
     if ($flavour -eq 'lcow') { "  snapshotter = 'windows-lcow'" }
     "  pod_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
     "  container_annotations = ['io.microsoft.*', 'io.uvm-shim.*']"
@@ -241,13 +267,24 @@ try {
   $acl = Get-Acl -LiteralPath $state
   $acl.SetSecurityDescriptorSddlForm('D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', [Security.AccessControl.AccessControlSections]::Access)
   Set-Acl -LiteralPath $state -AclObject $acl
+  foreach ($flavour in @(if ($Service) { 'lcow', 'wcow' })) {
+    $name = "uvm-shim-$flavour"
+    $program = Join-Path $Folder "containerd-shim-$flavour-v2.exe"
+    New-Service -Name $name -DisplayName "uvm-shim: pods of $flavour" -StartupType Automatic -DependsOn vmcompute `
+      -BinaryPathName "`"$program`" -drain -service sandboxer" | Out-Null
+    $services += $name
+    $said = Invoke-Program sc.exe 'failure', $name, 'reset=', '86400', 'actions=', 'restart/0/restart/1000/restart/5000'
+    if ($LASTEXITCODE -ne 0) { throw "sc failure ${name}: $said" }
+    Start-Service $name
+  }
   $configPath = if ($configured) { $Config } else { $null }
-  Write-Text $record (@{ files = $placed; config = $configPath } | ConvertTo-Json)
+  Write-Text $record (@{ files = $placed; config = $configPath; services = $services } | ConvertTo-Json)
   Write-Output "installed $(Split-Path $source -Leaf) in $Folder; install.ps1 -Uninstall removes it"
   $done = $true
 } finally {
   # Ctrl-C comes here too, and not to a catch.
   if (-not $done) {
+    Remove-Services $services
     foreach ($path in $placed) { Remove-Item -LiteralPath $path -Force -ErrorAction SilentlyContinue }
     if ($configured) { Restore-Config $Config | Out-Null }
   }

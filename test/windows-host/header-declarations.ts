@@ -21,6 +21,7 @@ export const includedHeaders = [
   "objbase.h",
   "psapi.h",
   "sddl.h",
+  "aclapi.h",
   "computecore.h",
   "computenetwork.h",
   "computestorage.h",

@@ -13,10 +13,18 @@ import { hostEventTypes } from "../../packages/hcs-bindings/src/windows/native/c
 import { computeCoreFunctions } from "../../packages/hcs-bindings/src/windows/native/computecore-functions.ts";
 import { computeNetworkFunctions } from "../../packages/hcs-bindings/src/windows/native/computenetwork-functions.ts";
 import { computeStorageFunctions } from "../../packages/hcs-bindings/src/windows/native/computestorage-functions.ts";
+import {
+  folderFunctions,
+  folderSecurityFunctions,
+} from "../../packages/hcs-bindings/src/windows/native/folder-functions.ts";
 import { hostStructures } from "../../packages/hcs-bindings/src/windows/native/host-structures.ts";
 import { kernelFunctions, securityFunctions } from "../../packages/hcs-bindings/src/windows/native/kernel-functions.ts";
 import type { NativeFunction } from "../../packages/hcs-bindings/src/windows/native/native-types.ts";
 import { ole32Functions } from "../../packages/hcs-bindings/src/windows/native/ole32-functions.ts";
+import {
+  serviceFunctions,
+  serviceKernelFunctions,
+} from "../../packages/hcs-bindings/src/windows/native/service-functions.ts";
 import type { Structure } from "../../packages/hcs-bindings/src/windows/native/structures.ts";
 import { systemStructures } from "../../packages/hcs-bindings/src/windows/native/system-structures.ts";
 import * as virtdisk from "../../packages/hcs-bindings/src/windows/native/virtdisk-constants.ts";
@@ -150,6 +158,10 @@ const functions: Readonly<Record<string, NativeFunction>> = {
   ...winsockFunctions,
   ...kernelFunctions,
   ...securityFunctions,
+  ...folderFunctions,
+  ...folderSecurityFunctions,
+  ...serviceFunctions,
+  ...serviceKernelFunctions,
   ...ole32Functions,
 };
 

@@ -118,6 +118,13 @@ export class Pod {
     }
   }
 
+  /** A pod that others have made, and remove: containers can be made in it at the address where it is served. */
+  static async adopt(options: PodOptions, address: string, sink: EventSink): Promise<Pod> {
+    const { directory, id, executable } = options;
+    const identity = { executable, namespace: NAMESPACE, id, bundle: join(directory, id), eventSocket: "" };
+    return new Pod(options, identity, await ShimClient.connect(identity, address), sink);
+  }
+
   async #createSandbox(): Promise<void> {
     const { id: sandboxId, annotations = {}, netnsPath = "", configuration } = this.#options;
     const request = {

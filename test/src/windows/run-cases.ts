@@ -15,7 +15,7 @@ import { PodFixture } from "./pod-fixture.ts";
 
 const SUITES = ["shim", "stdio"];
 /** Of whole pods, which need a fixture. */
-const POD_SUITES = ["pod", "pod-ends", "pod-refusals", "wcow"];
+const POD_SUITES = ["pod", "pod-ends", "pod-refusals", "wcow", "sandboxer", "service"];
 /** Those of the suites that run once more on a host that spells the names in its answers in another case. */
 const RESPELLED_CASES: { readonly [suite: string]: string } = {
   pod: "the sandbox|reports its state|network",

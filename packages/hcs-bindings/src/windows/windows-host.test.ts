@@ -109,6 +109,17 @@ describe("a host", () => {
     await expect(host.disks.sizeOf("a.vhdx")).rejects.toMatchObject({ code: "Cancelled" });
   });
 
+  it("closes the rest of itself if a part cannot be closed", async () => {
+    const other = await on.connect();
+    const system = await other.createComputeSystem("vm", on.document({ owner: "test", endsWithLastHandle: true }));
+    const listener = await system.listen(1);
+    const accepting = expect(listener.accept()).rejects.toThrow();
+    Object.assign(other.windows, { close: () => Promise.reject(new Error("cannot unmount")) });
+    Object.assign(other.networks, { close: () => Promise.reject(new Error("cannot end the notifications")) });
+    await expect(other.close()).rejects.toThrow("cannot unmount");
+    await accepting;
+  });
+
   it("opens a stopped system, and reports its exit", async () => {
     const system = await create();
     await system.terminate();

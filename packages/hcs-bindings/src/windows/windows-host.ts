@@ -146,16 +146,26 @@ class WindowsComputeHost implements WindowsHost, SystemHost {
 
   async #close(): Promise<void> {
     try {
-      // What was begun for a guest is undone by further calls.
-      await this.windows.close();
-      await this.#operations.end(hostClosed);
-      await this.#systems.close();
-      await Promise.all([this.networks.close(), this.disks.close()]);
-      await this.sockets.close();
+      await closeInOrder([
+        // What was begun for a guest is undone by further calls.
+        () => this.windows.close(),
+        () => this.#operations.end(hostClosed),
+        () => this.#systems.close(),
+        () => this.networks.close(),
+        () => this.disks.close(),
+        () => this.sockets.close(),
+      ]);
     } finally {
       clearInterval(this.#alive);
     }
   }
+}
+
+/** Closes each part, also after one that failed; rejects with the first failure. */
+async function closeInOrder(parts: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const close of parts) await close().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Writes a handle of a system into the buffer. */

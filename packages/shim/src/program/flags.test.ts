@@ -78,12 +78,15 @@ describe("parseCommand", () => {
     const none = { configuration: undefined, address: undefined, socket: undefined, state: undefined };
     expect(parseCommand(["sandboxer"])).toEqual({
       kind: "sandboxer",
-      flags: { ...none, drain: undefined, debug: false },
+      flags: { ...none, drain: undefined, logFile: undefined, service: false, debug: false },
     });
-    const all = ["-config=/c", "-address", "/a", "-socket", "/s", "-state", "/f", "-drain", "-debug", "sandboxer"];
-    expect(parseCommand(all)).toEqual({
+    const texts = ["-config=/c", "-address", "/a", "-socket", "/s", "-state", "/f", "-log-file", "/l"];
+    expect(parseCommand([...texts, "-drain", "-service", "-debug", "sandboxer"])).toEqual({
       kind: "sandboxer",
-      flags: { configuration: "/c", address: "/a", socket: "/s", state: "/f", drain: true, debug: true },
+      flags: {
+        ...{ configuration: "/c", address: "/a", socket: "/s", state: "/f", logFile: "/l" },
+        ...{ drain: true, service: true, debug: true },
+      },
     });
   });
 

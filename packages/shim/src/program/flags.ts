@@ -26,6 +26,10 @@ export interface SandboxerFlags {
   /** How many VMs are to be ready, as it was written. */
   readonly warmPool: string | undefined;
   readonly drain: boolean | undefined;
+  /** Where the log is added to; otherwise standard error. */
+  readonly logFile: string | undefined;
+  /** Whether the service control manager of Windows has started it. */
+  readonly service: boolean;
   readonly debug: boolean;
 }
 
@@ -42,14 +46,14 @@ export type ShimCommand =
 /** Flags that take a value. containerd passes those of a pod but for the last, which the serving process gets from `start`. */
 export const textFlags = [
   ...(["namespace", "id", "address", "publish-binary", "bundle", "socket"] as const),
-  ...(["config", "state", "warm-pool"] as const),
+  ...(["config", "state", "warm-pool", "log-file"] as const),
 ] as const;
 /** Flags without a value. */
-export const switchFlags = ["debug", "drain", "v", "version", "info", "h", "help"] as const;
+export const switchFlags = ["debug", "drain", "service", "v", "version", "info", "h", "help"] as const;
 /** What the program does, beside answering questions. */
 export const actions = ["start", "delete", "sandboxer"] as const;
 /** Flags that only the named actions have. */
-const sandboxerFlags: readonly string[] = ["config", "state", "warm-pool", "drain"];
+const sandboxerFlags: readonly string[] = ["config", "state", "warm-pool", "log-file", "drain", "service"];
 /** The name of a flag, without dashes. */
 export type FlagName = (typeof textFlags | typeof switchFlags)[number];
 type TextFlag = (typeof textFlags)[number];
@@ -115,6 +119,8 @@ function flagsOfSandboxer(texts: ReadonlyMap<TextFlag, string>, switches: Readon
     state: texts.get("state"),
     warmPool: texts.get("warm-pool"),
     drain: switches.has("drain") ? true : undefined,
+    logFile: texts.get("log-file"),
+    service: switches.has("service"),
     debug: switches.has("debug"),
   };
 }

@@ -28,6 +28,11 @@ const flags: { readonly [Name in FlagName]: Omit<OptionManual, "name"> } = {
   state: { value: "FOLDER", meaning: "sandboxer: where it keeps what it knows of its pods" },
   "warm-pool": { value: "NUMBER", meaning: "sandboxer: how many VMs to keep ready for pods to come; 0 if not given" },
   drain: { meaning: "sandboxer: end the pods in order on SIGTERM; without it their VMs end with the process" },
+  "log-file": {
+    value: "FILE",
+    meaning: "sandboxer: add the log to this file instead of standard error; at 16 MiB it becomes FILE.1",
+  },
+  service: { meaning: "sandboxer: be the service that Windows has started, with a log of its own" },
   debug: { meaning: "log every call of containerd, host and guest" },
   info: { meaning: "print the runtime's name, version and features, as protobuf for containerd" },
   v: { meaning: "print the version" },
@@ -38,7 +43,7 @@ const flags: { readonly [Name in FlagName]: Omit<OptionManual, "name"> } = {
 
 const order: readonly FlagName[] = [
   ...(["namespace", "id", "address", "bundle", "publish-binary", "debug"] as const),
-  ...(["config", "socket", "state", "warm-pool", "drain"] as const),
+  ...(["config", "socket", "state", "warm-pool", "drain", "log-file", "service"] as const),
   ...(["info", "v", "version", "h", "help"] as const),
 ];
 
@@ -124,7 +129,7 @@ export function shimManual({ name, runtimeName }: ShimName): ProgramManual {
     dash: "-",
     synopsis: [
       "-namespace NAME -id ID -address PATH [-bundle FOLDER] [-debug] start|delete",
-      "[-config FILE] [-address PATH] [-socket PATH] [-state FOLDER] [-warm-pool NUMBER] [-drain] [-debug] sandboxer",
+      "[-config FILE] [-address PATH] [-socket PATH] [-state FOLDER] [-warm-pool NUMBER] [-drain] [-log-file FILE] [-service] [-debug] sandboxer",
       "-info | -v | -h",
     ],
     description: [

@@ -27,6 +27,7 @@ const podOf = (id: string): RecordedPod => ({
   ...{ env: { UVM_SHIM_RECORDS: folder }, installed: "/i", bundle: "/b", socket: "/s", clock },
   identity: { pid: 1, processStartTime: "9" },
   system: {
+    makePrivateFolder: async () => {},
     processStartTime: async () => {
       if (!canBeAsked) throw new Error("no access");
       return "9";

@@ -20,7 +20,7 @@ export interface RecordedPod {
   readonly socket: string;
   readonly identity: Pick<HeaderLine, "pid" | "processStartTime">;
   readonly clock: Clock;
-  readonly system: Pick<ShimSystem, "processStartTime">;
+  readonly system: Pick<ShimSystem, "processStartTime" | "makePrivateFolder">;
 }
 
 /** Records that this process writes: in a sandboxer, those of other pods than the one that ends. */
@@ -47,16 +47,21 @@ export class PodRecord {
   readonly #stop: () => void;
 
   constructor(pod: RecordedPod, log: ShimLog) {
-    const { flags, env, clock } = pod;
+    const { flags, env, clock, system } = pod;
     this.#pod = pod;
-    this.#folder = recordFolder(env);
+    const folder = recordFolder(env);
+    this.#folder = folder;
     const now = (): Date => clock.now();
     const onProblem = (error: unknown): void =>
       log.log("warn", "cannot write the record of the pod", { error: describeError(error) });
     this.#file =
-      this.#folder === undefined
+      folder === undefined
         ? undefined
-        : new RecordFile({ path: recordFile(this.#folder, flags.namespace, flags.id), now, onProblem });
+        : new RecordFile({
+            path: recordFile(folder, flags.namespace, flags.id),
+            makeFolder: () => system.makePrivateFolder(folder),
+            ...{ now, onProblem },
+          });
     if (this.#file !== undefined) open.add(this.#file);
     const write = (line: string): void => this.#file?.add(line);
     this.recorder = new Recorder({ clock, milliseconds: () => performance.now(), write });
@@ -118,6 +123,7 @@ export async function appendToRecord(
   recorder.header(headerOf(by, pod));
   for (const occurrence of occurrences) recorder.occurred(occurrence, undefined);
   try {
+    await pod.system.makePrivateFolder(folder);
     appendNow(recordFile(folder, pod.flags.namespace, pod.flags.id), lines);
     await removeOldRecords(folder, (shim) => isAlive(shim, pod.system));
   } catch {

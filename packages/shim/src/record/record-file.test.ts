@@ -48,6 +48,16 @@ describe("the file of a record", () => {
     expect(problems).toEqual([]);
   });
 
+  it("is not begun in a folder that another user has made first", async () => {
+    const makeFolder = () => Promise.reject(new Error("it belongs to S-1-5-21-1"));
+    const record = new RecordFile({ path: file, makeFolder, now, onProblem: (error) => problems.push(error) });
+    record.add(line(1));
+    await record.close();
+    record.closeNow();
+    expect(problems).toEqual([expect.objectContaining({ message: "it belongs to S-1-5-21-1" })]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it("is complete when the shim ends at once, before or after the first write", async () => {
     const first = open();
     first.add(line(1));

@@ -12,6 +12,8 @@ const gatheringMilliseconds = 20;
 /** What a `RecordFile` is made from. */
 export interface RecordFileOptions {
   readonly path: string;
+  /** Makes the folder in which those of the namespaces are, if others could have made it first. */
+  readonly makeFolder?: () => Promise<void>;
   readonly now: () => Date;
   readonly bounds?: Partial<typeof fileBounds>;
   /** Told once, of a file that cannot be written. Recording goes on in memory. */
@@ -135,7 +137,8 @@ export class RecordFile {
   }
 
   async #create(): Promise<FileHandle> {
-    const { path: file } = this.#options;
+    const { path: file, makeFolder } = this.#options;
+    await makeFolder?.();
     await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
     // At once: what `closeNow` has written meanwhile must not be removed again.
     if (!this.#isOver) closeSync(create(file));

@@ -1,21 +1,22 @@
-import { mkdirSync } from "node:fs";
+import path from "node:path";
 import { systemClock } from "@uvm-shim/lifecycle";
 import { describeError, printableMessage, ShimError } from "../errors.ts";
 import { checkEnvironment } from "../program/environment.ts";
 import type { SandboxerFlags } from "../program/flags.ts";
-import { exitCodes } from "../program/refusal.ts";
+import { exitCodes, Refusal } from "../program/refusal.ts";
 import { controlOf } from "../program/sandboxer-address.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { fileThreads } from "../system/file-calls.ts";
-import { SharedLog, standardError } from "../system/log-stderr.ts";
+import { fileSink } from "../system/log-file.ts";
+import { type LineSink, SharedLog, standardError } from "../system/log-stderr.ts";
 import { systemOf } from "../system/select-system.ts";
-import type { Listener, ShimSystem } from "../system/system.ts";
+import type { Listener, ShimSystem, SystemService } from "../system/system.ts";
 import { SandboxerTelemetry } from "../telemetry/sandboxer-telemetry.ts";
 import { serveController } from "./controller-grpc.ts";
 import { listenInherited, takeInheritedSockets } from "./inherited-sockets.ts";
 import { Sandboxer } from "./sandboxer.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings, serviceLog } from "./settings.ts";
 import { claimState } from "./state-owner.ts";
 
 /** How long calls that are under way may go on when the sandboxer ends. */
@@ -30,6 +31,41 @@ export async function runSandboxer(
   options: ShimOptions,
   nodeProcess: NodeJS.Process,
 ): Promise<void> {
+  const system = systemOf(options);
+  if (!flags.service) {
+    const sink = flags.logFile === undefined ? standardError() : fileSink(flags.logFile);
+    return await serveAll(flags, options, nodeProcess, { system, sink });
+  }
+  const service = await system.enterService();
+  let sink: LineSink | undefined;
+  try {
+    sink = await openServiceLog(flags, options, system);
+    await serveAll(flags, options, nodeProcess, { system, sink, service });
+    service.stopped(exitCodes.done);
+  } catch (error) {
+    // A service has no standard error.
+    const clock = options.clock ?? systemClock;
+    if (sink) new SharedLog({ sink, clock, level: "info" }).log("error", "cannot run", { error: describeError(error) });
+    // What ends without a report is started again.
+    if (error instanceof Refusal) service.stopped(exitCodes.refused);
+    nodeProcess.exit(exitCodes.failed);
+  }
+}
+
+async function openServiceLog(flags: SandboxerFlags, options: ShimOptions, system: ShimSystem): Promise<LineSink> {
+  if (flags.logFile !== undefined) return fileSink(flags.logFile);
+  const file = serviceLog(options.flavour);
+  await system.makePrivateFolder(path.dirname(file));
+  return fileSink(file);
+}
+
+async function serveAll(
+  flags: SandboxerFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+  host: { readonly system: ShimSystem; readonly sink: LineSink; readonly service?: SystemService },
+): Promise<void> {
+  const { system, sink, service } = host;
   const { env, pid } = nodeProcess;
   const { loadGrpc } = options;
   if (loadGrpc === undefined) throw new ShimError("Internal", "this shim cannot speak gRPC: loadGrpc is missing");
@@ -38,8 +74,6 @@ export async function runSandboxer(
   env.UV_THREADPOOL_SIZE ??= `${fileThreads}`;
   const clock = options.clock ?? systemClock;
   const settings = await readSettings(flags, options.flavour, clock);
-  const system = systemOf(options);
-  const sink = standardError();
   const log = new SharedLog({ sink, clock, level: settings.level });
   const control = controlOf(settings.socket);
   const inherited = takeInheritedSockets(env, pid, [control, settings.socket]);
@@ -79,22 +113,25 @@ export async function runSandboxer(
   nodeProcess.on("SIGTERM", terminate);
   nodeProcess.on("SIGINT", terminate);
   nodeProcess.on("SIGHUP", hangUp);
+  void service?.stopRequested.then((reason) => ended.resolve(reason));
   const listeners: Listener[] = [];
   let state: { release(): void } | undefined;
   try {
     const grpc = serveController(await loadGrpc(), sandboxer.controller, log);
-    mkdirSync(settings.state, { recursive: true, mode: 0o700 });
+    await system.makePrivateFolder(settings.state);
     await system.prepareSocket(settings.socket);
     // Whoever serves these sockets owns the state folder too, so it is looked at only then.
     listeners.push(await listen(control, (connection) => void sandboxer.control.serve(connection)));
     state = await claimState({ folder: settings.state, identity, socket: settings.socket }, system);
     const { count: lost } = sandboxer.takeOverLost();
     listeners.push(await listen(settings.socket, (connection) => grpc.accept(connection)));
+    service?.running();
     const { socket, containerd } = settings;
     log.log("info", "serving", { socket, pid, version: options.version, lost, containerd });
     telemetry?.begin();
     void sandboxer.fillPool();
     const reason = await ended.promise;
+    service?.stopping();
     log.log("info", "ending", { reason, pods: sandboxer.size, drain: settings.drain });
     for (const listener of listeners) listener.close();
     sandboxer.closeDoor();

@@ -9,7 +9,7 @@ import { readSettings } from "./settings.ts";
 
 const noFlags: SandboxerFlags = {
   ...{ configuration: undefined, address: undefined, socket: undefined, state: undefined },
-  ...{ warmPool: undefined, drain: undefined, debug: false },
+  ...{ warmPool: undefined, drain: undefined, logFile: undefined, service: false, debug: false },
 };
 
 let directory: string;

@@ -107,6 +107,11 @@ function poolSize(flags: SandboxerFlags, file: FileSettings, flavour: "lcow" | "
   return size;
 }
 
+/** Where the log of a service of Windows is: it has no standard error. */
+export function serviceLog(flavour: "lcow" | "wcow"): string {
+  return path.win32.join(path.win32.dirname(standardSettings(flavour, "win32").state), `${flavour}.log`);
+}
+
 /** Where things are if nobody says otherwise. */
 export function standardSettings(
   flavour: "lcow" | "wcow",

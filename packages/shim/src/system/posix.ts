@@ -1,5 +1,7 @@
+import { mkdirSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
+import { Refusal } from "../program/refusal.ts";
 import { PipeLog } from "./log.ts";
 import { processStartTime } from "./process-identity.ts";
 import { listen, makeSocketDirectory, removeDeadSocket, socketPath } from "./socket.ts";
@@ -12,6 +14,10 @@ export const posixSystem: ShimSystem = {
   socketPath,
   address: (socket) => `unix://${socket}`,
   prepareSocket: makeSocketDirectory,
+  makePrivateFolder: async (folder) => void mkdirSync(folder, { recursive: true, mode: 0o700 }),
+  enterService: async () => {
+    throw new Refusal("flag -service is for services of Windows");
+  },
   removeDeadSocket,
   listen: (socket, onConnection) => listen(net.createServer(onConnection), socket),
   processStartTime: async (pid) => processStartTime(pid),

@@ -10,6 +10,13 @@ export interface ShimSystem {
   address(socket: string): string;
   /** Makes what a process needs to listen on the socket. */
   prepareSocket(socket: string): Promise<void>;
+  /**
+   * Makes a folder, and those above it, that only administrators can use. Throws if another user could change what is
+   * in it.
+   */
+  makePrivateFolder(folder: string): Promise<void>;
+  /** Reports this process as the service that the system has started. Throws if it has not, or has no such services. */
+  enterService(): Promise<SystemService>;
   /** Removes a socket that no process serves. */
   removeDeadSocket(socket: string): Promise<void>;
   /** Listens; only administrators can connect from the start. Throws AlreadyExists when another process serves the socket. */
@@ -70,11 +77,25 @@ export interface StdioOptions {
   readonly retryMilliseconds: () => Promise<number>;
 }
 
+/** This process as a service of the system, which wants to know how it fares. */
+export interface SystemService {
+  /** Resolves, with the reason, when the system wants it to end. */
+  readonly stopRequested: Promise<string>;
+  running(): void;
+  /** Has the system wait for as long as it takes to end. */
+  stopping(): void;
+  /** The last report; a code other than 0 is that of a failure which a restart would not mend. */
+  stopped(exitCode: number): void;
+}
+
 /** Windows calls that Node lacks. Satisfied by packages/hcs-bindings. */
 export interface WindowsCalls {
   /** Serves a named pipe that only administrators and the system may open. */
   servePipe(path: string, onConnection: (connection: Duplex) => void): Promise<{ close(): Promise<void> }>;
   processStartTime(pid: number): string | undefined;
+  /** Makes a folder for administrators and the system only, in one that exists. Throws if it is another user's. */
+  makePrivateFolder(folder: string): void;
+  enterService(): Promise<SystemService>;
 }
 
 /** Whether that very process still runs, and not another that reuses its pid. */

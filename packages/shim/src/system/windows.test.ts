@@ -1,8 +1,8 @@
 import { PassThrough } from "node:stream";
 import { systemClock } from "@uvm-shim/lifecycle";
 import { describe, expect, it } from "vitest";
-import { isAlive, type WindowsCalls } from "./system.ts";
-import { windowsSystem } from "./windows.ts";
+import { isAlive, type SystemService, type WindowsCalls } from "./system.ts";
+import { foldersToOwn, windowsSystem } from "./windows.ts";
 
 class FakeCalls implements WindowsCalls {
   readonly served = new Map<string, (connection: PassThrough) => void>();
@@ -15,6 +15,12 @@ class FakeCalls implements WindowsCalls {
 
   processStartTime(pid: number): string | undefined {
     return pid === 7 ? "123" : undefined;
+  }
+
+  makePrivateFolder(): void {}
+
+  enterService(): Promise<SystemService> {
+    return Promise.reject(new Error("not started by the service control manager"));
   }
 }
 
@@ -74,4 +80,22 @@ describe("a shim's system on Windows", () => {
   it("reports the missing calls when it was given none", async () => {
     await expect(windowsSystem(undefined).processStartTime(1)).rejects.toThrow("this shim has no Windows calls");
   });
+});
+
+describe("the folders that have to be private for one to be", () => {
+  const of = (folder: string) => foldersToOwn(folder, { ProgramData: String.raw`D:\Data` });
+
+  it("are all below the one in which every user can make some", () => {
+    const top = String.raw`D:\Data\uvm-shim`;
+    const all = [top, String.raw`D:\Data\uvm-shim\sandboxer`, String.raw`D:\Data\uvm-shim\sandboxer\lcow`];
+    expect(of(String.raw`d:\data\uvm-shim\sandboxer\lcow`)).toEqual(all);
+    expect(of("D:/Data/uvm-shim")).toEqual([top]);
+  });
+
+  it.each([String.raw`E:\state`, String.raw`D:\Other\state`, String.raw`D:\Data2\x`])(
+    "is %s itself elsewhere",
+    (folder) => {
+      expect(of(folder)).toEqual([folder]);
+    },
+  );
 });

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { writeSync } from "node:fs";
+import { mkdirSync, writeSync } from "node:fs";
+import path from "node:path";
 import { ShimError } from "../errors.ts";
 import type { LogLevel } from "../platform.ts";
 import { formatLine, isBelow } from "./log.ts";
@@ -38,6 +39,13 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
     // A pipe exists only while a process serves it.
     prepareSocket: async () => {},
     removeDeadSocket: async () => {},
+    makePrivateFolder: async (folder) => {
+      const windows = await calls();
+      const folders = foldersToOwn(folder);
+      mkdirSync(path.dirname(folders[0] ?? folder), { recursive: true });
+      for (const each of folders) windows.makePrivateFolder(each);
+    },
+    enterService: async () => (await calls()).enterService(),
     listen: async (socket, onConnection) => {
       const server = await (await calls()).servePipe(socket, onConnection);
       return { close: () => void server.close() };
@@ -55,6 +63,18 @@ export function windowsSystem(loadCalls: (() => Promise<WindowsCalls>) | undefin
     stdio: createPipeStdio,
     endPrograms: async () => {},
   };
+}
+
+/**
+ * The folders that have to be private for one to be, from the top. Every user can make folders in %ProgramData%, and so
+ * have been there first; of other places, whoever names them knows who else can write there.
+ */
+export function foldersToOwn(folder: string, env: NodeJS.ProcessEnv = process.env): readonly string[] {
+  const shared = env.ProgramData || String.raw`C:\ProgramData`;
+  const below = path.win32.relative(shared, folder);
+  if (below === "" || below.startsWith("..") || path.win32.isAbsolute(below)) return [folder];
+  const parts = below.split("\\");
+  return parts.map((_, index) => path.win32.join(shared, ...parts.slice(0, index + 1)));
 }
 
 /** Nobody reads the log pipe of a shim that has exited, but containerd logs the standard error of `delete`. */

@@ -46,7 +46,7 @@ export class FakeMachine implements NativeMachine {
   struck: string | undefined;
   readonly #texts = new Map<bigint, { readonly text: string; readonly owner: string }>();
   readonly #blocks = new Map<bigint, Uint8Array>();
-  readonly #callbacks = new Map<bigint, (...values: never[]) => void>();
+  readonly #callbacks = new Map<bigint, (...values: never[]) => unknown>();
   readonly #functions = new Map<bigint, FakeDll[string]>();
   readonly #running = new Set<Promise<unknown>>();
   #nextAddress = 0x1000n;
@@ -165,11 +165,19 @@ export class FakeMachine implements NativeMachine {
     return { address, unregister: () => this.#callbacks.delete(address) };
   }
 
-  /** Calls a callback, like a thread of Windows. */
-  callBack(address: bigint, ...values: readonly unknown[]): void {
+  registerAnswering<const Parameters extends CallbackParameters>(
+    parameters: Parameters,
+    called: (...values: CallbackArguments<Parameters>) => number,
+  ): NativeCallback {
+    return this.registerCallback(parameters, called);
+  }
+
+  /** Calls a callback, like a thread of Windows, and answers with its result. */
+  callBack(address: bigint, ...values: readonly unknown[]): unknown {
     const called = this.#callbacks.get(address);
-    if (called === undefined) this.wrongs.push(`no callback is at ${address}`);
-    else called(...(values as never[]));
+    if (called !== undefined) return called(...(values as never[]));
+    this.wrongs.push(`no callback is at ${address}`);
+    return undefined;
   }
 
   /** Pending calls on other threads. */

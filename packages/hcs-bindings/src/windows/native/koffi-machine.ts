@@ -83,14 +83,28 @@ class KoffiMachine implements NativeMachine {
     parameters: Parameters,
     called: (...values: CallbackArguments<Parameters>) => void,
   ): NativeCallback {
-    const types = parameters.map((type) => koffiTypes[type]);
-    const prototype = koffi.proto("void", types);
-    const normalised = (...values: unknown[]): void => {
-      called(...(values.map((value) => value ?? 0n) as CallbackArguments<Parameters>));
-    };
-    const address = koffi.register(normalised, koffi.pointer(prototype));
-    return { address, unregister: () => koffi.unregister(address) };
+    return register("void", parameters, called);
   }
+
+  registerAnswering<const Parameters extends CallbackParameters>(
+    parameters: Parameters,
+    called: (...values: CallbackArguments<Parameters>) => number,
+  ): NativeCallback {
+    return register("uint32", parameters, called);
+  }
+}
+
+function register<const Parameters extends CallbackParameters>(
+  answer: "void" | "uint32",
+  parameters: Parameters,
+  called: (...values: CallbackArguments<Parameters>) => unknown,
+): NativeCallback {
+  const types = parameters.map((type) => koffiTypes[type]);
+  const prototype = koffi.proto(koffiTypes[answer], types);
+  const normalised = (...values: unknown[]): unknown =>
+    called(...(values.map((value) => value ?? 0n) as CallbackArguments<Parameters>));
+  const address = koffi.register(normalised, koffi.pointer(prototype));
+  return { address, unregister: () => koffi.unregister(address) };
 }
 
 class KoffiLibrary<Table extends FunctionTable> implements NativeLibrary<Table> {

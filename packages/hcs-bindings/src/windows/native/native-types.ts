@@ -79,7 +79,7 @@ export type AddressedFunction<Described extends NativeFunction> = (
   ...parameters: ArgumentsOf<Described["parameters"]>
 ) => ResultOf<Described>;
 
-/** Parameters of a callback; its result is void. */
+/** Parameters of a callback. */
 export type CallbackParameters = readonly ("int32" | "uint32" | "pointer")[];
 
 /** What JavaScript gets for these parameters of a callback. */
@@ -111,5 +111,10 @@ export interface NativeMachine {
   registerCallback<const Parameters extends CallbackParameters>(
     parameters: Parameters,
     called: (...values: CallbackArguments<Parameters>) => void,
+  ): NativeCallback;
+  /** The same, of a callback whose result is a DWORD. */
+  registerAnswering<const Parameters extends CallbackParameters>(
+    parameters: Parameters,
+    called: (...values: CallbackArguments<Parameters>) => number,
   ): NativeCallback;
 }

@@ -85,6 +85,17 @@ export const systemStructures = {
     PagefileUsage: "uint64",
     PeakPagefileUsage: "uint64",
   }),
+  FILE_ATTRIBUTE_TAG_INFO: new Structure({ FileAttributes: "uint32", ReparseTag: "uint32" }),
+  SERVICE_STATUS: new Structure({
+    dwServiceType: "uint32",
+    dwCurrentState: "uint32",
+    dwControlsAccepted: "uint32",
+    dwWin32ExitCode: "uint32",
+    dwServiceSpecificExitCode: "uint32",
+    dwCheckPoint: "uint32",
+    dwWaitHint: "uint32",
+  }),
+  SERVICE_TABLE_ENTRYW: new Structure({ lpServiceName: "pointer", lpServiceProc: "pointer" }),
   /** The SID it points to follows in the same buffer. */
   TOKEN_USER: new Structure({ "User.Sid": "pointer", "User.Attributes": "uint32" }),
 } as const;

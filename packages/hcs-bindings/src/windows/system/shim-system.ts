@@ -1,9 +1,13 @@
 import type { Duplex } from "node:stream";
 import { CompletionPort, type Kernel } from "../io/completion-port.ts";
 import { servePipe } from "../io/pipes.ts";
+import { folderFunctions, folderSecurityFunctions } from "../native/folder-functions.ts";
 import { kernelFunctions, securityFunctions } from "../native/kernel-functions.ts";
 import { nativeMachine } from "../native/koffi-machine.ts";
 import { systemLibraries } from "../native/libraries.ts";
+import { NamedEvents } from "./named-events.ts";
+import { makePrivateFolder } from "./private-folder.ts";
+import { ServiceProcess } from "./service.ts";
 
 /** Windows as a shim uses it, besides the host. */
 export interface ShimSystem {
@@ -11,6 +15,24 @@ export interface ShimSystem {
   servePipe(path: string, onConnection: (connection: Duplex) => void): Promise<{ close(): Promise<void> }>;
   /** Start time of a process, in units of 100 ns since 1601; undefined if it has ended. */
   processStartTime(pid: number): string | undefined;
+  /**
+   * Makes a folder for Administrators and SYSTEM only, in one that exists. PermissionDenied if it is there already and
+   * is another user's.
+   */
+  makePrivateFolder(folder: string): void;
+  /** Reports this process to the service control manager, which has started it. Rejects if that has not. */
+  enterService(): Promise<ShimService>;
+}
+
+/** This process as a service of Windows. */
+export interface ShimService {
+  /** Resolves, with the name of the control, when it is to stop. */
+  readonly stopRequested: Promise<string>;
+  running(): void;
+  /** Has the manager wait for as long as it takes to stop. */
+  stopping(): void;
+  /** The last report. A code other than 0 is that of a failure, which the manager does not repair by a restart. */
+  stopped(exitCode: number): void;
 }
 
 const PROCESS_QUERY_LIMITED_INFORMATION = 0x1000;
@@ -36,6 +58,15 @@ export function shimSystem(): ShimSystem {
         },
       ),
     processStartTime: (pid) => processStartTime(kernel, pid),
+    makePrivateFolder: (folder) => {
+      const folders = machine.library(paths.kernel32, folderFunctions);
+      const owners = machine.library(paths.advapi32, folderSecurityFunctions);
+      makePrivateFolder({ machine, kernel, security, folders, owners }, folder);
+    },
+    enterService: () => {
+      const events = new NamedEvents(machine, kernel, security);
+      return ServiceProcess.enter({ machine, paths, wait: (handle) => events.wait(handle) });
+    },
   };
 }
 

@@ -76,7 +76,7 @@ async function nameOf(kernel: Kernel, process: bigint): Promise<string> {
 }
 
 /** SID of the user of a process. */
-function userOf({ kernel, security }: MemorySystem, process: bigint): Buffer | undefined {
+export function userOf({ kernel, security }: MemorySystem, process: bigint): Buffer | undefined {
   const opened = Buffer.alloc(8);
   if (security.call("OpenProcessToken", process, TOKEN_QUERY, opened) === 0) return undefined;
   const token = opened.readBigUInt64LE();
