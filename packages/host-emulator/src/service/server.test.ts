@@ -290,8 +290,20 @@ describe("a cgroup for a client's system", () => {
     expect(await answerOf(client, { pid: 0 })).toMatchObject({
       error: { hresult: hresults.HCS_E_INVALID_JSON, message: expect.stringContaining("pid") },
     });
-    await client.call(2, "start", { handle: 1 });
+    kind.prepare = (machine) => {
+      machine.hangs = true;
+    };
+    client.send(2, "start", { handle: 1 });
+    // Between the states in which it could be placed: its machine is being made.
     expect(await answerOf(client, {})).toMatchObject({ error: { hresult: hresults.HCS_E_INVALID_STATE } });
+  });
+
+  it("is entered by a system that runs, too", async () => {
+    const client = new Client();
+    await client.call(1, "create", { system: "one", document: files.document() });
+    await client.call(2, "start", { handle: 1 });
+    expect(await answerOf(client, {})).toMatchObject({ result: {} });
+    expect(kind.machines.at(-1)?.calls).toContain(`enter ${path}`);
     await client.call(3, "terminate", { handle: 1 });
   });
 });
