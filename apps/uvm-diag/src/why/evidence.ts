@@ -88,9 +88,16 @@ export class Evidence {
       .map((request) => ({
         request,
         innermost: innermostOf(request),
-        // The shim's own time is none that somebody sets.
-        milliseconds: this.#callOf(request)?.milliseconds ?? this.input.now.getTime() - Date.parse(request.began.time),
+        milliseconds: this.#waitOf(request),
       }));
+  }
+
+  /** As the shim itself measures it, by a time that nobody sets, where it answers. */
+  #waitOf(request: Work): number {
+    const { now, state } = this.input;
+    const call = this.#callOf(request);
+    if (state === undefined || call === undefined) return now.getTime() - Date.parse(request.began.time);
+    return call.milliseconds + now.getTime() - Date.parse(state.takenAt);
   }
 
   /** Its end may be among the lines that were left out: then only the shim knows. */

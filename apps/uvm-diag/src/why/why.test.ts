@@ -219,7 +219,7 @@ describe("why", () => {
     expect(ask(long)).toEqual([]);
     const since = new Date(start).toISOString();
     const calls = [{ method: "containerd.task.v3.Task/Create", since, milliseconds: 590_000, activityId: "a" }];
-    const state = { ...sampleState(), calls, containers: [] };
+    const state = { ...sampleState(), takenAt: new Date(start + 600_000).toISOString(), calls, containers: [] };
     expect(ask(long, { state })).toMatchObject([{ cause: "request-hangs" }]);
     expect(ask(long, { state: { ...state, calls: [] } })).toEqual([]);
     // The clock was set forward meanwhile.
