@@ -21,7 +21,11 @@ export function hostPlatform(flavour: PlatformFlavour, context: PlatformContext)
   const connection = new HostConnection(context);
   return {
     os,
-    createSandbox: async (request, signal) => await createSandbox(request, connection, context, signal),
+    createSandbox: async (request, signal) => {
+      // A host that is not there is named before the boot files that are not there either. A VM that is ready has its own.
+      if (context.readyVms === undefined) await connection.connect();
+      return await createSandbox(request, connection, context, signal);
+    },
     cleanUp: (request) => cleanUp(request, context),
     ...(planVm && {
       planVm: () => planVm(context),
