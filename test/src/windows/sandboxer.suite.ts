@@ -90,7 +90,7 @@ describe("a sandboxer of Linux pods", () => {
     // The name is free again.
     await client.run({ ...podOptions("third"), id: "first" });
     await client.remove("first");
-    expect(readdirSync(sandboxer.state, { recursive: true })).toEqual(["pods"]);
+    expect(readdirSync(sandboxer.state, { recursive: true })).toEqual(["owner", "pods"]);
     expect(await heldByPods()).toEqual([]);
   });
 
@@ -147,7 +147,7 @@ describe("a sandboxer of Linux pods", () => {
       await client.remove(sandboxId);
       await expect(client.controller.call("Status", { sandboxId })).rejects.toMatchObject({ code: notFound });
     }
-    expect(readdirSync(sandboxer.state, { recursive: true })).toEqual(["pods"]);
+    expect(readdirSync(sandboxer.state, { recursive: true })).toEqual(["owner", "pods"]);
     expect(await heldByPods()).toEqual([]);
   });
 });
@@ -172,7 +172,7 @@ describe("a sandboxer of Windows pods", () => {
         await endWindows(container);
         await client.remove(id);
       }
-      expect(readdirSync(sandboxer.state, { recursive: true })).toEqual(["pods"]);
+      expect(readdirSync(sandboxer.state, { recursive: true })).toEqual(["owner", "pods"]);
     } finally {
       await client.close();
       await sandboxer.kill();

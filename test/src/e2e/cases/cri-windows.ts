@@ -4,6 +4,7 @@
  * Windows (../windows/cri-container.ts); the rest is the runtime interface's own again.
  */
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { containerd as shimMessages } from "@uvm-shim/shim/protocol";
 import type { PodConfig } from "../../cri/client.ts";
 import { CriPod } from "../../cri/pod.ts";
@@ -60,6 +61,9 @@ async function withPod(
   await made.remove();
   assert.deepEqual((await cri.call("ListPodSandbox", {})).items, []);
   assert.deepEqual((await cri.call("ListContainers", {})).containers, []);
+  // containerd answers first, and removes what was put on its snapshotter's list after that.
+  const areGone = (): true | undefined => isDeepStrictEqual(snapshotter.names, snapshots) || undefined;
+  await poll("the snapshots to go", areGone, { timeoutMs: READY_MS, signal: context.signal }).catch(() => {});
   assert.deepEqual(snapshotter.names, snapshots, "of the containers nothing is left, of the image everything");
 }
 
