@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from "node:fs";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -26,6 +27,22 @@ describe("a completed pod without a shim", () => {
     const close = await serveVersion(socket, version);
     expect(await sparesCompletedPods(socket)).toBe(expected);
     await close();
+  });
+
+  it.each([
+    ["closes the connection", Buffer.alloc(0)],
+    ["resets the stream", Buffer.of(0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 2)],
+    ["does not speak HTTP/2", Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n")],
+    ["answers without end", Buffer.alloc(70_000)],
+  ])("is not attempted with a server that %s", async (_, answer) => {
+    const socket = path.join(directory, "containerd.sock");
+    const server = net.createServer((connection) => {
+      connection.on("error", () => {});
+      connection.once("data", () => connection.end(answer));
+    });
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    expect(await sparesCompletedPods(socket)).toBe(false);
+    await new Promise((resolve) => server.close(resolve));
   });
 
   it("is not attempted when containerd does not answer", async () => {
