@@ -23,7 +23,7 @@ export type Soaked = { readonly [moment in keyof typeof MOMENTS]: readonly Figur
 
 /** How much memory may grow until the end; README.md says why. */
 const GROWTH = {
-  objects: { since: "start", mebibytes: 0.4 },
+  objects: { since: "start", mebibytes: 0.25 },
   code: { since: "start", mebibytes: 1 },
   buffers: { since: "middle", mebibytes: 1 },
   shim: { since: "middle", mebibytes: 4 },
