@@ -161,7 +161,9 @@ async function run(soak: Soak, reporting: ReportingShim, amount: SoakArguments):
     const isFresh = (): true | undefined => isDeepStrictEqual(countThings(servers, disks), fresh) || undefined;
     // What is held for longer shows in the figures.
     await poll("the pod to settle", isFresh, { timeoutMs: SETTLE_MS, signal }).catch(() => signal.throwIfAborted());
-    return [...(await measureMemory(servers, reporting)), ...countThings(servers, disks)];
+    // Before the heap is asked for, by connections of the shim's.
+    const counts = countThings(servers, disks);
+    return [...(await measureMemory(servers, reporting, done === MOMENTS.end)), ...counts];
   };
   let done = 0;
   const until = async (part: number): Promise<readonly Figure[]> => {
