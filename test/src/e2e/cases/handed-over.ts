@@ -9,7 +9,6 @@ import {
   runContainer,
   sandboxerOf,
   servingShim,
-  taskStatus,
   waitForStatus,
   withDetached,
 } from "./ctr.ts";
@@ -60,23 +59,8 @@ async function drained(context: CaseContext): Promise<void> {
   assertStatus(await runContainer(context, { id: context.newId("after"), command: ["true"] }), 0);
 }
 
-async function containerdKilled(context: CaseContext): Promise<void> {
-  const { containerd } = context;
-  await withDetached(context, {}, (running) =>
-    withDetached(context, { command: ["sh", "-c", "sleep 1; exit 5"] }, async (short) => {
-      await containerd.stop("SIGKILL");
-      await containerd.start(context.signal);
-      assert.equal(await taskStatus(context, running), "RUNNING");
-      assert.equal(servingShim(context, running), sandboxerOf(context).pid);
-      assertStatus(await exec(context, running, ["sh", "-c", "exit 3"]), 3);
-      await waitForStatus(context, short, "STOPPED");
-    }),
-  );
-}
-
 export const handedOverCases: readonly Case[] = [
   { name: "one sandboxer serves two containers that know nothing of each other", run: oneProcess },
   { name: "kill -9 of the sandboxer of three containers, and its restart", run: killed },
   { name: "SIGTERM to a draining sandboxer of three containers, and its restart", run: drained },
-  { name: "kill -9 of containerd with two containers of a sandboxer", run: containerdKilled },
 ];

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "@uvm-shim/test-support/command";
+import { poll } from "../../support/wait.ts";
 import type { Case, CaseContext } from "../suite.ts";
 import {
   assertStatus,
@@ -95,6 +96,30 @@ function startExec(context: CaseContext, id: string, execId: string, command: re
   const args = ["task", "exec", "--exec-id", execId, id, "sh", "-c", script];
   const running = context.containerd.startCtr(args, { signal: context.signal });
   return { ready: running.outputMatches(/ready/, READY_MS), finished: running.finished };
+}
+
+/** containerd 2 deletes what it takes for a leaked task when it starts. */
+async function endsWhileContainerdIsDead(context: CaseContext): Promise<void> {
+  const { containerd, signal } = context;
+  const shared = join(context.scratch, context.newId("shared"));
+  const ended = join(shared, "ended");
+  mkdirSync(shared);
+  await withDetached(
+    context,
+    {
+      flags: ["--mount", `type=bind,src=${shared},dst=/shared,options=rbind:rw`],
+      command: ["sh", "-c", "until [ -e /shared/end ]; do sleep 0.1; done; touch /shared/ended; exit 5"],
+    },
+    async (id) => {
+      await containerd.stop("SIGKILL");
+      writeFileSync(join(shared, "end"), "");
+      await poll("the container's end", () => existsSync(ended) || undefined, { timeoutMs: READY_MS, signal });
+      await containerd.start(signal);
+      await waitForStatus(context, id, "STOPPED");
+      const deleted = await containerd.ctr(["task", "delete", id]);
+      assert.match(deleted.stderr.toString(), /exit code 5/, describe(deleted));
+    },
+  );
 }
 
 export const runningCases: readonly Case[] = [
@@ -228,6 +253,7 @@ export const runningCases: readonly Case[] = [
         assertStatus(await exec(context, id, ["sh", "-c", "exit 3"]), 3);
       }),
   },
+  { name: "a container that ends while containerd is dead keeps its exit code", run: endsWhileContainerdIsDead },
   {
     name: "kill -9 of the serving shim",
     applies: hasOwnShims,

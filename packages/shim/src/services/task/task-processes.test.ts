@@ -189,6 +189,19 @@ describe("tasks of one classic sandbox", () => {
 });
 
 describe("Connect and Pids", () => {
+  it("name the init of an ended task until it is deleted, with containerd away meanwhile", async () => {
+    await harness.runTask("c1");
+    const pids = async () => (await harness.task("Pids", { id: "c1" })).processes.map(({ pid }) => pid);
+    harness.container("c1").init.finish(3);
+    await harness.task("Wait", { id: "c1" });
+    expect(await pids()).toEqual([4000]);
+    harness.container("c1").onGuestCall = async () => {
+      throw new FakeError("FailedPrecondition", "list processes of container c1: it has ended");
+    };
+    expect(await pids()).toEqual([4000]);
+    expect(await harness.task("Delete", { id: "c1" })).toMatchObject({ pid: 4000, exitStatus: 3 });
+  });
+
   it("answer for the shim's own id before any task exists, and for no other", async () => {
     expect(await harness.task("Connect", { id: "c1" })).toMatchObject({ shimPid: 77, taskPid: 0 });
     expect((await harness.task("Pids", { id: "c1" })).processes).toEqual([]);

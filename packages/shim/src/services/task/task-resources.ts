@@ -86,18 +86,19 @@ export class TaskResources {
     await container.addMount(mount, signal);
   }
 
+  /**
+   * Of an ended task, its init process until it is deleted: containerd 2 considers a task without pids leaked when it
+   * starts (shim_load.go), and deletes it before anybody has asked for its exit.
+   */
   async pids({ id }: Request<"PidsRequest">, signal?: AbortSignal) {
     const { tasks, bounded, isSandbox } = this.#options;
     // A sandbox without a task of its own has no processes that clients know.
     if (!tasks.has(id) && isSandbox(id)) return { processes: [] };
     const { container } = tasks.require(id);
     const list = (until: AbortSignal): Promise<readonly ListedProcess[]> => container.pids(until);
-    const pids = await bounded.run("pids", `pids of task ${id}`, list, signal).catch((error) => {
-      // When containerd starts, it considers a task without pids leaked and deletes it.
-      const known = container.processes().filter(({ state }) => state === "running");
-      if (known.length === 0) throw error;
-      return known;
-    });
+    const running = () => container.processes().filter(({ state }) => state === "running");
+    const listed = await bounded.run("pids", `pids of task ${id}`, list, signal).catch(running);
+    const pids = listed.length > 0 ? listed : [{ pid: container.init.pid }];
     return { processes: pids.map(processInfo) };
   }
 
