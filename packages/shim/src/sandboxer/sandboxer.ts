@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "@uvm-shim/lifecycle";
-import type { TtrpcServer } from "@uvm-shim/ttrpc";
+import { type TtrpcServer, Turns } from "@uvm-shim/ttrpc";
 import { describeError, ShimError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
 import { platformContext } from "../program/platform-context.ts";
@@ -14,6 +14,7 @@ import { controlServer, type HandedPod } from "./control-service.ts";
 import { type ControllerHandlers, controllerHandlers, type NewPod } from "./controller-service.ts";
 import { HostedPod } from "./hosted-pod.ts";
 import { lostPodOf } from "./lost-pods.ts";
+import type { PodBounds } from "./pod-bounds.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
 import { bundleIn, leftBundles } from "./state-folder.ts";
@@ -35,6 +36,7 @@ export interface SandboxerOptions {
   readonly logOf: (pod: PodName, level: "info" | "debug") => ShimLog;
   /** Absent where nobody wants to know. */
   readonly telemetry?: SandboxerTelemetry | undefined;
+  readonly bounds?: PodBounds | undefined;
 }
 
 /** All pods of one process, and the two services by which they come and go. */
@@ -46,6 +48,7 @@ export class Sandboxer {
   readonly #options: SandboxerOptions;
   readonly #registry: PodRegistry<HostedPod>;
   readonly #pool: VmPool | undefined;
+  readonly #turns = new Turns();
 
   constructor(options: SandboxerOptions) {
     this.#options = options;
@@ -180,9 +183,10 @@ export class Sandboxer {
   }
 
   #common(log: ShimLog) {
-    const { options, nodeProcess, clock, system, identity, control, telemetry } = this.#options;
+    const { options, nodeProcess, clock, system, identity, control, telemetry, bounds } = this.#options;
     const readyVms = this.#pool?.forPod(log);
-    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms };
+    const turn = this.#turns.join();
+    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms, turn, bounds };
   }
 
   #bundleOf(name: PodName): string {
