@@ -3,8 +3,10 @@ import type { Clock } from "@uvm-shim/lifecycle";
 import { type TtrpcServer, Turns } from "@uvm-shim/ttrpc";
 import { describeError, ShimError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
+import { ownFolder } from "../program/executable.ts";
 import { platformContext } from "../program/platform-context.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
+import { appendToRecord } from "../record/pod-record.ts";
 import { connectEvents } from "../services/events/events-ttrpc.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
@@ -17,7 +19,7 @@ import { lostPodOf } from "./lost-pods.ts";
 import type { PodBounds } from "./pod-bounds.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
-import { bundleIn, leftBundles } from "./state-folder.ts";
+import { bundleIn, type LeftBundle, leftBundles } from "./state-folder.ts";
 import { readyVmId, vmIdsIn } from "./vm-ids.ts";
 import { VmPool } from "./vm-pool.ts";
 
@@ -97,6 +99,7 @@ export class Sandboxer {
         connectEvents: (namespace) => connectEvents(ttrpcAddressOf(settings.containerd), namespace),
         cleanUp: (what) => this.#cleanUp(what),
         removeDeadSocket: (socket) => system.removeDeadSocket(socket),
+        record: (left) => this.#recordLoss(left),
       });
       this.#registry.addLost(left.name, pod);
       return pod.ended;
@@ -191,6 +194,19 @@ export class Sandboxer {
 
   #bundleOf(name: PodName): string {
     return bundleIn(this.#options.settings.state, name);
+  }
+
+  async #recordLoss({ name, bundle, state }: LeftBundle): Promise<void> {
+    // Of one that was never served there is no record.
+    if (state?.kind !== "hosted") return;
+    const { options, nodeProcess, clock, system, settings } = this.#options;
+    const pod = {
+      ...{ options, env: nodeProcess.env, bundle, socket: state.socket, identity: state, clock, system },
+      flags: { ...name, debug: settings.level === "debug" },
+      installed: options.executableDirectory ?? ownFolder(nodeProcess),
+    };
+    const attributes = { pid: state.pid, wasRunning: false, withSandboxer: true };
+    await appendToRecord("sandboxer", pod, [{ name: "shim lost", attributes }]);
   }
 
   async #cleanUp(pod: PodName & { readonly bundle: string }): Promise<void> {
