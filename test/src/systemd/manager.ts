@@ -64,7 +64,13 @@ export async function runUnderSystemd(
   writeFileSync(join(own, `${SERVICE}.d`, "suite.conf"), dropIn(folder));
   writeFileSync(join(own, "suite.service"), suiteUnit(folder, program, args));
   const settle = [
-    "mount -t tmpfs tmpfs /run && mkdir /run/systemd /run/lock",
+    "mount -t tmpfs tmpfs /run && mkdir /run/systemd /run/lock /run/cgroup",
+    // systemd makes the whole file system of this folder read-only, which is the machine's if it is not another one.
+    "mount -t tmpfs tmpfs /run/cgroup",
+    'for each in /sys/fs/cgroup/*/; do n=$(basename "$each"); mkdir "/run/cgroup/$n"; mount --bind "$each" "/run/cgroup/$n"; done',
+    "mount --move /run/cgroup /sys/fs/cgroup",
+    // Nor is it to change the machine's settings.
+    "for each in fs kernel; do mount --bind /proc/sys/$each /proc/sys/$each; mount -o remount,bind,ro /proc/sys/$each; done",
     `mount --bind ${own} /etc/systemd/system`,
     `mount --bind ${distribution} /lib/systemd/system`,
     "mount -t tmpfs tmpfs /lib/systemd/system-generators",
