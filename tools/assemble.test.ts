@@ -52,6 +52,18 @@ describeWith("Linux")("the launcher", () => {
     });
   });
 
+  it("keeps the young generation of a sandboxer small, and has no option of the runtime from the environment", () => {
+    const started = (...args: readonly string[]): string =>
+      spawnSync(join(directory, "installed", NAME), args, {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin", young: "--inspect" },
+      }).stdout;
+    const start = `${join(directory, "installed", "lib")}/node --disable-sigusr1`;
+    const script = join(directory, "installed", "lib", "x.cjs");
+    expect(started("-debug", "sandboxer")).toBe(`${start} --max-semi-space-size=1 ${script} -debug sandboxer\n`);
+    expect(started("-id", "sandboxer", "start")).toBe(`${start} ${script} -id sandboxer start\n`);
+  });
+
   it("reports what is missing when no runtime is beside it or in PATH", () => {
     expect(run(`alone/${NAME}`)).toMatchObject({
       status: 127,

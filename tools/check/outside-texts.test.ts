@@ -25,7 +25,7 @@ describe("texts from outside", () => {
     for (const file of [
       "packages/guest-agent/src/x.ts",
       "packages/shim/src/x.test.ts",
-      "packages/shim/src/program/bundle.ts",
+      "packages/shim/src/specification-json.ts",
     ]) {
       expect(loose(parse, file)).toEqual([]);
     }

@@ -15,9 +15,8 @@ export const jsonReaders: Readonly<Record<string, string>> = {
   "packages/sandbox-wcow/src/annotations/registry-values.ts": "an annotation of the caller's",
   "packages/sandbox-wcow/src/document/log-sources.ts": "an annotation of the caller's",
   "packages/sandbox-wcow/src/layers.ts": "a mount option of the caller's",
-  "packages/shim/src/program/bundle.ts": "config.json of the caller's bundle",
-  "packages/shim/src/services/task/task-messages.ts": "the caller's process specification",
-  "packages/shim/src/services/resource-update.ts": "the caller's resources",
+  "packages/shim/src/specification-json.ts":
+    "the caller's specifications and resources, whose values are counted first",
   "apps/uvm-diag/src/shim/state.ts": "what a shim answers, whose messages are bounded",
   "packages/shim/src/program/state-file.ts": "what the shim itself wrote",
   "packages/shim/src/record/lines.ts": "records, which it checks line by line",

@@ -1,6 +1,8 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Duplex } from "node:stream";
 import { encodeHeader, type Frame, FrameDecoder, type FrameType, headerLength } from "./frame.ts";
 import { TtrpcError } from "./status.ts";
+import type { Turn } from "./turns.ts";
 
 /** Up to this size, copying a payload behind its header costs less than handing the stream two buffers. */
 const copyLimit = 4096;
@@ -13,6 +15,12 @@ export interface ChannelOptions {
   readonly onFrame: (frame: Frame) => Promise<void> | undefined;
   /** Called once, with a reason unless the end was orderly. */
   readonly onClosed: (reason: TtrpcError | undefined) => void;
+  /** Why there is no room for a payload that has been announced, if there is none. */
+  readonly admit?: ((length: number) => TtrpcError | undefined) | undefined;
+  /** Told of the bytes that the peer leaves unread: above what the stream is willing to hold, or 0. */
+  readonly onUnread?: ((bytes: number) => void) | undefined;
+  /** When frames may be looked at; absent if they always may. */
+  readonly turn?: Turn | undefined;
 }
 
 /** Sends and receives frames over a Duplex. */
@@ -31,12 +39,15 @@ export class Channel {
   constructor(stream: Duplex, options: ChannelOptions) {
     this.#stream = stream;
     this.#options = options;
-    this.#decoder = new FrameDecoder(options.maxMessageSize);
+    this.#decoder = new FrameDecoder(options.maxMessageSize, options.admit);
     const { promise, resolve } = Promise.withResolvers<TtrpcError | undefined>();
     this.closed = promise;
     this.#resolveClosed = resolve;
+    // Node runs the listeners of an accepted connection in no context, or in that of whatever has failed before.
+    const inContext = AsyncLocalStorage.snapshot();
     stream.on("error", (error) => {
-      this.destroy(new TtrpcError("Unavailable", `The connection failed: ${error.message}`, { cause: error }));
+      const reason = new TtrpcError("Unavailable", `The connection failed: ${error.message}`, { cause: error });
+      inContext(() => this.destroy(reason));
     });
     if (stream.destroyed || stream.readableEnded) {
       // Deferred, because the owner's constructor has not finished yet.
@@ -44,17 +55,24 @@ export class Channel {
       process.nextTick(() => this.destroy(reason));
       return;
     }
-    stream.on("drain", () => this.#releaseDrainWaiters());
-    stream.on("end", () => this.#ended());
-    stream.on("close", () => this.#ended());
-    stream.on("data", (chunk: Buffer) => {
-      this.#decoder.push(chunk);
-      this.#deliver();
-    });
+    stream.on("drain", () => inContext(() => this.#drained()));
+    stream.on("end", () => inContext(() => this.#ended()));
+    stream.on("close", () => inContext(() => this.#ended()));
+    stream.on("data", (chunk: Buffer) =>
+      inContext(() => {
+        this.#decoder.push(chunk);
+        this.#deliver();
+      }),
+    );
   }
 
   get isClosed(): boolean {
     return this.#isClosed;
+  }
+
+  /** The length of a payload that has been admitted and has not been delivered. */
+  get unfinishedBytes(): number {
+    return this.#decoder.unfinishedBytes;
   }
 
   /** Whether the peer reads more slowly than this side writes. */
@@ -79,10 +97,13 @@ export class Channel {
     if (copied) {
       head.set(payload, headerLength);
       this.#stream.write(head);
-      return;
+    } else {
+      this.#stream.write(head);
+      this.#stream.write(payload);
     }
-    this.#stream.write(head);
-    this.#stream.write(payload);
+    if (this.#options.onUnread !== undefined && this.#stream.writableNeedDrain) {
+      this.#options.onUnread(this.#stream.writableLength);
+    }
   }
 
   /** Frames of one turn of the event loop go out together: a system call for each costs more than all else of a call. */
@@ -113,25 +134,38 @@ export class Channel {
     this.#isClosed = true;
     this.#release();
     this.#stream.destroy();
-    this.#releaseDrainWaiters();
+    this.#drained();
     this.#options.onClosed(reason);
     this.#resolveClosed(reason);
   }
 
   #deliver(): void {
+    const { turn, onFrame } = this.#options;
     while (!this.#isClosed && !this.#held) {
+      if (turn?.isOn === false) {
+        this.#hold();
+        turn.wait(() => this.#goOn());
+        return;
+      }
       const frame = this.#decoder.next();
       if (frame === undefined) return;
-      const hold = this.#options.onFrame(frame);
+      turn?.spend(frame.kind === "message" ? frame.payload.length : 0);
+      const hold = onFrame(frame);
       if (hold === undefined) continue;
-      this.#held = true;
-      this.#stream.pause();
-      void hold.then(() => {
-        this.#held = false;
-        this.#deliver();
-        if (!this.#held && !this.#isClosed) this.#stream.resume();
-      });
+      this.#hold();
+      void hold.then(() => this.#goOn());
     }
+  }
+
+  #hold(): void {
+    this.#held = true;
+    this.#stream.pause();
+  }
+
+  #goOn(): void {
+    this.#held = false;
+    this.#deliver();
+    if (!this.#held && !this.#isClosed) this.#stream.resume();
   }
 
   #ended(): void {
@@ -139,7 +173,8 @@ export class Channel {
     this.destroy(cut ? new TtrpcError("Unavailable", "The connection ended inside a frame.") : undefined);
   }
 
-  #releaseDrainWaiters(): void {
+  #drained(): void {
+    this.#options.onUnread?.(0);
     const waiters = this.#drainWaiters;
     this.#drainWaiters = [];
     for (const resolve of waiters) resolve();

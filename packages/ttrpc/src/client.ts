@@ -276,6 +276,10 @@ export class TtrpcClient {
       this.#fail(streamId, oversize(frame.length, this.#maxMessageSize));
       return undefined;
     }
+    if (frame.kind === "unadmitted") {
+      this.#fail(streamId, frame.refusal);
+      return undefined;
+    }
     // Frames of a call that has ended on this side are normal: the server does not know of the end.
     return this.#calls.get(streamId)?.receiver.receive(frame);
   }

@@ -3,10 +3,12 @@ import { Channel, oversize } from "./channel.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { type Frame, type FrameType, frameFlag, frameType } from "./frame.ts";
 import { ttrpc } from "./generated/messages.js";
+import type { Load } from "./load.ts";
 import { MessageQueue } from "./message-queue.ts";
 import type { AnyHandler, CallContext, Interceptor, MethodDefinition } from "./service.ts";
 import { errorNameOf, statusOf, TtrpcError } from "./status.ts";
 import { startTimer } from "./timer.ts";
+import type { Turn } from "./turns.ts";
 
 /** A method of a service, and what answers it; nothing does if the implementation leaves it out. */
 export interface Method {
@@ -23,6 +25,9 @@ export interface ConnectionOptions {
   readonly hangUpMs: number;
   readonly onError: (error: unknown, context?: CallContext) => void;
   readonly interceptor: Interceptor;
+  /** What all connections have under way; absent for one that does not count. */
+  readonly load: Load | undefined;
+  readonly turn: Turn | undefined;
 }
 
 interface Call {
@@ -35,6 +40,8 @@ interface Call {
   remoteClosed: boolean;
   /** A stream gets one response: a protocol error may precede the handler's result. */
   answered: boolean;
+  /** Bytes that count for the load of the server. */
+  held: number;
 }
 
 type MessageFrame = Frame & { readonly kind: "message" };
@@ -56,11 +63,15 @@ export class Connection {
 
   constructor(stream: Duplex, options: ConnectionOptions) {
     this.#options = options;
+    const { load, turn } = options;
     this.#channel = new Channel(stream, {
       maxMessageSize: options.maxMessageSize,
       // Stops reading from a caller that does not read its responses, which bounds the responses that wait.
       onFrame: (frame) => this.#receive(frame) ?? (this.#channel.congested ? this.#channel.drained() : undefined),
       onClosed: (reason) => this.#onClosed(reason),
+      admit: load && ((length) => load.admit(length)),
+      onUnread: load && ((bytes) => load.setUnread(this, bytes)),
+      turn,
     });
     this.closed = this.#channel.closed;
   }
@@ -73,12 +84,13 @@ export class Connection {
   }
 
   /** Ends the connection at once; the signals of the calls in flight abort. */
-  destroy(): void {
-    this.#channel.destroy();
+  destroy(reason?: TtrpcError): void {
+    this.#channel.destroy(reason);
   }
 
   #onClosed(reason: TtrpcError | undefined): void {
     this.#stopHangUpTimer?.();
+    this.#options.load?.release(this.#channel.unfinishedBytes);
     const gone = new TtrpcError("Cancelled", "The caller's connection ended.", { cause: reason });
     for (const call of this.#calls.values()) {
       call.answered = true;
@@ -105,6 +117,7 @@ export class Connection {
     if (frame.kind === "unknownType" || type === frameType.response) {
       const accepted = `${frameType.request} (request) or ${frameType.data} (data)`;
       const problem = `stream ${streamId} carries a frame of type ${type}; a server accepts ${accepted}`;
+      if (frame.kind === "message") this.#release(frame.payload);
       this.#channel.destroy(new TtrpcError("Internal", `The peer broke the protocol: ${problem}.`));
       return undefined;
     }
@@ -112,21 +125,35 @@ export class Connection {
       this.#refuse(streamId, oversize(frame.length, this.#options.maxMessageSize));
       return undefined;
     }
+    if (frame.kind === "unadmitted") {
+      this.#refuse(streamId, frame.refusal);
+      return undefined;
+    }
     if (streamId % 2 === 0) {
+      this.#release(frame.payload);
       this.#refuse(streamId, new TtrpcError("InvalidArgument", `The stream id ${streamId} must be odd.`));
       return undefined;
     }
     return type === frameType.data ? this.#data(frame) : this.#request(frame);
   }
 
+  /** What was received does not wait any more. */
+  #release(payload: Uint8Array): void {
+    this.#options.load?.release(payload.length);
+  }
+
   #data({ streamId, flags, payload }: MessageFrame): Promise<void> | undefined {
     const call = this.#calls.get(streamId);
     if (call?.requests === undefined || call.remoteClosed) {
+      this.#release(payload);
       const problem = call === undefined ? "is not active" : "accepts no more data";
       this.#refuse(streamId, new TtrpcError("InvalidArgument", `The stream ${streamId} ${problem}.`));
       return undefined;
     }
-    const hold = (flags & frameFlag.noData) === 0 ? call.requests.push(payload) : undefined;
+    const isKept = (flags & frameFlag.noData) === 0 && !call.requests.ended;
+    if (isKept) call.held += payload.length;
+    else this.#release(payload);
+    const hold = isKept ? call.requests.push(payload) : undefined;
     if ((flags & frameFlag.remoteClosed) === 0) return hold;
     call.remoteClosed = true;
     call.requests.end();
@@ -136,6 +163,7 @@ export class Connection {
   #request({ streamId, flags, payload }: MessageFrame): Promise<void> | undefined {
     if (streamId <= this.#lastStreamId) {
       const problem = `The stream id ${streamId} must be greater than the last one, ${this.#lastStreamId}.`;
+      this.#release(payload);
       this.#answerError(streamId, new TtrpcError("InvalidArgument", problem));
       return undefined;
     }
@@ -145,12 +173,18 @@ export class Connection {
     try {
       request = decodeMessage(ttrpc.Request, payload, "The request", "InvalidArgument");
       method = this.#findMethod(request);
+      this.#options.load?.beginCall();
     } catch (error) {
+      this.#release(payload);
       this.#answerError(streamId, error);
       return undefined;
     }
     const context = new LazyContext(request);
-    const requests = this.#requestQueue(streamId, request, method.definition);
+    const onTaken = (bytes: number): void => {
+      call.held -= bytes;
+      this.#options.load?.release(bytes);
+    };
+    const requests = this.#requestQueue(streamId, request, method.definition, onTaken);
     const call: Call = {
       streamId,
       context,
@@ -161,6 +195,7 @@ export class Connection {
       requests,
       remoteClosed: (flags & frameFlag.remoteOpen) === 0,
       answered: false,
+      held: payload.length,
     };
     // The request may contain the first message of the caller's stream.
     const hold = request.payload.length > 0 ? requests?.push(request.payload) : undefined;
@@ -171,6 +206,9 @@ export class Connection {
       stopTimer();
       call.requests?.end();
       this.#calls.delete(streamId);
+      this.#options.load?.release(call.held);
+      call.held = 0;
+      this.#options.load?.endCall();
       this.#endWhenIdle();
     });
     return call.remoteClosed ? undefined : hold;
@@ -195,6 +233,7 @@ export class Connection {
     streamId: number,
     request: ttrpc.Request,
     definition: MethodDefinition,
+    onTaken: (bytes: number) => void,
   ): MessageQueue<unknown> | undefined {
     if (definition.kind === "unary" || definition.kind === "serverStream") return undefined;
     return new MessageQueue<unknown>({
@@ -204,6 +243,7 @@ export class Connection {
       stallMs: this.#options.stallMs,
       onStalled: (error) => this.#refuse(streamId, error),
       onReleased: () => {},
+      onTaken,
     });
   }
 

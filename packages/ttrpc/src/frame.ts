@@ -2,6 +2,9 @@
  * ttrpc frames: a header of 10 bytes (payload length and stream id, both 32 bits big-endian, then type and flags) and
  * the payload. Source of facts: the protocol page of containerd/ttrpc.
  */
+import type { TtrpcError } from "./status.ts";
+
+/** Bytes of a header. */
 export const headerLength = 10;
 /** The largest payload that the protocol allows. */
 export const protocolMaxMessageSize = 4 << 20;
@@ -25,6 +28,8 @@ export type Frame =
     }
   /** The payload is too long; the decoder skips it. */
   | { readonly kind: "oversize"; readonly streamId: number; readonly type: FrameType; readonly length: number }
+  /** There is no room for the payload; the decoder skips it. */
+  | { readonly kind: "unadmitted"; readonly streamId: number; readonly type: FrameType; readonly refusal: TtrpcError }
   /** The decoder stops after it: the bytes that follow cannot be interpreted. */
   | { readonly kind: "unknownType"; readonly streamId: number; readonly type: number };
 
@@ -43,6 +48,7 @@ function typeOf(byte: number): FrameType | undefined {
 /** Cuts a byte stream into frames. Holds at most one payload of the maximum size and one chunk. */
 export class FrameDecoder {
   readonly #maxMessageSize: number;
+  readonly #admit: (length: number) => TtrpcError | undefined;
   readonly #header = Buffer.alloc(headerLength);
   #state: DecoderState = { at: "header" };
   /** Bytes of the header or payload that have arrived. */
@@ -51,8 +57,15 @@ export class FrameDecoder {
   #toSkip = 0;
   #chunk: Buffer = noBytes;
 
-  constructor(maxMessageSize: number) {
+  /** `admit` is asked why a payload has to be refused. One that has not is delivered, or else is in `unfinishedBytes`. */
+  constructor(maxMessageSize: number, admit: (length: number) => TtrpcError | undefined = () => undefined) {
     this.#maxMessageSize = maxMessageSize;
+    this.#admit = admit;
+  }
+
+  /** The length of the payload that has been admitted and has not arrived as a whole. */
+  get unfinishedBytes(): number {
+    return this.#state.at === "payload" ? this.#state.into.length : 0;
   }
 
   /** Adds the next bytes. Copies the rest of the previous chunk unless `next` has returned undefined. */
@@ -116,6 +129,12 @@ export class FrameDecoder {
       this.#state = { at: "skip" };
       this.#toSkip = length;
       return { kind: "oversize", streamId, type, length };
+    }
+    const refusal = this.#admit(length);
+    if (refusal !== undefined) {
+      this.#state = { at: "skip" };
+      this.#toSkip = length;
+      return { kind: "unadmitted", streamId, type, refusal };
     }
     const frame = { kind: "message" as const, streamId, type, flags: header.readUInt8(9) };
     const payload = this.#take(length);

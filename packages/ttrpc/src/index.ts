@@ -16,3 +16,4 @@ export {
   type ServiceImplementation,
 } from "./service.ts";
 export { type ErrorName, type StatusName, statusCodes, TtrpcError } from "./status.ts";
+export { type Turn, Turns, type TurnsOptions } from "./turns.ts";

@@ -15,6 +15,8 @@ export interface MessageQueueOptions<T> {
   readonly onStalled: (error: TtrpcError) => void;
   /** Called when the reader stops, whether it has read all messages or not. */
   readonly onReleased: () => void;
+  /** Called with the length of each message that the reader takes. */
+  readonly onTaken?: (bytes: number) => void;
 }
 
 /**
@@ -72,6 +74,7 @@ export class MessageQueue<T> implements AsyncIterable<T> {
         const payload = this.#payloads.shift();
         if (payload !== undefined) {
           this.#bytes -= payload.length;
+          this.#options.onTaken?.(payload.length);
           if (!this.#isFull()) this.#unblock();
           yield this.#options.decode(payload);
         } else if (this.#end === undefined) {

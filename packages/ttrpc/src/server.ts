@@ -1,7 +1,9 @@
 import type { Duplex } from "node:stream";
 import { Connection, type ConnectionOptions, type Method } from "./connection.ts";
 import { protocolMaxMessageSize } from "./frame.ts";
+import { Load } from "./load.ts";
 import type { CallContext, Interceptor, ServiceImplementation } from "./service.ts";
+import type { Turn } from "./turns.ts";
 
 /** The services of a server, and its bounds; each bound has a default. */
 export interface TtrpcServerOptions {
@@ -10,6 +12,16 @@ export interface TtrpcServerOptions {
   readonly maxMessageSize?: number;
   /** Calls that one connection may have in flight; more are refused with ResourceExhausted. Default 16384. */
   readonly maxCallsInFlight?: number;
+  /** Calls that all connections together may have in flight; more are refused with ResourceExhausted. Default 65536. */
+  readonly maxServerCalls?: number;
+  /**
+   * How many bytes of requests under way and of responses that callers leave unread may wait on all connections together;
+   * default 256 MiB. Beyond that requests are refused with ResourceExhausted, and the caller that leaves most unread loses
+   * its connection.
+   */
+  readonly maxWaitingBytes?: number;
+  /** This server's share of a thread that several servers have; absent if it need not share. */
+  readonly turn?: Turn;
   /** How long in milliseconds a handler may leave its stream unread before it loses it; default 1000. */
   readonly stallMs?: number;
   /**
@@ -47,12 +59,21 @@ export class TtrpcServer {
       hangUpMs: options.hangUpMs ?? 0,
       onError: options.onError ?? (() => {}),
       interceptor: options.interceptor ?? ((_context, next) => next()),
+      load: new Load({
+        mostCalls: options.maxServerCalls ?? 65_536,
+        mostBytes: options.maxWaitingBytes ?? 256 << 20,
+      }),
+      turn: options.turn,
     };
   }
 
-  /** Takes ownership of the stream and serves calls on it until it ends; a closing server ends it at once. */
-  serve(stream: Duplex): Connection {
-    const connection = new Connection(stream, this.#options);
+  /**
+   * Takes ownership of the stream and serves calls on it until it ends; a closing server ends it at once. One that is
+   * `unlimited` is served whatever the others have under way: the program's own.
+   */
+  serve(stream: Duplex, { unlimited = false }: { readonly unlimited?: boolean } = {}): Connection {
+    const bounds = unlimited ? { load: undefined, turn: undefined } : {};
+    const connection = new Connection(stream, { ...this.#options, ...bounds });
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
     if (this.#closing) void connection.close();

@@ -1,7 +1,8 @@
 import path from "node:path";
 import { type Clock, systemClock } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../errors.ts";
-import { jsonErrorPosition, typeName } from "../redaction.ts";
+import { typeName } from "../redaction.ts";
+import { parseSpecification } from "../specification-json.ts";
 import { readNamedFile } from "../system/file-calls.ts";
 
 const largestConfiguration = 16 * 1024 * 1024;
@@ -28,12 +29,7 @@ export async function readConfiguration(
     if ((error as NodeJS.ErrnoException).code === "DeadlineExceeded") throw error;
     throw new ShimError("InvalidArgument", `${file} cannot be read: ${describeError(error)}`, { cause: error });
   }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(content.toString("utf8"));
-  } catch (error) {
-    throw new ShimError("InvalidArgument", `${file} is not JSON${jsonErrorPosition(error)}, expected ${expected}`);
-  }
+  const parsed = parseSpecification(`${file} is`, content, expected);
   if (!isObject(parsed)) throw new ShimError("InvalidArgument", `${file} is not a JSON object, expected ${expected}`);
   return { spec: parsed, annotations: checkAnnotations(file, parsed.annotations) };
 }

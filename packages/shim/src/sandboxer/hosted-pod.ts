@@ -1,8 +1,8 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { duplexPair } from "node:stream";
+import { type Duplex, duplexPair } from "node:stream";
 import { Acquisitions, ObservationScope, reportOccurrence, type Step } from "@uvm-shim/lifecycle";
-import { type CallOptions, TtrpcClient } from "@uvm-shim/ttrpc";
+import { type CallOptions, TtrpcClient, type Turn } from "@uvm-shim/ttrpc";
 import { describeError } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
 import { endWhenOrphaned, orphanMilliseconds } from "../program/orphan.ts";
@@ -12,6 +12,7 @@ import type { StateLine } from "../services/state-dump.ts";
 import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
 import type { Listener } from "../system/system.ts";
 import type { SandboxerTelemetry, WatchedPod } from "../telemetry/sandboxer-telemetry.ts";
+import { type PodBounds, podBounds } from "./pod-bounds.ts";
 import { tasksFile } from "./state-folder.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
@@ -30,6 +31,10 @@ export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   /** Absent where nobody wants to know. */
   readonly telemetry?: SandboxerTelemetry | undefined;
   readonly readyVms?: ReadyVms | undefined;
+  /** Its share of the thread; absent if it has it for itself. */
+  readonly turn?: Turn | undefined;
+  /** Those of every pod if absent. */
+  readonly bounds?: PodBounds | undefined;
   /** Absent if the bundle is a client's; otherwise it is made and removed with the pod. */
   readonly ownBundle?: {
     /** The content of its config.json; absent if it has none. */
@@ -45,13 +50,22 @@ export class HostedPod {
   readonly #held = new Acquisitions();
   #listener: Listener | undefined;
   #watched: WatchedPod | undefined;
+  #connections = 0;
+  #refused = 0;
   #reason = "released";
 
   constructor(options: HostedPodOptions) {
     this.#options = options;
-    const { control, ownBundle, readyVms } = options;
+    const { control, ownBundle, readyVms, turn, bounds = podBounds } = options;
+    const server = {
+      ...{ maxServerCalls: bounds.calls, maxWaitingBytes: bounds.waitingBytes },
+      ...(turn && { turn }),
+    };
     const onTasks = ownBundle && { onTasks: (ids: readonly string[]) => this.#keepTasks(ids) };
-    this.#pod = new ServedPod({ ...options, hosted: { scope: this.#scope, control, readyVms, ...onTasks } });
+    this.#pod = new ServedPod({
+      ...options,
+      hosted: { scope: this.#scope, control, readyVms, bounds: server, ...onTasks },
+    });
     void this.#pod.ended.then((reason) => {
       this.#reason = reason;
     });
@@ -117,7 +131,7 @@ export class HostedPod {
         name: "socket",
         acquire: async () => {
           await system.prepareSocket(socket);
-          this.#listener = await system.listen(socket, (connection) => this.#pod.accept(connection));
+          this.#listener = await system.listen(socket, (connection) => this.#scope.run(() => this.#accept(connection)));
         },
         release: async () => this.#listener?.close(),
       },
@@ -135,6 +149,26 @@ export class HostedPod {
       release: async () => await rm(bundle, { recursive: true, force: true }),
     };
     return [own, ...served];
+  }
+
+  #accept(connection: Duplex): void {
+    const { log, bounds = podBounds } = this.#options;
+    if (this.#connections >= bounds.connections) {
+      if (this.#refused === 0) {
+        log.log("warn", `connections are refused: there are ${this.#connections}, expected no more`);
+      }
+      this.#refused += 1;
+      connection.on("error", () => {});
+      connection.destroy();
+      return;
+    }
+    if (this.#refused > 0) log.log("warn", "connections are accepted again", { refused: this.#refused });
+    this.#refused = 0;
+    this.#connections += 1;
+    connection.once("close", () => {
+      this.#connections -= 1;
+    });
+    this.#pod.accept(connection);
   }
 
   /** Nobody may ever come to a pod that `start` has handed over. */
@@ -170,7 +204,7 @@ export class HostedPod {
   ): Promise<SandboxResponse<M>> {
     // ttrpc has no message that ends a call, so each has a connection of its own: its end ends the call.
     const [ours, theirs] = duplexPair();
-    this.#pod.accept(theirs);
+    this.#pod.accept(theirs, "own process");
     const client = new TtrpcClient(ours);
     try {
       return (await client.call(Sandbox, method, request as never, options)) as SandboxResponse<M>;

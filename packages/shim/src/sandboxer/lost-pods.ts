@@ -22,6 +22,8 @@ export interface LostPodsOptions {
   readonly cleanUp: (pod: PodName & { readonly bundle: string }) => Promise<void>;
   readonly removeDeadSocket: (socket: string) => Promise<void>;
   readonly connectEvents: (namespace: string) => Promise<EventSink>;
+  /** Writes into the pod's record that it was lost. Does not reject. */
+  readonly record: (left: LeftBundle) => Promise<void>;
 }
 
 /** A pod that an earlier sandboxer served: what is left of it is ended, once, and the exits of its tasks are reported. */
@@ -62,6 +64,7 @@ export function lostPodOf(left: LeftBundle, options: LostPodsOptions): LostPod &
       writeState(bundle, { kind: "lost", ...name, socket: state?.socket ?? "", ...times });
     }
     await cleanUp();
+    if (!isKnown) await options.record(left);
     log.log("warn", "pod lost with an earlier sandboxer", { ...name, tasks: left.tasks.length });
     await reportExits();
   };

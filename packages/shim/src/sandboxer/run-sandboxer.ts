@@ -9,7 +9,7 @@ import type { ShimOptions } from "../program/shim-options.ts";
 import { dumpState } from "../services/state-dump.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { fileSink } from "../system/log-file.ts";
-import { type LineSink, SharedLog, standardError } from "../system/log-stderr.ts";
+import { type LineSink, podLines, SharedLog, standardError } from "../system/log-stderr.ts";
 import { systemOf } from "../system/select-system.ts";
 import type { Listener, ShimSystem, SystemService } from "../system/system.ts";
 import { SandboxerTelemetry } from "../telemetry/sandboxer-telemetry.ts";
@@ -87,7 +87,7 @@ async function serveAll(
   const telemetry = SandboxerTelemetry.wanted({ options, env, socket: settings.socket, log, clock });
   const sandboxer = new Sandboxer({
     ...{ settings, options, nodeProcess, clock, system, identity, control, log, telemetry },
-    logOf: (fields, level) => new SharedLog({ sink, clock, level, fields: { ...fields } }),
+    logOf: (fields, level) => new SharedLog({ sink, clock, level, fields: { ...fields }, bounds: podLines }),
   });
   if (process.platform !== "win32") nodeProcess.on("SIGUSR1", () => dumpState(log, sandboxer.describe()));
 

@@ -4,7 +4,6 @@ import path from "node:path";
 import type { TtrpcClient } from "@uvm-shim/ttrpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
-import { parseRecord } from "../record/lines.ts";
 import { posixSystem } from "../system/posix.ts";
 import { FakeError } from "../testing/fake-platform.ts";
 import { SandboxerBench as Bench } from "../testing/sandboxer-bench.ts";
@@ -70,10 +69,7 @@ describe("a sandbox of containerd's controller API", () => {
     const other = (await bench.run("s2")) as { address: string };
     await expect(bench.connect(one.address).call(Task, "State", { id: "in-s1" })).rejects.toThrow("in-s1");
     await expect(bench.connect(other.address).call(Task, "State", { id: "in-s2" })).rejects.toThrow("in-s2");
-    const record = (id: string) =>
-      JSON.stringify(
-        parseRecord(readFileSync(path.join(bench.directory, "records", "k8s.io", `${id}.jsonl`), "utf8")).lines,
-      );
+    const record = (id: string) => JSON.stringify(bench.record(id));
     await expect.poll(() => record("s1")).toContain("in-s1");
     await expect.poll(() => record("s2")).toContain("in-s2");
     expect(record("s1")).not.toContain("s2");
@@ -202,6 +198,10 @@ describe("a sandboxer that comes after a crash", () => {
     await ended;
     expect(bench.platforms.flatMap(({ cleaned }) => cleaned)).toEqual([{ namespace: "k8s.io", id: "s1", bundle }]);
     expect(bench.events.topics).toEqual(["/tasks/exit", "/tasks/exit"]);
+    expect(bench.record("s1").slice(-2)).toMatchObject([
+      { type: "header", by: "sandboxer", id: "s1", pid: 77 },
+      { name: "shim lost", attributes: { pid: 77, wasRunning: false, withSandboxer: true } },
+    ]);
     await expect(bench.call("Start", { sandboxId: "s1" })).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(bench.call("Create", { sandboxId: "s1" })).rejects.toMatchObject({ code: "AlreadyExists" });
     expect(await bench.call("Stop", { sandboxId: "s1" })).toEqual({});

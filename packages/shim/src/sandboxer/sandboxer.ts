@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Clock } from "@uvm-shim/lifecycle";
-import type { TtrpcServer } from "@uvm-shim/ttrpc";
+import { type TtrpcServer, Turns } from "@uvm-shim/ttrpc";
 import { describeError, ShimError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
+import { ownFolder } from "../program/executable.ts";
 import { platformContext } from "../program/platform-context.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
+import { appendToRecord } from "../record/pod-record.ts";
 import { connectEvents } from "../services/events/events-ttrpc.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
@@ -14,9 +16,10 @@ import { controlServer, type HandedPod } from "./control-service.ts";
 import { type ControllerHandlers, controllerHandlers, type NewPod } from "./controller-service.ts";
 import { HostedPod } from "./hosted-pod.ts";
 import { lostPodOf } from "./lost-pods.ts";
+import type { PodBounds } from "./pod-bounds.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
-import { bundleIn, leftBundles } from "./state-folder.ts";
+import { bundleIn, type LeftBundle, leftBundles } from "./state-folder.ts";
 import { readyVmId, vmIdsIn } from "./vm-ids.ts";
 import { VmPool } from "./vm-pool.ts";
 
@@ -35,6 +38,7 @@ export interface SandboxerOptions {
   readonly logOf: (pod: PodName, level: "info" | "debug") => ShimLog;
   /** Absent where nobody wants to know. */
   readonly telemetry?: SandboxerTelemetry | undefined;
+  readonly bounds?: PodBounds | undefined;
 }
 
 /** All pods of one process, and the two services by which they come and go. */
@@ -46,6 +50,7 @@ export class Sandboxer {
   readonly #options: SandboxerOptions;
   readonly #registry: PodRegistry<HostedPod>;
   readonly #pool: VmPool | undefined;
+  readonly #turns = new Turns();
 
   constructor(options: SandboxerOptions) {
     this.#options = options;
@@ -94,6 +99,7 @@ export class Sandboxer {
         connectEvents: (namespace) => connectEvents(ttrpcAddressOf(settings.containerd), namespace),
         cleanUp: (what) => this.#cleanUp(what),
         removeDeadSocket: (socket) => system.removeDeadSocket(socket),
+        record: (left) => this.#recordLoss(left),
       });
       this.#registry.addLost(left.name, pod);
       return pod.ended;
@@ -180,13 +186,27 @@ export class Sandboxer {
   }
 
   #common(log: ShimLog) {
-    const { options, nodeProcess, clock, system, identity, control, telemetry } = this.#options;
+    const { options, nodeProcess, clock, system, identity, control, telemetry, bounds } = this.#options;
     const readyVms = this.#pool?.forPod(log);
-    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms };
+    const turn = this.#turns.join();
+    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms, turn, bounds };
   }
 
   #bundleOf(name: PodName): string {
     return bundleIn(this.#options.settings.state, name);
+  }
+
+  async #recordLoss({ name, bundle, state }: LeftBundle): Promise<void> {
+    // Of one that was never served there is no record.
+    if (state?.kind !== "hosted") return;
+    const { options, nodeProcess, clock, system, settings } = this.#options;
+    const pod = {
+      ...{ options, env: nodeProcess.env, bundle, socket: state.socket, identity: state, clock, system },
+      flags: { ...name, debug: settings.level === "debug" },
+      installed: options.executableDirectory ?? ownFolder(nodeProcess),
+    };
+    const attributes = { pid: state.pid, wasRunning: false, withSandboxer: true };
+    await appendToRecord("sandboxer", pod, [{ name: "shim lost", attributes }]);
   }
 
   async #cleanUp(pod: PodName & { readonly bundle: string }): Promise<void> {

@@ -1,7 +1,7 @@
 import { ShimError } from "../errors.ts";
 import type { google } from "../generated/messages.js";
 import type { AddedMount, Platform, ResourceUpdate } from "../platform.ts";
-import { jsonErrorPosition } from "../redaction.ts";
+import { parseSpecification } from "../specification-json.ts";
 
 /** OCI resources as JSON: `types.containerd.io/opencontainers/runtime-spec/1/…`. */
 const ociResources = /(^|\/)opencontainers\/runtime-spec\/1\/(Linux|Windows)Resources$/;
@@ -48,14 +48,7 @@ export function readResourceUpdate(
 }
 
 function parsed(id: string, value: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(value).toString("utf8"));
-  } catch (error) {
-    throw new ShimError(
-      "InvalidArgument",
-      `update task ${id}: resources are not JSON${jsonErrorPosition(error)}, expected ${expected}`,
-    );
-  }
+  return parseSpecification(`update task ${id}: resources are`, value, expected);
 }
 
 function fragmentOf(id: string, value: unknown): { readonly fragment: string; readonly mediaType?: string } {

@@ -7,7 +7,7 @@ import {
   type ObservedWork,
   observe,
 } from "@uvm-shim/lifecycle";
-import { type CallContext, implement, TtrpcServer } from "@uvm-shim/ttrpc";
+import { type CallContext, implement, TtrpcServer, type TtrpcServerOptions } from "@uvm-shim/ttrpc";
 import { ShimError, translateError } from "../errors.ts";
 import { containerd, uvmshim } from "../generated/messages.js";
 import type { Log, Platform } from "../platform.ts";
@@ -46,6 +46,8 @@ export interface ServicesOptions {
   readonly records?: Records;
   /** What the calls are observed in, where the process serves other pods too. */
   readonly scope?: ObservationScope;
+  /** What the clients may have under way, where the process serves other pods too. */
+  readonly bounds?: Pick<TtrpcServerOptions, "maxServerCalls" | "maxWaitingBytes" | "turn"> | undefined;
   /** How long a shim outlives its pod. */
   readonly lingerMilliseconds: number;
   readonly isDispensable: () => Promise<boolean>;
@@ -59,7 +61,8 @@ export interface ServicesOptions {
 
 /** The services behind a shim's socket. */
 export interface Services {
-  serve(connection: Duplex): void;
+  /** The process's own connection is served whatever the clients have under way. */
+  serve(connection: Duplex, from?: "client" | "own process"): void;
   /** Whether there is neither a sandbox nor a task. */
   readonly isIdle: boolean;
   /** Stops the sandbox and releases what all tasks hold. */
@@ -124,12 +127,16 @@ export function createServices(options: ServicesOptions): Services {
       return options.scope === undefined ? answer() : options.scope.run(answer);
     },
     onError: (error, context) => {
-      if (context === undefined) log.log("debug", "connection failed", { error });
+      if (context !== undefined) return;
+      // The caller has lost it for its own deeds.
+      const isEnded = (error as { readonly code?: unknown }).code === "ResourceExhausted";
+      log.log(isEnded ? "warn" : "debug", "connection failed", { error });
     },
     hangUpMs: hangUpMilliseconds,
+    ...options.bounds,
   });
   return {
-    serve: (connection) => void server.serve(connection),
+    serve: (connection, from) => void server.serve(connection, { unlimited: from === "own process" }),
     get isIdle() {
       return slot.isEmpty && task.isEmpty;
     },

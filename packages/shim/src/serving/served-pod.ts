@@ -13,7 +13,7 @@ import type { ShimOptions } from "../program/shim-options.ts";
 import { type ShimState, writeState } from "../program/state-file.ts";
 import type { ReadyVms } from "../ready-vms.ts";
 import type { PodRecord } from "../record/pod-record.ts";
-import type { Services } from "../services/services.ts";
+import type { Services, ServicesOptions } from "../services/services.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { callFileSystem } from "../system/file-calls.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
@@ -50,6 +50,7 @@ export interface ServedPodOptions {
     readonly onTasks?: (ids: readonly string[]) => void;
     /** VMs that the pod can take. */
     readonly readyVms?: ReadyVms | undefined;
+    readonly bounds?: ServicesOptions["bounds"];
   };
 }
 
@@ -88,10 +89,10 @@ export class ServedPod {
   }
 
   /** Serves a client once the services are loaded. */
-  accept(connection: Duplex): void {
+  accept(connection: Duplex, from: "client" | "own process" = "client"): void {
     connection.on("error", () => {});
     this.#services.promise.then(
-      (services) => services.serve(connection),
+      (services) => services.serve(connection, from),
       () => connection.destroy(),
     );
   }
@@ -151,6 +152,7 @@ export class ServedPod {
       ...(record && { records: record.recorder }),
       ...(hosted && { scope: hosted.scope }),
       ...(hosted?.onTasks && { onTasks: hosted.onTasks }),
+      bounds: hosted?.bounds,
       log,
       clock,
       // A pod that has ended costs no process of its own, and its clients can go on asking.

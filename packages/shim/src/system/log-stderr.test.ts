@@ -47,3 +47,49 @@ describe("the log that pods of one process share", () => {
     expect(lines).toEqual([]);
   });
 });
+
+describe("the lines that a pod may have a second", () => {
+  const bounds = { lines: 3, urgent: 1 };
+  function limited() {
+    const { lines, sink, of } = logs();
+    const clock = new ManualClock();
+    const log = new SharedLog({ sink, clock, level: "info", fields: { id: "p1" }, bounds });
+    return { lines, of, clock, log };
+  }
+
+  it("are bounded, and those left out are said in one line, though none follows", async () => {
+    const { lines, of, clock, log } = limited();
+    const other = of("p2");
+    for (let count = 0; count < 1000; count++) log.log("info", `line ${count}`);
+    other.log("info", "other");
+    expect(lines.map((line) => line.match(/msg="?([^"]*?)"? id/)?.[1])).toEqual([
+      "line 0",
+      "line 1",
+      "line 2",
+      "other",
+    ]);
+    await clock.advance(1000);
+    expect(lines.slice(4)).toEqual([
+      expect.stringContaining('level=warning msg="997 lines left out" id=p1 most_per_second=3'),
+    ]);
+    log.log("info", "again");
+    expect(lines.at(-1)).toContain("msg=again");
+  });
+
+  it("have room for warnings and errors beside the others", () => {
+    const { lines, log } = limited();
+    for (let count = 0; count < 10; count++) log.log("info", "chatter");
+    log.log("error", "trouble");
+    log.log("error", "more trouble");
+    expect(lines.filter((line) => line.includes("trouble"))).toEqual([expect.stringContaining("msg=trouble")]);
+  });
+
+  it("are counted at the end of the log too, and are not after it", async () => {
+    const { lines, clock, log } = limited();
+    for (let count = 0; count < 5; count++) log.log("info", "chatter");
+    log.close();
+    expect(lines.at(-1)).toContain('msg="2 lines left out"');
+    await clock.advance(10_000);
+    expect(lines).toHaveLength(4);
+  });
+});

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -6,7 +6,9 @@ import { systemClock } from "@uvm-shim/lifecycle";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { containerd } from "../generated/messages.js";
 import type { ShimOptions } from "../program/shim-options.ts";
+import { parseRecord, type RecordLine } from "../record/lines.ts";
 import type { ControllerMethod } from "../sandboxer/controller-service.ts";
+import type { PodBounds } from "../sandboxer/pod-bounds.ts";
 import { Sandboxer } from "../sandboxer/sandboxer.ts";
 import { SharedLog } from "../system/log-stderr.ts";
 import { posixSystem } from "../system/posix.ts";
@@ -27,6 +29,8 @@ export class SandboxerBench {
   onPlatform: (platform: FakePlatform) => void = () => {};
   /** What the next pods have of the system. */
   system: ShimSystem = posixSystem;
+  /** What the clients of each pod may have; undefined for what is usual. */
+  bounds: PodBounds | undefined;
   sandboxer!: Sandboxer;
   readonly #clients: TtrpcClient[] = [];
 
@@ -54,6 +58,7 @@ export class SandboxerBench {
     const nodeProcess = { env: { UVM_SHIM_RECORDS: path.join(this.directory, "records") } };
     const sink = { queuedBytes: 0, write: (line: Buffer) => void this.lines.push(`${line}`) };
     this.sandboxer = new Sandboxer({
+      bounds: this.bounds,
       settings: { containerd: path.join(this.directory, "containerd"), state: this.state, level: "info" },
       ...{ options, nodeProcess: nodeProcess as unknown as NodeJS.Process, clock: systemClock, system: this.system },
       identity: { pid: 77, processStartTime: "1" },
@@ -87,6 +92,12 @@ export class SandboxerBench {
     const found = this.platforms.flatMap(({ sandboxes }) => sandboxes).findLast((sandbox) => sandbox.id === id);
     if (found === undefined) throw new Error(`no sandbox ${id} was created`);
     return found;
+  }
+
+  /** What is in the record of a pod. */
+  record(id: string, namespace = "k8s.io"): readonly RecordLine[] {
+    const file = path.join(this.directory, "records", namespace, `${id}.jsonl`);
+    return parseRecord(readFileSync(file, "utf8")).lines;
   }
 
   /** What is left in its folders. */

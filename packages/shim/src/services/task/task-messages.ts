@@ -3,7 +3,7 @@ import { ShimError } from "../../errors.ts";
 import { containerd, type google } from "../../generated/messages.js";
 import type { ListedProcess, WindowsProcessFigures } from "../../platform.ts";
 import { encodeFields } from "../../program/protobuf-wire.ts";
-import { jsonErrorPosition } from "../../redaction.ts";
+import { parseSpecification } from "../../specification-json.ts";
 import { exitFields, timestampOfText } from "../messages.ts";
 import type { DeleteAnswer } from "./process-record.ts";
 
@@ -64,9 +64,5 @@ export function parseProcess(request: {
 }): unknown {
   const subject = `exec ${request.execId} in task ${request.id}: spec`;
   if (request.spec === null) throw new ShimError("InvalidArgument", `${subject} is missing, expected ${expected}`);
-  try {
-    return JSON.parse(Buffer.from(request.spec.value).toString("utf8"));
-  } catch (error) {
-    throw new ShimError("InvalidArgument", `${subject} is not JSON${jsonErrorPosition(error)}, expected ${expected}`);
-  }
+  return parseSpecification(`${subject} is`, request.spec.value, expected);
 }
