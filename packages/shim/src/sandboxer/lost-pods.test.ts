@@ -18,7 +18,7 @@ function lost(options: Partial<LostPodsOptions>) {
     { name, bundle, state: undefined, createdAt: new Date(0), tasks: ["c1", "c2"] },
     {
       ...{ log: { log: () => {} }, clock: systemClock, cleanUp: async () => {} },
-      ...{ removeDeadSocket: async () => {}, record: async () => {} },
+      ...{ removeDeadSocket: async () => {}, record: async () => {}, lostWith: "it" },
       ...{ connectEvents: () => Promise.reject(new Error("nobody is there")) },
       ...options,
     },
