@@ -1,4 +1,3 @@
-import { randomBytes, randomUUID } from "node:crypto";
 import { Plan9Controller } from "@uvm-shim/controller-plan9";
 import { linuxGuestDisks, ScsiController } from "@uvm-shim/controller-scsi";
 import { linuxVm, VmController } from "@uvm-shim/controller-vm";
@@ -9,7 +8,7 @@ import type { SecurityPolicy } from "@uvm-shim/hcs-schema";
 import { systemClock as clock } from "@uvm-shim/lifecycle";
 import { guestConnectionOptions, hostPaths as paths } from "@uvm-shim/platform-common";
 import type { LinuxGuestLayout } from "@uvm-shim/sandbox-lcow";
-import type { PlatformContext } from "@uvm-shim/shim";
+import { type PlatformContext, randomBytes, randomUuid } from "@uvm-shim/shim";
 
 export type LinuxVm = VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>;
 
@@ -27,7 +26,7 @@ export interface LinuxVmParts {
 
 /** A VM with all that a Linux guest can be given. */
 export function makeLinuxVm({ id, host, layout, policy, guestLog, noWritableFileShares }: LinuxVmParts): LinuxVm {
-  const newId = randomUUID;
+  const newId = randomUuid;
   return new VmController<LinuxGuest, ScsiController, Plan9Controller, VpciController>({
     ...{ id, host, clock },
     flavour: linuxVm(randomBytes, policy),
@@ -37,7 +36,7 @@ export function makeLinuxVm({ id, host, layout, policy, guestLog, noWritableFile
     devices: {
       scsi: (wiring) => new ScsiController({ ...wiring, newId, paths, guestDisks: linuxGuestDisks(layout) }),
       plan9: (wiring) => new Plan9Controller({ ...wiring, newId, paths, noWritableFileShares: noWritableFileShares() }),
-      vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUUID }),
+      vpci: (wiring) => new VpciController({ ...wiring, newId, newGuid: randomUuid }),
     },
   });
 }

@@ -1,4 +1,3 @@
-import { hash, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import process from "node:process";
 import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
@@ -35,6 +34,7 @@ import {
   decodeRuntimeOptions,
   type Platform,
   type PlatformContext,
+  randomUuid,
   type Sandbox,
   type SandboxRequest,
 } from "@uvm-shim/shim";
@@ -79,7 +79,10 @@ async function createSandbox(
   const layout =
     confidential === undefined
       ? ordinaryGuestLayout
-      : policyGuestLayout((text) => hash("sha256", text, "hex"), atob(confidential.policy));
+      : policyGuestLayout(
+          (text) => process.getBuiltinModule("node:crypto").hash("sha256", text, "hex"),
+          atob(confidential.policy),
+        );
   const { noWritableFileShares } = settings;
   // A VM with secrets has seen nobody before its pod.
   const taken =
@@ -95,7 +98,7 @@ async function createSandbox(
     await taken?.vm.terminate();
     throw error;
   });
-  const newId = randomUUID;
+  const newId = randomUuid;
   const vm =
     taken?.vm ??
     makeLinuxVm({ id: vmId, host, layout, policy, guestLog, noWritableFileShares: () => noWritableFileShares });

@@ -1,6 +1,5 @@
-import { randomInt, randomUUID } from "node:crypto";
 import { systemClock } from "@uvm-shim/lifecycle";
-import type { Log } from "@uvm-shim/shim";
+import { type Log, randomBytes, randomUuid } from "@uvm-shim/shim";
 
 /** What a connection to a guest needs of its VM. */
 export interface GuestConnectionParts<Listener> {
@@ -13,8 +12,8 @@ export interface GuestConnectionParts<Listener> {
 export function guestConnectionOptions<Listener>({ system, guestLog }: GuestConnectionParts<Listener>) {
   return {
     listen: (port: number) => system.listen(port),
-    newActivityId: randomUUID,
-    firstMessageId: BigInt(randomInt(2 ** 31)) << 32n,
+    newActivityId: randomUuid,
+    firstMessageId: BigInt(randomBytes(4).readUInt32BE() >>> 1) << 32n,
     delay: systemClock.delay,
     log: guestLog,
   };

@@ -1,10 +1,9 @@
-import { createHash, randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import { stat } from "node:fs/promises";
 import { availableParallelism, release, totalmem } from "node:os";
 import { type Clock, systemClock } from "@uvm-shim/lifecycle";
 import type { HostFacts } from "@uvm-shim/sandbox-common";
-import { callFileSystem } from "@uvm-shim/shim";
+import { callFileSystem, randomUuid } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
 
 /**
@@ -31,8 +30,9 @@ export async function withHostFacts<T>(
       hasFile: (file) => lookUp(file)?.isFile() ?? false,
       hasFolder: (folder) => lookUp(folder)?.isDirectory() ?? false,
       executableFolder,
-      newId: randomUUID,
-      sha256: (data) => createHash("sha256").update(data).digest(),
+      newId: randomUuid,
+      // Only of the policies of confidential VMs.
+      sha256: (data) => process.getBuiltinModule("node:crypto").createHash("sha256").update(data).digest(),
       ...(process.platform === "win32" && windowsFacts(env)),
     };
     try {

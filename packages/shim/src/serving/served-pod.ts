@@ -16,6 +16,7 @@ import type { PodRecord } from "../record/pod-record.ts";
 import type { Services, ServicesOptions } from "../services/services.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { callFileSystem } from "../system/file-calls.ts";
+import { randomUuid } from "../system/random.ts";
 import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { QueuedStdio } from "../telemetry/queued-stdio.ts";
 
@@ -136,7 +137,6 @@ export class ServedPod {
       return this.#platform;
     };
     const { createServices } = await import("../services/services.ts");
-    const { randomUUID } = await import("node:crypto");
     const { grpcAddress, ttrpcAddress, identity, hosted } = this.#options;
     const services = createServices({
       name: options.name,
@@ -148,7 +148,7 @@ export class ServedPod {
       ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
       ttrpcAddress,
       platform: loadPlatform,
-      newActivityId: randomUUID,
+      newActivityId: randomUuid,
       ...(record && { records: record.recorder }),
       ...(hosted && { scope: hosted.scope }),
       ...(hosted?.onTasks && { onTasks: hosted.onTasks }),

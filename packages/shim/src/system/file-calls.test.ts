@@ -1,10 +1,18 @@
-import { closeSync, fstatSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { closeSync, fstatSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { systemClock } from "@uvm-shim/lifecycle";
 import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { callFileSystem, longestFileCall, makeDirectories, mostCallsAtOnce, openNamed } from "./file-calls.ts";
+import {
+  callFileSystem,
+  longestFileCall,
+  makeDirectories,
+  mostCallsAtOnce,
+  openNamed,
+  readNamedFile,
+} from "./file-calls.ts";
 
 let directory: string;
 
@@ -23,6 +31,23 @@ describe("making directories", () => {
 
   it.each(["/proc/x", "/proc/x/y/z", "/proc/self/x/y"])("fails on a file system that allows none: %s", async (made) => {
     await expect(makeDirectories(made)).rejects.toMatchObject({ syscall: "mkdir", code: "ENOENT" });
+  });
+});
+
+describe("reading a file", () => {
+  const read = (name: string, largest = 1_000_000) =>
+    readNamedFile(path.join(directory, name), largest, { clock: systemClock });
+
+  it.each([0, 1, 64 * 1024, 64 * 1024 + 1, 300_000])("reads all of its %i bytes", async (length) => {
+    const content = Buffer.alloc(length, "0123456789");
+    writeFileSync(path.join(directory, "file"), content);
+    expect((await read("file")).equals(content)).toBe(true);
+  });
+
+  it("refuses a folder with the system's error, and a file that is too large", async () => {
+    await expect(read(".")).rejects.toMatchObject({ code: "EISDIR" });
+    writeFileSync(path.join(directory, "file"), "12345");
+    await expect(read("file", 4)).rejects.toThrow("it has 5 bytes, expected at most 4");
   });
 });
 

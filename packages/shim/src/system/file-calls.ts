@@ -1,4 +1,4 @@
-import { close, constants, fstat, mkdir, open, readFile, type Stats } from "node:fs";
+import { close, constants, fstat, mkdir, open, read, type Stats } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
 import { requireDescriptors } from "@uvm-shim/child-processes/descriptors";
@@ -9,7 +9,7 @@ import { FileCallQueue } from "./file-call-queue.ts";
 // Not of node:fs/promises, which loads what reads lines too, and `start` waits for it.
 const openDescriptor = promisify(open);
 const closeDescriptor = promisify(close);
-const readDescriptor: (descriptor: number) => Promise<Buffer> = promisify(readFile);
+const readSome = promisify(read);
 const makeOneDirectory: (directory: string, options: { readonly mode: number }) => Promise<unknown> = promisify(mkdir);
 const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 
@@ -32,6 +32,7 @@ const queue = new FileCallQueue({ atOnce: mostCallsAtOnce, inAll: mostCallsInAll
 /** Subjects of calls that timed out and are still blocked: a repetition would block one more thread. */
 const unanswered = new Set<string>();
 const mostCharacters = 100;
+const chunkBytes = 64 * 1024;
 
 /** What bounds a call of the file system. */
 export interface FileCallOptions {
@@ -132,12 +133,23 @@ export async function readNamedFile(file: string, largest: number, options: File
       if (stats.size > largest) {
         throw new ShimError("InvalidArgument", `it has ${stats.size} bytes, expected at most ${largest}`);
       }
-      return await readDescriptor(descriptor);
+      return await readToEnd(descriptor);
     } finally {
       await closeDescriptor(descriptor);
     }
   };
   return await callFileSystem(file, call, () => {}, options);
+}
+
+/** Node's own readFile takes a directory's descriptor for that of an empty file. */
+async function readToEnd(descriptor: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for (;;) {
+    const chunk = Buffer.allocUnsafe(chunkBytes);
+    const { bytesRead } = await readSome(descriptor, chunk, 0, chunk.length, null);
+    if (bytesRead === 0) return Buffer.concat(chunks);
+    chunks.push(chunk.subarray(0, bytesRead));
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
-import { randomBytes } from "node:crypto";
 import type { Observation, TraceContext } from "@uvm-shim/lifecycle";
+import { randomBytes } from "../system/random.ts";
 import type { TelemetryVariables } from "./part.ts";
 
 const traceParentPattern = /^[\da-f]{2}-([\da-f]{32})-[\da-f]{16}-([\da-f]{2})/;
