@@ -45,6 +45,12 @@ const neverShipped = [
   "test",
 ];
 
+it("a shim on Linux takes the calls that Node lacks from a bundle of their own, which has nothing else", async () => {
+  const own = (await inputsOf("linux-calls", "linux")).filter((path) => path.startsWith("packages/"));
+  const modules = ["error.ts", "libc.ts", "shim-part.ts", "splice.ts"];
+  expect(own.toSorted()).toEqual(modules.map((module) => `packages/linux-calls/src/${module}`));
+});
+
 describe.each(["linux", "win32"] as const)("bundles for %s", (system) => {
   it("contain what only one kind of guest needs in one shim only", async () => {
     const bundles = { LCOW: await inputsOf("shim-lcow", system), WCOW: await inputsOf("shim-wcow", system) };

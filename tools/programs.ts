@@ -53,6 +53,7 @@ export const programs: readonly Program[] = [
   { name: "hcs-emulator", entry: "packages/host-emulator/src/main.ts", systems: ["linux"] },
   { name: "telemetry", entry: "packages/telemetry/src/index.ts", systems: everywhere, isPart: true },
   { name: "grpc-server", entry: "packages/grpc-server/src/index.ts", systems: everywhere, isPart: true },
+  { name: "linux-calls", entry: "packages/linux-calls/src/shim-part.ts", systems: ["linux"], isPart: true },
   { name: "guest-agent", entry: "packages/guest-agent/src/main.ts", systems: ["linux"] },
 ];
 

@@ -42,7 +42,9 @@ export const launchers: Readonly<Record<string, string>> = {
 export const guestProgram = "guest-agent";
 
 /** What shims load only if they need it: no programs of their own. */
-export const parts: readonly string[] = programs.flatMap(({ name, isPart }) => (isPart ? [name] : []));
+export const parts: readonly string[] = programs.flatMap(({ name, isPart, systems }) =>
+  isPart && systems.includes("linux") ? [name] : [],
+);
 
 /** All that a distribution for Linux has. */
 export const linuxPrograms = [...Object.values(launchers), guestProgram, ...parts];

@@ -33,7 +33,7 @@ export async function assembleWindows(): Promise<readonly string[]> {
   mkdirSync(windowsDistribution, { recursive: true });
   const node = readFileSync(runtimeOf("win32-x64"));
   const parts = programs.flatMap((program): (readonly [string, string])[] => {
-    if (!program.isPart) return [];
+    if (!program.isPart || !program.systems.includes("win32")) return [];
     const bundle = join(root, programFolder(program), "dist", "program", `${bundleName(program, "win32")}.cjs`);
     return [[`${program.name}.cjs`, bundle]];
   });

@@ -1,7 +1,7 @@
 import path from "node:path";
 import process from "node:process";
 import { isSea } from "node:sea";
-import { loadGrpc, loadTelemetry } from "@uvm-shim/platform-common/parts";
+import { loadGrpc, loadLinuxCalls, loadTelemetry } from "@uvm-shim/platform-common/parts";
 import { loadWindowsCalls } from "@uvm-shim/platform-common/windows-calls";
 import { ownFolder, runShim } from "@uvm-shim/shim";
 import { features } from "./features.ts";
@@ -21,6 +21,7 @@ void runShim(
     checkHost: async (env) => (await import("@uvm-shim/platform-common/host-location")).checkHostVariables(env),
     loadPlatform,
     loadWindowsCalls,
+    loadLinuxCalls,
     loadTelemetry,
     loadGrpc,
     // Without a single executable the script is in lib/, below the launcher that people call the executable.

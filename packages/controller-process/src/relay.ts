@@ -1,5 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import type { Clock } from "@uvm-shim/lifecycle";
+import type { OutputMove } from "./output-move.ts";
 
 /** Counts the output of a process, so that the drain after its exit can see whether there is progress. */
 export class RelayProgress {
@@ -18,12 +19,25 @@ const outputWindow = 256 * 1024;
 /** The same in writes: each costs a kilobyte of memory, and a process may write its output byte by byte. */
 const mostWrites = 256;
 
+/** A read of this size means that more is waiting: it is all that Node reads at once. */
+const fullRead = 64 * 1024;
+/** After so many full reads, output counts as much, and is moved without being read where that is possible. */
+const readsOfMuch = 64;
+
 /** One output stream on its way to the client. */
 export interface OutputRelay {
   /** Resolves when the guest's end has ended or is lost, and the client has everything that came before. */
   readonly ended: Promise<void>;
   /** Stops waiting for the client: unread and further output is dropped. */
   dropClient(): void;
+}
+
+/** How an output is copied. */
+export interface OutputOptions {
+  /** How long a client may read nothing; without limit when absent. */
+  readonly patience?: ClientPatience | undefined;
+  /** Prepares to move the rest without reading it. */
+  readonly move?: (() => Promise<OutputMove | undefined>) | undefined;
 }
 
 /**
@@ -34,68 +48,176 @@ export function copyOutput(
   source: Readable,
   sink: Writable,
   progress: RelayProgress,
-  patience?: ClientPatience,
+  options: OutputOptions = {},
 ): OutputRelay {
-  let dropClient = (): void => {};
-  const ended = new Promise<void>((resolve) => {
-    let clientIsThere = true;
-    let hasEnded = false;
-    let unwritten = 0;
-    let writes = 0;
-    const isFull = (): boolean => unwritten >= outputWindow || writes >= mostWrites;
-    const done = new AbortController();
-    const settle = (): void => {
-      if (!hasEnded || (unwritten > 0 && clientIsThere)) return;
-      done.abort();
-      resolve();
-    };
-    let taken = 0;
-    const giveUp = (): void => {
-      clientIsThere = false;
-      // Drops what was not written yet.
-      sink.destroy();
-      source.resume();
-      settle();
-    };
-    dropClient = giveUp;
+  return new Copying(source, sink, progress, options);
+}
+
+class Copying implements OutputRelay {
+  readonly ended: Promise<void>;
+  readonly #source: Readable;
+  readonly #sink: Writable;
+  readonly #progress: RelayProgress;
+  readonly #prepareMove: OutputOptions["move"];
+  readonly #done = new AbortController();
+  readonly #resolve: () => void;
+  #clientIsThere = true;
+  #hasEnded = false;
+  /** Bytes and writes that the client has not read yet. */
+  #unwritten = 0;
+  #writes = 0;
+  /** Grows with each write that the client has read. */
+  #taken = 0;
+  #fullReads = 0;
+  /** Prepared, but the output is still copied. */
+  #prepared: OutputMove | undefined;
+  #moving: OutputMove | undefined;
+  #isMoveStuck = false;
+  /** Bytes of the move that count as given already, since they wait for the client. */
+  #announced = 0;
+
+  constructor(source: Readable, sink: Writable, progress: RelayProgress, { patience, move }: OutputOptions) {
+    this.#source = source;
+    this.#sink = sink;
+    this.#progress = progress;
+    this.#prepareMove = move;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#resolve = resolve;
     if (patience !== undefined) {
-      void isStuck(patience, () => ({ unwritten, taken }), done.signal).then((gaveUp) => gaveUp && giveUp());
+      const look = () => ({ unwritten: this.#unwritten, taken: this.#taken });
+      void isStuck(patience, look, this.#done.signal).then((gaveUp) => gaveUp && this.dropClient());
     }
-    // Several writes may be pending, so that the stream can combine them: one turn of the event loop per chunk is slow.
-    const write = (chunk: Uint8Array): void => {
-      unwritten += chunk.length;
-      writes++;
-      progress.pending++;
-      if (isFull()) source.pause();
-      sink.write(chunk, (error) => {
-        unwritten -= chunk.length;
-        writes--;
-        taken++;
-        progress.pending--;
-        progress.steps++;
-        progress.taken += chunk.length;
-        if (error !== null && error !== undefined) clientIsThere = false;
-        if (!isFull() && source.isPaused()) source.resume();
-        settle();
-      });
-    };
     sink.on("error", ignore);
     // A broken guest's end counts as ended; the client still gets what came before.
     source.on("error", ignore);
     const onEnd = (): void => {
-      hasEnded = true;
-      settle();
+      this.#hasEnded = true;
+      this.#stopMove();
+      this.#settle();
     };
     source.on("end", onEnd).on("close", onEnd);
-    source.on("data", (chunk: Uint8Array) => {
-      progress.steps++;
-      progress.given += chunk.length;
-      if (clientIsThere) write(chunk);
-      else progress.taken += chunk.length;
-    });
+    source.on("data", (chunk: Uint8Array) => this.#read(chunk));
     if (source.destroyed) onEnd();
-  });
-  return { ended, dropClient };
+  }
+
+  dropClient(): void {
+    this.#clientIsThere = false;
+    // Drops what was not written yet.
+    this.#sink.destroy();
+    this.#stopMove();
+    this.#source.resume();
+    this.#settle();
+  }
+
+  get #isFull(): boolean {
+    return this.#unwritten >= outputWindow || this.#writes >= mostWrites;
+  }
+
+  #settle(): void {
+    if (!this.#hasEnded || (this.#unwritten > 0 && this.#clientIsThere)) return;
+    this.#done.abort();
+    this.#resolve();
+  }
+
+  #read(chunk: Uint8Array): void {
+    this.#progress.steps++;
+    this.#progress.given += chunk.length;
+    if (!this.#clientIsThere) {
+      this.#progress.taken += chunk.length;
+      return;
+    }
+    // Several writes may be pending, so that the stream can combine them: one turn of the event loop per chunk is slow.
+    this.#unwritten += chunk.length;
+    this.#writes++;
+    this.#progress.pending++;
+    if (this.#isFull) this.#source.pause();
+    this.#sink.write(chunk, (error) => this.#written(chunk, error));
+    if (chunk.length >= fullRead) this.#considerMove();
+  }
+
+  #written({ length }: Uint8Array, error: Error | null | undefined): void {
+    this.#unwritten -= length;
+    this.#writes--;
+    this.#taken++;
+    this.#progress.pending--;
+    this.#progress.steps++;
+    this.#progress.taken += length;
+    if (error !== null && error !== undefined) this.#clientIsThere = false;
+    if (!this.#isFull && this.#source.isPaused()) this.#source.resume();
+    this.#beginMove();
+    this.#settle();
+  }
+
+  /** Called within the event of a read, when the stream itself holds nothing more unless it was paused. */
+  #considerMove(): void {
+    this.#fullReads++;
+    if (this.#fullReads === readsOfMuch) {
+      this.#prepareMove?.().then(
+        (move) => {
+          this.#prepared = move;
+        },
+        // Then it is copied, as before.
+        () => {},
+      );
+    }
+    if (this.#prepared === undefined || this.#source.readableLength > 0) return;
+    this.#moving = this.#prepared;
+    this.#prepared = undefined;
+    this.#moving.hold();
+    this.#beginMove();
+  }
+
+  #beginMove(): void {
+    if (this.#moving === undefined || this.#writes > 0) return;
+    if (!this.#clientIsThere) {
+      this.#stopMove();
+      return;
+    }
+    const progress = this.#progress;
+    this.#moving.begin({
+      moved: (bytes) => {
+        this.#unstick();
+        this.#taken++;
+        progress.steps++;
+        progress.taken += bytes;
+        this.#announce(Math.max(this.#announced, bytes));
+        this.#announced -= bytes;
+      },
+      waits: (unread) => {
+        this.#unstick();
+        this.#isMoveStuck = true;
+        progress.pending++;
+        this.#unwritten = unread;
+        this.#announce(unread);
+      },
+      stopped: () => this.#endMove(),
+    });
+  }
+
+  #announce(bytes: number): void {
+    this.#progress.given += bytes - this.#announced;
+    this.#announced = bytes;
+  }
+
+  #unstick(): void {
+    if (!this.#isMoveStuck) return;
+    this.#isMoveStuck = false;
+    this.#progress.pending--;
+    this.#unwritten = 0;
+  }
+
+  #stopMove(): void {
+    this.#moving?.stop();
+    this.#endMove();
+  }
+
+  #endMove(): void {
+    this.#moving = undefined;
+    this.#unstick();
+    // What was not moved is read.
+    this.#announce(0);
+  }
 }
 
 /** How long to wait for a client that does not read; a FIFO does not show whether it is gone. */

@@ -49,8 +49,12 @@ export class Supervision {
   constructor(options: SupervisionOptions) {
     this.#options = options;
     const { guest, upstream, flavour, clock, pace, isInit, clientPatience } = options;
-    const copy = (source: Readable | undefined, sink: Writable | undefined): readonly OutputRelay[] =>
-      source === undefined || sink === undefined ? [] : [copyOutput(source, sink, this.#progress, clientPatience)];
+    const { moveOutput } = upstream;
+    const copy = (source: Readable | undefined, sink: Writable | undefined): readonly OutputRelay[] => {
+      if (source === undefined || sink === undefined) return [];
+      const move = moveOutput && (() => moveOutput(source, sink));
+      return [copyOutput(source, sink, this.#progress, { patience: clientPatience, move })];
+    };
     this.#outputs = [...copy(guest.stdout, upstream.stdout), ...copy(guest.stderr, upstream.stderr)];
     const endsOthers = isInit && !flavour.initMayBeOutlived;
     this.#presence = new Presence({ guest, progress: this.#progress, clock, pace, endsOthers });

@@ -2,6 +2,7 @@
 import type { Duplex, Readable, Writable } from "node:stream";
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import type { DrainLimits } from "./drain.ts";
+import type { OutputMove } from "./output-move.ts";
 
 /** The guest, or its container, that runs a process. */
 export interface ProcessGuest<Parameters = LinuxProcessParameters, Signal = number> {
@@ -91,6 +92,11 @@ export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
+  /**
+   * Prepares to move the rest of an output without reading it; undefined if that cannot be done between these streams.
+   * Absent where none could.
+   */
+  readonly moveOutput?: (source: Readable, sink: Writable) => Promise<OutputMove | undefined>;
   /** The client wants stdin to end: it ends once all other writers are gone. Repeatable. */
   closeStdin(): void;
   /** Closes all ends, cancelling a stdin read that waits. Repeatable. */

@@ -31,5 +31,5 @@ export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } f
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { unblockSignal } from "./signals.ts";
-export { SplicedOutput, type SpliceEnd } from "./splice.ts";
+export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

@@ -4,6 +4,7 @@ import { LinuxCallError } from "./error.ts";
 import { invoke, invokeUnlessBusy } from "./libc.ts";
 
 const F_SETPIPE_SZ = 1031;
+const F_DUPFD_CLOEXEC = 1030;
 const FIONREAD = 0x541b;
 const SHUT_WR = 1;
 const SOL_SOCKET = 1;
@@ -123,18 +124,116 @@ export class SplicedOutput {
   }
 }
 
+/** What {@link PipeFiller} tells of its work. */
+export interface FillWatcher {
+  moved(bytes: number): void;
+  /** The pipe is full; so many bytes are waiting at the socket. */
+  waits(unread: number): void;
+  /**
+   * It has stopped by itself, at the end of the socket, or because something failed: a further read of the socket, or a
+   * further write into the pipe, shows which.
+   */
+  stopped(): void;
+}
+
+/**
+ * Moves everything that arrives at a stream socket into a pipe, inside the kernel, until the socket's end or `stop`. It
+ * has a descriptor of its own of the socket, which must not block, and owns the pipe's. What it has not moved can be read
+ * from the socket afterwards.
+ */
+export class PipeFiller {
+  readonly #pipe: number;
+  readonly #socket: number;
+  readonly #watcher: FillWatcher;
+  readonly #readable: ReturnType<typeof koffi.node.poll>;
+  readonly #writable: ReturnType<typeof koffi.node.poll>;
+  readonly #onEvent: () => void;
+  #isOpen = true;
+
+  constructor(socket: number, pipe: number, watcher: FillWatcher) {
+    this.#socket = invoke("fcntl", "socket", socket, F_DUPFD_CLOEXEC, 0);
+    this.#pipe = pipe;
+    this.#watcher = watcher;
+    widenPipe(pipe);
+    this.#onEvent = (): void => {
+      this.#readable.stop();
+      this.#writable.stop();
+      setImmediate(() => this.#carry());
+    };
+    this.#readable = koffi.node.poll(this.#socket, hasInput, this.#onEvent);
+    this.#writable = koffi.node.poll(pipe, canWrite, this.#onEvent);
+    this.#writable.stop();
+  }
+
+  /** Repeatable. */
+  stop(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#readable.close();
+    this.#writable.close();
+    closeSync(this.#socket);
+    closeSync(this.#pipe);
+  }
+
+  #carry(): void {
+    for (let call = 0; call < callsPerTurn; call++) {
+      if (!this.#isOpen) return;
+      const moved = this.#move();
+      if (moved === 0) {
+        this.stop();
+        this.#watcher.stopped();
+        return;
+      }
+      if (moved === undefined) {
+        this.#wait();
+        return;
+      }
+      this.#watcher.moved(moved);
+    }
+    setImmediate(() => this.#carry());
+  }
+
+  /** Bytes moved, 0 at the end or after a failure, undefined if the socket is empty or the pipe full. */
+  #move(): number | undefined {
+    try {
+      return invokeUnlessBusy("splice", "output", this.#socket, null, this.#pipe, null, bufferSize, SPLICE_F_NONBLOCK);
+    } catch (error) {
+      if (error instanceof LinuxCallError) return 0;
+      throw error;
+    }
+  }
+
+  #wait(): void {
+    const unread = unreadBytes(this.#socket);
+    if (unread > 0) {
+      this.#watcher.waits(unread);
+      if (this.#isOpen) this.#writable.start(canWrite, this.#onEvent);
+      return;
+    }
+    this.#readable.start(hasInput, this.#onEvent);
+  }
+}
+
 /** Larger buffers mean fewer turns of the event loop; the default sizes work too. */
 function widen(pipe: number, socket: number): void {
+  widenPipe(pipe);
   try {
-    invoke("fcntl", "F_SETPIPE_SZ", pipe, F_SETPIPE_SZ, bufferSize);
     invoke("setsockopt", "SO_SNDBUF", socket, SOL_SOCKET, SO_SNDBUF, new Int32Array([bufferSize]), 4);
   } catch (error) {
     if (!(error instanceof LinuxCallError)) throw error;
   }
 }
 
-function unreadBytes(pipe: number): number {
+function widenPipe(pipe: number): void {
+  try {
+    invoke("fcntl", "F_SETPIPE_SZ", pipe, F_SETPIPE_SZ, bufferSize);
+  } catch (error) {
+    if (!(error instanceof LinuxCallError)) throw error;
+  }
+}
+
+function unreadBytes(descriptor: number): number {
   const count = new Int32Array(1);
-  invoke("ioctl", "FIONREAD", pipe, FIONREAD, count);
+  invoke("ioctl", "FIONREAD", descriptor, FIONREAD, count);
   return count[0] ?? 0;
 }

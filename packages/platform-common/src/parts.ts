@@ -4,7 +4,7 @@ import path from "node:path";
 import process from "node:process";
 import { getAsset, isSea } from "node:sea";
 import { compileFunction } from "node:vm";
-import { type GrpcPart, ownFolder, type TelemetryPart } from "@uvm-shim/shim";
+import { type GrpcPart, type LinuxCallsPart, ownFolder, type TelemetryPart } from "@uvm-shim/shim";
 
 /** Loads the bundle of packages/telemetry. */
 export async function loadTelemetry(): Promise<TelemetryPart> {
@@ -15,6 +15,10 @@ export async function loadTelemetry(): Promise<TelemetryPart> {
 export async function loadGrpc(): Promise<GrpcPart> {
   return loadPart("grpc-server") as GrpcPart;
 }
+
+/** Loads the bundle of packages/linux-calls; absent on other systems. */
+export const loadLinuxCalls =
+  process.platform === "linux" ? async () => loadPart("linux-calls") as LinuxCallsPart : undefined;
 
 /** Called by what the build puts in the place of a module that is in a program's second file. */
 export function loadServing(program: string, module: string): unknown {

@@ -24,6 +24,7 @@ export type { PlannedVm, ReadyVm, ReadyVms } from "./ready-vms.ts";
 export type { GrpcPart } from "./sandboxer/grpc-part.ts";
 export { callFileSystem, makeDirectories, readNamedFile } from "./system/file-calls.ts";
 export { PipeLog } from "./system/log.ts";
+export type { LinuxCallsPart } from "./system/output-move.ts";
 export { randomBytes, randomUuid } from "./system/random.ts";
 export { createPosixStdio, type PosixStdioOptions } from "./system/stdio-posix.ts";
 export type { WindowsCalls } from "./system/system.ts";

@@ -285,9 +285,33 @@ export interface OpenStdio {
   readonly stdin?: Readable;
   readonly stdout?: Writable;
   readonly stderr?: Writable;
+  /**
+   * Prepares to move the rest of an output without reading it; undefined if that cannot be done between these streams.
+   * Absent where none could.
+   */
+  readonly moveOutput?: (source: Readable, sink: Writable) => Promise<OutputMove | undefined>;
   /** Lets stdin end once its last writer has closed it. Idempotent. */
   closeStdin(): void;
   close(): Promise<void>;
+}
+
+/** The rest of an output on its way to the client, which this process does not read. */
+export interface OutputMove {
+  /** Stops the reading of the source. To be called when everything that was read has been taken from the stream. */
+  hold(): void;
+  /** Moves from now on. To be called when everything that was read has been written. */
+  begin(watcher: MoveWatcher): void;
+  /** The source is read again as before. Repeatable. */
+  stop(): void;
+}
+
+/** What an {@link OutputMove} tells of its work. */
+export interface MoveWatcher {
+  moved(bytes: number): void;
+  /** The client does not read; so many bytes wait for it. */
+  waits(unread: number): void;
+  /** It has stopped by itself, and the source is read again as before. That shows whether it is at its end. */
+  stopped(): void;
 }
 
 /** The levels of a log, from the least to the most severe. */

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { encodeHeader, type Frame, FrameDecoder, type FrameType, headerLength } from "./frame.ts";
@@ -87,6 +89,26 @@ describe("FrameDecoder", () => {
     const bytes = bytesOf({ streamId: 1, type: 1, flags: 0, payload: Buffer.from("payload") });
     const [frame] = decode(bytes, []);
     expect(frame?.kind === "message" && frame.payload.buffer).toBe(bytes.buffer);
+  });
+
+  it("keeps nothing of a chunk that it has used up, whole or skipped", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const decoders: FrameDecoder[] = [];
+    const use = (length: number, cuts: readonly number[]): WeakRef<object> => {
+      const decoder = new FrameDecoder(limit);
+      const bytes = bytesOf({ streamId: 1, type: 1, flags: 0, payload: Buffer.alloc(length) });
+      const alone = Buffer.from(Uint8Array.from(bytes).buffer);
+      decode(alone, cuts, decoder);
+      decoders.push(decoder);
+      return new WeakRef(alone.buffer);
+    };
+    const kept = [use(0, []), use(limit, []), use(limit, [5, 20]), use(limit + 1, [])];
+    // Until then a weak reference holds what it was made of.
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    expect(kept.map((chunk) => chunk.deref())).toEqual([undefined, undefined, undefined, undefined]);
+    expect(decoders.every(({ insideFrame }) => !insideFrame)).toBe(true);
   });
 
   it("reports an unknown type with its stream", () => {

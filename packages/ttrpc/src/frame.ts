@@ -102,7 +102,7 @@ export class FrameDecoder {
         }
         case "skip": {
           const skipped = Math.min(this.#toSkip, this.#chunk.length);
-          this.#chunk = this.#chunk.subarray(skipped);
+          this.#pass(skipped);
           this.#toSkip -= skipped;
           if (this.#toSkip > 0) return undefined;
           this.#state = { at: "header" };
@@ -147,16 +147,21 @@ export class FrameDecoder {
   #take(length: number): Buffer | undefined {
     if (this.#filled > 0 || this.#chunk.length < length) return undefined;
     const view = this.#chunk.subarray(0, length);
-    this.#chunk = this.#chunk.subarray(length);
+    this.#pass(length);
     return view;
   }
 
   /** Copies arrived bytes into `into`; true once it is full. */
   #fill(into: Buffer): boolean {
     const copied = this.#chunk.copy(into, this.#filled);
-    this.#chunk = this.#chunk.subarray(copied);
+    this.#pass(copied);
     this.#filled += copied;
     return this.#filled === into.length;
+  }
+
+  /** An empty view would keep the memory of all its bytes, up to 64 KiB for each connection that waits. */
+  #pass(length: number): void {
+    this.#chunk = length === this.#chunk.length ? noBytes : this.#chunk.subarray(length);
   }
 }
 

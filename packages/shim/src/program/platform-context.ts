@@ -41,7 +41,7 @@ export function platformContext(parts: {
     const { decodeRuntimeOptions } = await import("./runtime-options.ts");
     return ((await decodeRuntimeOptions(runtimeOptions)).ioRetryTimeoutInSec ?? 0) * 1000;
   };
-  const upstreamStdio = system.stdio({ namespace, clock, retryMilliseconds });
+  const upstreamStdio = system.stdio({ namespace, clock, retryMilliseconds, loadLinuxCalls: options.loadLinuxCalls });
   return {
     log,
     guestLog: new LimitedLog({ log: guestLog, clock, subject: "from or about the guest" }),

@@ -2,6 +2,7 @@ import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, Platform, UpstreamStdio } from "../platform.ts";
 import type { ReadyVms } from "../ready-vms.ts";
 import type { GrpcPart } from "../sandboxer/grpc-part.ts";
+import type { LinuxCallsPart } from "../system/output-move.ts";
 import type { WindowsCalls } from "../system/system.ts";
 import type { TelemetryPart } from "../telemetry/part.ts";
 
@@ -53,6 +54,8 @@ export interface ShimOptions {
   readonly clock?: Clock;
   /** The Windows calls that Node lacks; absent on other systems. */
   readonly loadWindowsCalls?: (() => Promise<WindowsCalls>) | undefined;
+  /** The Linux calls that Node lacks, loaded when they are worth it; without them everything works, but slower. */
+  readonly loadLinuxCalls?: (() => Promise<LinuxCallsPart>) | undefined;
   /** How long `start` waits for the end of its standard input; default 5000 ms. */
   readonly inputMilliseconds?: number;
   /** How long `start` waits for the serving process to accept connections; default 10 000 ms. */

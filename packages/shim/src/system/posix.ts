@@ -23,7 +23,7 @@ export const posixSystem: ShimSystem = {
   processStartTime: async (pid) => processStartTime(pid),
   openLog,
   openDeleteLog: openLog,
-  stdio: ({ namespace, clock }) => createPosixStdio({ namespace, clock }),
+  stdio: ({ namespace, clock, loadLinuxCalls }) => createPosixStdio({ namespace, clock, loadLinuxCalls }),
   endPrograms: endLoggingBinaries,
 };
 

@@ -6,6 +6,7 @@ import { describeError, ShimError } from "../errors.ts";
 import type { OpenStdio, StdioPaths, UpstreamStdio } from "../platform.ts";
 import { redactedUri } from "../redaction.ts";
 import { type FileCallOptions, openNamed } from "./file-calls.ts";
+import { FifoMove, type LinuxCallsPart } from "./output-move.ts";
 import { endStream, openLoggingBinary } from "./stdio-binary.ts";
 
 /** What the ends of a Linux client are opened with. */
@@ -14,11 +15,15 @@ export interface PosixStdioOptions {
   readonly clock?: Clock;
   /** How long `close` waits for the first reader of a FIFO that holds output; milliseconds. */
   readonly lateReaderMilliseconds?: number;
+  /** Called when much output goes to a FIFO; without it, this process reads and writes all of it. */
+  readonly loadLinuxCalls?: (() => Promise<LinuxCallsPart>) | undefined;
 }
 
 /** `close` is idempotent and resolves once the descriptor is closed. */
 export interface OutputEnd {
   readonly stream: Writable;
+  /** Present for a FIFO: undefined when its source cannot be moved. */
+  readonly move?: (calls: LinuxCallsPart, source: Readable) => FifoMove | undefined;
   close(): Promise<void>;
 }
 
@@ -37,6 +42,8 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
       signal?.throwIfAborted();
       const opening: Opening = { ...options, clock, signal };
       const ends: (() => Promise<void>)[] = [];
+      const moves = new Map<Writable, NonNullable<OutputEnd["move"]>>();
+      const { loadLinuxCalls } = options;
       try {
         const hasBinary = parseUri("stdout", paths.stdout).kind === "binary";
         const input = paths.stdin === "" ? undefined : await openInput(paths, opening);
@@ -47,6 +54,7 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
           if (!hasOutput[field] || hasBinary) return undefined;
           const end = await openOutput(field, paths, opening);
           ends.push(() => end.close());
+          if (end.move !== undefined) moves.set(end.stream, end.move);
           return end.stream;
         };
         const files = { stdout: await output("stdout"), stderr: await output("stderr") };
@@ -60,6 +68,13 @@ export function createPosixStdio(options: PosixStdioOptions): UpstreamStdio {
           ...(input === undefined ? {} : { stdin: input.stream }),
           ...(stdout === undefined ? {} : { stdout }),
           ...(stderr === undefined ? {} : { stderr }),
+          ...(loadLinuxCalls !== undefined &&
+            moves.size > 0 && {
+              moveOutput: async (source: Readable, sink: Writable) => {
+                const move = moves.get(sink);
+                return move?.(await loadLinuxCalls(), source);
+              },
+            }),
           closeStdin: () => input?.letEnd(),
           close: () => {
             closing ??= Promise.all(ends.map((close) => close())).then(() => {});
@@ -201,7 +216,15 @@ function pipeOutput(
 ): OutputEnd {
   const { keeper, writer, readerSeen } = ends;
   const stream = pipeSocket(writer, { readable: false, writable: true });
+  let moving: FifoMove | undefined;
+  let isOpen = true;
+  const move = (calls: LinuxCallsPart, source: Readable): FifoMove | undefined => {
+    moving = isOpen ? FifoMove.of(calls, source, keeper) : undefined;
+    return moving;
+  };
   const close = async (): Promise<void> => {
+    isOpen = false;
+    moving?.stop();
     // Closing the last end discards the FIFO's content, which a late reader has yet to read.
     const holder = !readerSeen && stream.bytesWritten > 0 ? openIfPossible(keeper, constants.O_WRONLY) : undefined;
     closeSync(keeper);
@@ -212,7 +235,7 @@ function pipeOutput(
     }
     closeSync(holder);
   };
-  return { stream, close };
+  return { stream, move, close };
 }
 
 function hasReader(holder: number): boolean {

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { Log, LogLevel, UpstreamStdio } from "../platform.ts";
+import type { LinuxCallsPart } from "./output-move.ts";
 
 /** The services of the operating system that differ between POSIX and Windows. */
 export interface ShimSystem {
@@ -75,6 +76,8 @@ export interface StdioOptions {
   readonly clock: Clock;
   /** How long to dial a client's pipe again after it is lost, in milliseconds; 0 means for ever. */
   readonly retryMilliseconds: () => Promise<number>;
+  /** Absent where this system's calls cannot be loaded. */
+  readonly loadLinuxCalls?: (() => Promise<LinuxCallsPart>) | undefined;
 }
 
 /** This process as a service of the system, which wants to know how it fares. */
