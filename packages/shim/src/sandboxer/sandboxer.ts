@@ -15,6 +15,7 @@ import { type ControllerHandlers, controllerHandlers, type NewPod } from "./cont
 import { HostedPod } from "./hosted-pod.ts";
 import { lostPodOf } from "./lost-pods.ts";
 import type { PodBounds } from "./pod-bounds.ts";
+import { PodMakings } from "./pod-makings.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
 import { bundleIn, leftBundles } from "./state-folder.ts";
@@ -37,6 +38,8 @@ export interface SandboxerOptions {
   /** Absent where nobody wants to know. */
   readonly telemetry?: SandboxerTelemetry | undefined;
   readonly bounds?: PodBounds | undefined;
+  /** Which pods may be made at once; by default as many as this machine bears. */
+  readonly makings?: PodMakings | undefined;
 }
 
 /** All pods of one process, and the two services by which they come and go. */
@@ -49,6 +52,7 @@ export class Sandboxer {
   readonly #registry: PodRegistry<HostedPod>;
   readonly #pool: VmPool | undefined;
   readonly #turns = new Turns();
+  readonly #makings: PodMakings;
 
   constructor(options: SandboxerOptions) {
     this.#options = options;
@@ -57,18 +61,21 @@ export class Sandboxer {
     this.#registry = new PodRegistry(log);
     const registry = this.#registry;
     this.#pool = this.#makePool();
+    this.#makings = options.makings ?? new PodMakings(options);
+    const makings = this.#makings;
     const whileMaking = <T>(work: () => Promise<T>): Promise<T> => this.#pool?.during(work) ?? work();
     this.controller = controllerHandlers({
       registry,
       os: flavour === "lcow" ? "linux" : "windows",
       makePod: (pod) => this.#makeOwnPod(pod),
       whileMaking,
+      makings,
       bundleOf: (name) => this.#bundleOf(name),
       addressOf: (pod) => `ttrpc+${system.address(pod.socket)}`,
     });
     const makePod = (pod: HandedPod): HostedPod => this.#makeHandedPod(pod);
     this.control = controlServer({
-      ...{ registry, flavour, pid: identity.pid, makePod, whileMaking, log },
+      ...{ registry, flavour, pid: identity.pid, makePod, whileMaking, makings, log },
       host: options.nodeProcess.env.UVM_SHIM_HOST ?? "",
     });
   }
@@ -186,7 +193,8 @@ export class Sandboxer {
     const { options, nodeProcess, clock, system, identity, control, telemetry, bounds } = this.#options;
     const readyVms = this.#pool?.forPod(log);
     const turn = this.#turns.join();
-    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms, turn, bounds };
+    const makings = this.#makings;
+    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms, turn, bounds, makings };
   }
 
   #bundleOf(name: PodName): string {
