@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -15,6 +16,7 @@ import { join } from "node:path";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { encodeDeleteAnswer, leaveDeleteAnswer } from "../packages/shim/src/program/delete-answer.ts";
+import { servingOptions } from "../packages/shim/src/program/executable.ts";
 import { fewestDescriptors, launcher, printingLines, runtimesOwnVariables } from "./assemble.ts";
 
 const NAME = "containerd-shim-x-v2";
@@ -48,6 +50,18 @@ describeWith("Linux")("the launcher", () => {
       status: 0,
       stdout: `${lib}/node --disable-sigusr1 ${lib}/x.cjs -v\n`,
     });
+  });
+
+  it("keeps the young generation of a sandboxer small, and has no option of the runtime from the environment", () => {
+    const started = (...args: readonly string[]): string =>
+      spawnSync(join(directory, "installed", NAME), args, {
+        encoding: "utf8",
+        env: { PATH: "/usr/bin:/bin", young: "--inspect" },
+      }).stdout;
+    const start = `${join(directory, "installed", "lib")}/node --disable-sigusr1`;
+    const script = join(directory, "installed", "lib", "x.cjs");
+    expect(started("-debug", "sandboxer")).toBe(`${start} --max-semi-space-size=1 ${script} -debug sandboxer\n`);
+    expect(started("-id", "sandboxer", "start")).toBe(`${start} ${script} -id sandboxer start\n`);
   });
 
   it("reports what is missing when no runtime is beside it or in PATH", () => {
@@ -218,6 +232,63 @@ describeWith("Linux")("the launcher", () => {
         env: { PATH: "/usr/bin:/bin" },
       });
       expect(limit.stdout).toMatch(/^Max core file size +0 +unlimited +bytes/m);
+    });
+
+    describe("that answers start and goes on", () => {
+      const start = (text: string, bundle: string, input = "") => {
+        const path = program(`const fs = require("node:fs"); ${text}`);
+        return spawnSync(path, ["-id", "c1", "-bundle", bundle, "start"], {
+          ...{ encoding: "utf8", input, env: { PATH: "/usr/bin:/bin" } },
+        });
+      };
+      let bundle: string;
+      beforeEach(() => {
+        bundle = join(directory, "a bundle");
+        mkdirSync(bundle);
+        symlinkSync("/nowhere", join(bundle, "work"));
+      });
+
+      it("waits for no more than the answer, which it gives with the exit code", () => {
+        const { status, stdout, stderr } = start(
+          `const input = fs.readFileSync(0, "utf8");
+          fs.writeSync(3, "reply to " + input); fs.writeSync(4, "error"); fs.writeSync(5, "3");
+          for (const descriptor of [3, 4, 5]) fs.closeSync(descriptor);
+          console.log("panic");
+          fs.writeFileSync(${JSON.stringify(join(directory, "pid"))}, String(process.pid));
+          setInterval(() => {}, 1000);`,
+          bundle,
+          "a request",
+        );
+        expect({ status, stdout, stderr }).toEqual({ status: 3, stdout: "reply to a request", stderr: "error" });
+        // It is written after the answer.
+        const file = join(directory, "pid");
+        const written = (): string => (existsSync(file) ? readFileSync(file, "utf8") : "");
+        while (written() === "");
+        process.kill(Number(written()), "SIGKILL");
+        expect(readFileSync(join(bundle, "panic.log"), "utf8")).toBe("panic\n");
+      });
+
+      it("starts it with the options of a process that serves, and tells it that it waits", () => {
+        const said = "JSON.stringify([process.execArgv, process.env.UVM_SHIM_LAUNCHER_WAITS, process.argv.slice(2)])";
+        const { stdout } = start(`fs.writeSync(3, ${said}); fs.writeSync(5, "0");`, bundle);
+        expect(JSON.parse(stdout)).toEqual([[...servingOptions], "1", ["-id", "c1", "-bundle", bundle, "start"]]);
+      });
+
+      it("fails with what it has written if it ends without an answer", () => {
+        const { status, stdout, stderr } = start('console.error("the disk is on fire"); process.exit(7);', bundle);
+        const sentence = "the serving process ended before it accepted connections";
+        const path = join(directory, "installed", NAME);
+        expect({ status, stdout, stderr }).toEqual({
+          ...{ status: 1, stdout: "", stderr: `${path}: ${sentence}\nthe disk is on fire\n` },
+        });
+      });
+
+      it("leaves a folder alone that is no bundle", () => {
+        const other = join(directory, "other");
+        mkdirSync(other);
+        const { status, stdout } = start("console.log(process.env.UVM_SHIM_LAUNCHER_WAITS); process.exit(4);", other);
+        expect({ status, stdout, files: readdirSync(other) }).toEqual({ status: 4, stdout: "undefined\n", files: [] });
+      });
     });
 
     it("has a first line short enough for every kernel", () => {

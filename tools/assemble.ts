@@ -20,6 +20,9 @@ import { promisify } from "node:util";
 import packageJson from "../apps/shim-lcow/package.json" with { type: "json" };
 import { processGuestKernel } from "../packages/host-protocol/src/guest/boot.ts";
 import { deleteAnswerFile } from "../packages/shim/src/program/delete-answer.ts";
+import { servingOptions } from "../packages/shim/src/program/executable.ts";
+import { launcherVariable } from "../packages/shim/src/program/launcher.ts";
+import { stderrFile } from "../packages/shim/src/program/stderr-file.ts";
 import { koffiAddonFolder } from "./bundle.ts";
 import { findProgram, programFolder } from "./programs.ts";
 import {
@@ -69,13 +72,21 @@ export const runtimesOwnVariables: readonly string[] = [
  * Removes variables meant for other Node programs: NODE_OPTIONS could load any code into this one. By name, since a shell
  * lists its variables only to another process, and each process that a launcher starts takes longer than all else it does.
  */
-const unsetRuntimesOwn = [`unset OPENSSL_CONF ${runtimesOwnVariables.map((name) => `NODE_${name}`).join(" ")}`];
+const unsetRuntimesOwn = [
+  `unset OPENSSL_CONF ${launcherVariable} ${runtimesOwnVariables.map((name) => `NODE_${name}`).join(" ")}`,
+];
 
-/** The runtime raises its soft limit of descriptors to the hard one; programs that it runs for callers get the original limit. */
+/**
+ * The runtime raises its soft limit of descriptors to the hard one; programs that it runs for callers get the original limit.
+ * Read, and not asked of `ulimit`, whose answer would take a process.
+ */
 const tellSoftLimit = [
   "unset UVM_SHIM_OPEN_FILES",
-  "limits=$(ulimit -Sn; ulimit -Hn)",
-  `[ "\${limits%%[!a-z0-9]*}" = "\${limits##*[!a-z0-9]}" ] || export UVM_SHIM_OPEN_FILES="\${limits%%[!a-z0-9]*}"`,
+  "while read -r _ what of soft hard _; do",
+  '  [ "$what $of" = "open files" ] || continue',
+  '  [ "$soft" = "$hard" ] || export UVM_SHIM_OPEN_FILES="$soft"',
+  "  break",
+  "done < /proc/self/limits",
 ];
 
 /**
@@ -140,6 +151,32 @@ function answerItself(program: string): readonly string[] {
   ];
 }
 
+/**
+ * Has the process that answers `start` go on to serve the pod, and waits for its answer only: containerd waits for the end
+ * of what it has started. The process gets descriptors for the answer (3), for an error (4), and for the exit code (5), whose
+ * end tells that there will be none. A folder without the link that containerd makes in each bundle is left as it is.
+ */
+function startInBackground(program: string): readonly string[] {
+  const node = `"$lib/node" ${servingOptions.join(" ")} "$lib/${program}.cjs" "$@"`;
+  return [
+    `output=\${bundle:-.}/${basename(stderrFile(""))}`,
+    `if [ "$flag" = start ] && [ -h "\${bundle:-.}/work" ]; then`,
+    "  exec 7>&1 8>&2 9<&0",
+    `  code=$(${launcherVariable}=1 ${node} <&9 3>&7 4>&8 5>&1 >"$output" 2>&1 7>&- 8>&- 9<&- &)`,
+    '  [ -n "$code" ] && exit "$code"',
+    '  echo "$0: the serving process ended before it accepted connections" >&2',
+    '  while read -r line; do echo "$line" >&2; done <"$output"',
+    "  exit 1",
+    "fi",
+  ];
+}
+
+/**
+ * Without it V8's young generation grows with a burst of pods and stays large, at 50 pods by 38 MiB. A sandboxer starts
+ * once, and what it takes it keeps.
+ */
+const smallYoungGeneration = ["young=", `[ "$flag" = sandboxer ] && young=--max-semi-space-size=1`];
+
 /** Lines of a shell that print the bytes, and exit. */
 export function printingLines(bytes: Uint8Array): string {
   const escaped = (byte: number): string => {
@@ -158,6 +195,7 @@ export function launcher(
   program: string,
   libraries: readonly string[] = libraryFolders["linux-x64"],
 ): string {
+  const isShim = name.startsWith("containerd-shim-");
   return [
     firstLine,
     "self=$0",
@@ -171,13 +209,14 @@ export function launcher(
     "  fi",
     "fi",
     `lib=\${self%/*}/lib`,
-    ...(name.startsWith("containerd-shim-") ? answerItself(program) : []),
+    ...(isShim ? [...answerItself(program), ...smallYoungGeneration] : []),
     ...unsetRuntimesOwn,
     ...tellSoftLimit,
     ...writeNoCore,
     ...tellMissingLibrary(libraries),
+    ...(isShim ? startInBackground(program) : []),
     // SIGUSR1 would make the runtime open a debugger port to any user of the machine.
-    `exec "$lib/node" --disable-sigusr1 "$lib/${program}.cjs" "$@"`,
+    `exec "$lib/node" --disable-sigusr1 ${isShim ? "$young " : ""}"$lib/${program}.cjs" "$@"`,
     "",
   ].join("\n");
 }

@@ -17,6 +17,16 @@ const fromLinuxCalls = createRequire(join(root, "packages/linux-calls/package.js
 const alias = { long: join(root, "tools/no-long.cjs") };
 const flavourFlag = "UVM_SHIM_FLAVOUR";
 
+/** koffi copies all of node:util, whose parts load when they are looked at, for a single function of it. */
+const littleUtilForKoffi: Plugin = {
+  name: "little-util",
+  setup(context) {
+    context.onResolve({ filter: /^node:util$/ }, ({ importer }) =>
+      /\/koffi\//.test(importer) ? { path: join(root, "tools/little-util.cjs") } : undefined,
+    );
+  },
+};
+
 /**
  * Bundles a program with esbuild. A program whose modules read the flavour flag fails here, with a sentence, when
  * no flavour is given: there is no default flavour.
@@ -41,7 +51,7 @@ export async function bundleProgram(
       : { stdin: { contents: givingModules(modules), resolveDir: root } };
   const result = await build({
     ...start,
-    plugins: [...plugins],
+    plugins: [littleUtilForKoffi, ...plugins],
     absWorkingDir: root,
     bundle: true,
     external: [...external],

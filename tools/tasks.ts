@@ -125,6 +125,7 @@ async function perform(): Promise<number> {
     case "bench":
     case "causes":
     case "soak":
+    case "systemd":
     case "attack":
     case "telemetry":
       await alone(() => buildLinux());

@@ -89,6 +89,11 @@ export const needs = {
   },
   iptables: { what: "iptables", programs: ["iptables"], packages: everywhere("iptables") },
   debootstrap: { what: "debootstrap", programs: ["debootstrap"], packages: everywhere("debootstrap") },
+  systemd: {
+    what: "systemd",
+    programs: ["/lib/systemd/systemd"],
+    packages: { apt: "systemd", dnf: "systemd", zypper: "systemd" },
+  },
   mingw: {
     what: "a C compiler for Windows",
     programs: ["x86_64-w64-mingw32-gcc"],
@@ -98,7 +103,7 @@ export const needs = {
 
 const { atomic, ociRuntime, crun, runc, busybox, mkfs, mount, unshare, setpriv, losetup, script, mkfifo, ldd, ip } =
   needs;
-const { hostname, python, git, shellcheck, tmux, plugins, iptables, debootstrap, mingw } = needs;
+const { hostname, python, git, shellcheck, tmux, plugins, iptables, debootstrap, mingw, systemd } = needs;
 
 const emulatedHost = [atomic, ociRuntime, mount, unshare, setpriv, mkfifo, ldd];
 const wine = [debootstrap, mingw, ip, mkfs, hostname];
@@ -125,6 +130,7 @@ const commands = {
   causes: containerd,
   telemetry: containerd,
   soak: containerd,
+  systemd: { ...containerd, required: [...containerd.required, systemd] },
   attack: { ...containerd, required: [...containerd.required, python] },
   "e2e:windows": windows,
   "bench:windows": windows,

@@ -1,6 +1,5 @@
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
-import { devNull } from "node:os";
+import { requireDescriptors } from "./descriptors.ts";
 
 export type { ChildProcess, SpawnOptions } from "node:child_process";
 
@@ -37,17 +36,4 @@ const usualStreams = 3;
 function checkDescriptors(file: string, { stdio }: SpawnOptions): void {
   const streams = Array.isArray(stdio) ? stdio.length : usualStreams;
   requireDescriptors(streams * perStream + perProgram, `spawn ${file}`);
-}
-
-/** Throws the system's error if `count` descriptors cannot be opened now. */
-export function requireDescriptors(count: number, subject: string): void {
-  const open: number[] = [];
-  try {
-    while (open.length < count) open.push(openSync(devNull, "r"));
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw Object.assign(new Error(`${subject} ${code}`, { cause }), { code });
-  } finally {
-    for (const descriptor of open) closeSync(descriptor);
-  }
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import type { Duplex } from "node:stream";
 import { abortedError, HostError } from "./host-error.ts";
 
@@ -12,6 +13,8 @@ interface Waiter {
 /** Pairs the connections that arrive at a listener with the callers that accept them. The listeners of all drivers use it. */
 export class AcceptQueue {
   readonly #id: string;
+  /** Runs work in the context in which the listener was made. */
+  readonly #inContext = AsyncLocalStorage.snapshot();
   readonly #arrived: Duplex[] = [];
   readonly #waiters = new Set<Waiter>();
   #closed = false;
@@ -52,12 +55,19 @@ export class AcceptQueue {
   }
 
   arrive(stream: Duplex): void {
+    this.#keepContext(stream);
     // An error before the user has added a listener must not end the process.
     stream.on("error", () => {});
     const [waiter] = this.#waiters;
     if (waiter !== undefined) waiter.resolve(stream);
     else if (this.#closed || this.#arrived.length >= backlog) stream.destroy();
     else this.#arrived.push(stream);
+  }
+
+  /** Node tells the listeners of an accepted stream outside of all contexts: nobody would know whose work they do. */
+  #keepContext(stream: Duplex): void {
+    const emit = stream.emit.bind(stream) as (...event: unknown[]) => boolean;
+    stream.emit = ((...event: unknown[]) => this.#inContext(emit, ...event)) as Duplex["emit"];
   }
 
   /** Accepted streams stay open. Idempotent. */

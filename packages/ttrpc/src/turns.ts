@@ -75,7 +75,7 @@ class Party implements Turn {
   spend(bytes: number): void {
     this.#left -= 1 + Math.floor(bytes / bytesOfOne);
     // One that is asked now and then costs no turn of the event loop for each call.
-    if (this.#left <= this.#share / 2) this.#onBusy(this);
+    if (this.#left <= this.#share / 4) this.#onBusy(this);
   }
 
   wait(goOn: () => void): void {
@@ -94,7 +94,7 @@ class Party implements Turn {
       }
     } finally {
       this.#isInTurn = false;
-      if (this.#left <= this.#share / 2 || this.#waiting.length > 0) this.#onBusy(this);
+      if (this.#left <= this.#share / 4 || this.#waiting.length > 0) this.#onBusy(this);
     }
   }
 }

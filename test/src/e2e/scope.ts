@@ -20,6 +20,8 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
     // Of a sandboxer, and the namespaces in it.
     sandboxer,
     join(sandboxer, namespace),
+    // Of one that a service manager has started.
+    ...[namespace, "owner"].map((name) => join("/run/uvm-shim/sandboxer/lcow", name)),
     "/run/netns",
     "/run/xtables.lock",
   ]);

@@ -59,7 +59,8 @@ export const ends: readonly Cause[] = [
       if (lost?.attributes?.wasRunning === true) return undefined;
       const last = served.at(-1);
       if (last === undefined) return undefined;
-      const sentence = `The shim of the pod (pid ${header.pid}) was killed: it is gone and has not ended in order.`;
+      const what = lost?.attributes?.withSandboxer === true ? "sandboxer that served" : "shim of";
+      const sentence = `The ${what} the pod (pid ${header.pid}) was killed: it is gone and has not ended in order.`;
       const proofs = [{ at: last.time, text: `its last line: ${textOf(last)}` }, ...(lost ? [proofOf(lost)] : [])];
       return { sentence, evidence: [...proofs, ...panicOf(evidence)], at: last.time };
     },

@@ -19,7 +19,7 @@ class Writer {
     this.lines.push({ ...this.#next(), ...line });
   }
 
-  header(by: "serve" | "start" | "delete" = "serve"): void {
+  header(by: "serve" | "start" | "delete" | "sandboxer" = "serve"): void {
     const text = { shim: "s", version: "1", flavour: "lcow", namespace: "ns", id: "p", bundle: "/b", socket: "/s" };
     const more = { events: "", host: "", installed: "/i", logLevel: "info", processStartTime: "1", pid: 7 };
     this.lines.push({ ...this.#next(), type: "header", schema: 1, by, ...text, ...more });
@@ -263,6 +263,17 @@ describe("why", () => {
       writer.occurred("shim lost", { pid: 7, wasRunning: false });
     };
     expect(ask(lost, elsewhere)).toMatchObject([{ cause: "shim-killed" }]);
+    const lostWithSandboxer = (writer: Writer): void => {
+      hanging(writer);
+      writer.header("sandboxer");
+      writer.occurred("shim lost", { pid: 7, wasRunning: false, withSandboxer: true });
+    };
+    expect(ask(lostWithSandboxer, elsewhere)).toMatchObject([
+      {
+        cause: "shim-killed",
+        sentence: expect.stringMatching(/^The sandboxer that served the pod \(pid \d+\) was killed/),
+      },
+    ]);
   });
 
   it("says of a VM that the host did not start why it did not, and not that it crashed", () => {

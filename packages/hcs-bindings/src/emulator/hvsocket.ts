@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { dirname } from "node:path";
 import type { Duplex } from "node:stream";
-import { requireDescriptors } from "@uvm-shim/child-processes";
+import { requireDescriptors } from "@uvm-shim/child-processes/descriptors";
 import { acceptancePattern, connectLine, hostServicePath, longestHvsocketLine } from "@uvm-shim/host-protocol";
 import { AcceptQueue, backlog } from "../accept-queue.ts";
 import { abortedError, type HostError } from "../host-error.ts";

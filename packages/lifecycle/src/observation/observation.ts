@@ -77,6 +77,11 @@ export class ObservationScope {
     return this.#joined?.observers ?? this.#own;
   }
 
+  /** The scope that this one is a part of, or itself. */
+  get whole(): ObservationScope {
+    return this.#joined?.whole ?? this;
+  }
+
   /** From now on, what is observed in this scope is told to the observers of the caller's: its work is a part of theirs. */
   joinCaller(): void {
     const scope = current.getStore()?.scope;
@@ -94,6 +99,19 @@ export function addObserver(observer: Observer): () => void {
   const observers = current.getStore()?.scope?.observers ?? processWide;
   observers.add(observer);
   return () => void observers.delete(observer);
+}
+
+/** The scope that the caller's work belongs to; undefined outside of all. */
+export function currentScope(): ObservationScope | undefined {
+  return current.getStore()?.scope?.whole;
+}
+
+/**
+ * For the handler of an exception that nobody has caught. Node leaves the context of the failed work in place, and what is
+ * in none later would pass for a part of it.
+ */
+export function leaveFailedContext(): void {
+  current.enterWith({ scope: undefined, observation: undefined });
 }
 
 function isObserved(): boolean {

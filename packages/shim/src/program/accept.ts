@@ -45,8 +45,13 @@ export async function acceptConnections(
     early.push(connection);
   };
   const listener = await system.listen(socket, (connection) => serve(connection));
-  writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
-  reportReady(nodeProcess);
+  try {
+    writeState(bundle, { kind: "serving", id, namespace, socket, ...identity });
+    reportReady(nodeProcess);
+  } catch (error) {
+    listener.close();
+    throw error;
+  }
   return {
     listener,
     identity,

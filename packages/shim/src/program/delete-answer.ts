@@ -1,6 +1,5 @@
 /** The answer to `delete`, and the file in which a pod that has ended in order leaves it: the launcher gives it, without Node. */
-import { rmSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
+import { promises, rmSync } from "node:fs";
 import path from "node:path";
 import { encodeFields, encodeTimestamp } from "./protobuf-wire.ts";
 import { writeFileAtomically } from "./state-file.ts";
@@ -30,8 +29,8 @@ export function leaveDeleteAnswer(bundle: string, id: string, now: Date): void {
 /** The same for a container that joined another's sandbox, off the event loop: a client has named its bundle. */
 export async function leaveMembersAnswer(bundle: string, id: string, now: Date): Promise<void> {
   const file = path.join(bundle, deleteAnswerFile);
-  await writeFile(`${file}.new`, lineOf(id, now), { mode: 0o600 });
-  await rename(`${file}.new`, file);
+  await promises.writeFile(`${file}.new`, lineOf(id, now), { mode: 0o600 });
+  await promises.rename(`${file}.new`, file);
 }
 
 function lineOf(id: string, now: Date): string {

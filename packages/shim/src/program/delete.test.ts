@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ManualClock } from "@uvm-shim/lifecycle/testing";
@@ -51,5 +51,30 @@ it("only warns when its last state cannot be written, since everything is cleane
   expect(said.join("")).toMatch(/cannot write the state of c1, a repeated delete will clean up again: ENOSPC/);
   // The attempt leaves nothing, and a repeated delete cleans up again.
   expect(readdirSync(bundle)).toEqual(["uvm-shim.json"]);
+  expect(readState(bundle)).toMatchObject({ kind: "serving" });
+});
+
+it("cleans up within what is left of the time since its process began, and records the loss after that", async () => {
+  const platform = new FakePlatform();
+  const steps: string[] = [];
+  const records = path.join(bundle, "records");
+  vi.stubEnv("UVM_SHIM_RECORDS", records);
+  const clock = new ManualClock();
+  platform.onCleanUp = () => {
+    steps.push(existsSync(records) ? "recorded" : "cleaning up");
+    return new Promise(() => {});
+  };
+  const state = { kind: "serving", id: "c1", namespace: "ns", socket: path.join(bundle, "s") } as const;
+  writeState(bundle, { ...state, ...goneProcess });
+  const flags = { namespace: "ns", id: "c1", address: "/a", bundle, socket: "", debug: false, publishBinary: "" };
+  const named = { name: "fake", runtimeName: "fake", version: "1", revision: "r", flavour: "lcow" } as const;
+  // Node has taken 3 s to start.
+  const sinceStart = () => 3000 + clock.now().getTime() - began;
+  const began = clock.now().getTime();
+  const outcome = deleteLeftovers(flags, { ...named, clock, loadPlatform: async () => platform }, process, sinceStart);
+  const failed = expect(outcome).rejects.toThrow("delete c1: cleanup took longer than 1700 ms");
+  await expect.poll(() => steps).toEqual(["cleaning up"]);
+  await clock.advance(1700);
+  await failed;
   expect(readState(bundle)).toMatchObject({ kind: "serving" });
 });

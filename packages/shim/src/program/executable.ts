@@ -13,6 +13,9 @@ const noSignal = "--disable-sigusr1";
  */
 const noDebugger = "--inspect-port=0.0.0.1:9229";
 
+/** Options of the runtime for a process that serves. */
+export const servingOptions: readonly string[] = [noDebugger, smallYoungGeneration];
+
 /** The command that runs this program again: a single executable has its options built in, a script needs them. */
 export function ownCommand(nodeProcess: NodeJS.Process): {
   readonly file: string;
@@ -20,7 +23,7 @@ export function ownCommand(nodeProcess: NodeJS.Process): {
 } {
   const { execPath: file, execArgv, argv } = nodeProcess;
   const inherited = execArgv.filter((option) => option !== noSignal);
-  return { file, arguments: isSea() ? [] : [...inherited, noDebugger, smallYoungGeneration, argv[1] ?? ""] };
+  return { file, arguments: isSea() ? [] : [...inherited, ...servingOptions, argv[1] ?? ""] };
 }
 
 const nodeVariables = /^(NODE_|OPENSSL_CONF$)/i;

@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { printableMessage } from "../errors.ts";
 import { encodeRuntimeInfo } from "./bootstrap.ts";
 import { parseCommand } from "./flags.ts";
+import { Launcher } from "./launcher.ts";
 import { exitCodes, isRefusal, Refusal, UnknownWord } from "./refusal.ts";
 import type { ShimOptions } from "./shim-options.ts";
 import { versionText } from "./version.ts";
@@ -11,10 +12,11 @@ import { versionText } from "./version.ts";
  * standard output, and nothing to standard error unless it fails: containerd reads both together as the reply of `start`.
  */
 export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process): Promise<void> {
+  const launcher = Launcher.of(nodeProcess);
   try {
     const command = parseCommand(nodeProcess.argv.slice(2));
     // Node's own warnings would become part of the reply on standard error.
-    if (command.kind !== "serve") nodeProcess.removeAllListeners("warning");
+    if (command.kind !== "serve" && launcher === undefined) nodeProcess.removeAllListeners("warning");
     switch (command.kind) {
       case "nothing":
         throw new Refusal(
@@ -32,8 +34,13 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
         reply(encodeRuntimeInfo(options.runtimeName, options, options.features));
         break;
       case "start": {
-        const { start } = await import("./start.ts");
-        reply(await start(command.flags, options, nodeProcess));
+        if (launcher === undefined) {
+          const { start } = await import("./start.ts");
+          reply(await start(command.flags, options, nodeProcess));
+        } else {
+          const { startHere } = await import("./start-here.ts");
+          await startHere(command.flags, options, nodeProcess, launcher);
+        }
         break;
       }
       case "delete": {
@@ -56,8 +63,11 @@ export async function runShim(options: ShimOptions, nodeProcess: NodeJS.Process)
     }
   } catch (error) {
     const sentence = error instanceof UnknownWord ? await describeWord(error) : printableMessage(error);
-    writeSync(2, `${options.name}: ${sentence}${hintFor(error)}\n`);
-    nodeProcess.exit(isRefusal(error) ? exitCodes.refused : exitCodes.failed);
+    const errors = `${options.name}: ${sentence}${hintFor(error)}\n`;
+    const code = isRefusal(error) ? exitCodes.refused : exitCodes.failed;
+    if (launcher?.isWaiting) launcher.answer({ errors, code });
+    else writeSync(2, errors);
+    nodeProcess.exit(code);
     return;
   }
   nodeProcess.exit(exitCodes.done);

@@ -59,6 +59,6 @@ export interface ShimOptions {
   readonly startMilliseconds?: number;
   /** How long a serving shim without sandbox and task runs before it exits; default 60 000 ms. */
   readonly orphanMilliseconds?: number;
-  /** How long the platform's cleanup may take, within containerd's 5 s for `delete`; default 4000 ms. */
+  /** How long the platform's cleanup may take; default, and at most, what is left of containerd's 5 s for `delete`. */
   readonly cleanUpMilliseconds?: number;
 }

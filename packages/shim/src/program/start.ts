@@ -1,14 +1,21 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
-import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
+import type { ChildProcess } from "@uvm-shim/child-processes";
 import { abortable, type Clock, settlesWithin, systemClock, withDeadline } from "@uvm-shim/lifecycle";
 import { describeError, ShimError } from "../errors.ts";
 import { fileThreads } from "../system/file-calls.ts";
 import { systemOf } from "../system/select-system.ts";
 import { configuredSocketDirectory, isAccepting } from "../system/socket.ts";
 import type { ShimSystem } from "../system/system.ts";
-import { encodeReply, longestStartInput, parseStartInput, type ReplyDialect, type StartInput } from "./bootstrap.ts";
+import {
+  encodeReply,
+  longestStartInput,
+  parseStartInput,
+  type ReplyDialect,
+  type RuntimeOptions,
+  type StartInput,
+} from "./bootstrap.ts";
 import { readConfiguration, sandboxIdOf } from "./bundle.ts";
 import { findReplyDialect } from "./containerd-version.ts";
 import { removeDeleteAnswer } from "./delete-answer.ts";
@@ -24,8 +31,29 @@ import { lastStderr, stderrFile } from "./stderr-file.ts";
 
 const killMilliseconds = 1000;
 
-/** The action `start`: returns the reply for standard output once the socket accepts connections. */
-export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess: NodeJS.Process): Promise<Buffer> {
+/** What a pod is to be served with. */
+export interface StartTarget {
+  readonly bundle: string;
+  readonly socket: string;
+  readonly runtimeOptions: RuntimeOptions | undefined;
+  readonly debug: boolean;
+  readonly addresses: { readonly TTRPC_ADDRESS: string; readonly GRPC_ADDRESS: string };
+}
+
+/** Serves a pod: resolves with the pid of the process that does once its socket accepts connections. */
+export type ServePod = (target: StartTarget) => Promise<number>;
+
+/**
+ * The action `start`: returns the reply for standard output once the socket accepts connections.
+ *
+ * @param serve by default a process of its own is started, which outlives this one.
+ */
+export async function start(
+  flags: ShimFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+  serve: ServePod = (target) => serveInNewProcess(flags, options, nodeProcess, target),
+): Promise<Buffer> {
   await checkCaller(flags, options, nodeProcess.env);
   const bundle = path.resolve(flags.bundle === "" ? nodeProcess.cwd() : flags.bundle);
   const given = await readInput(nodeProcess, options.inputMilliseconds ?? 5000);
@@ -55,7 +83,7 @@ export async function start(flags: ShimFlags, options: ShimOptions, nodeProcess:
     try {
       const target = { bundle, socket, input, system };
       const isHosted = await handOver(flags, options, nodeProcess, target);
-      if (!isHosted) await startServing(flags, options, nodeProcess, target);
+      if (!isHosted) await startServing(flags, nodeProcess, target, serve);
     } catch (error) {
       await recordFailure(flags, options, nodeProcess, { bundle, socket, system, error });
       throw error;
@@ -156,9 +184,9 @@ function ttrpcAddressOf(input: StartInput, nodeProcess: NodeJS.Process): string 
 
 async function startServing(
   flags: ShimFlags,
-  options: ShimOptions,
   nodeProcess: NodeJS.Process,
   target: { readonly bundle: string; readonly socket: string; readonly input: StartInput; readonly system: ShimSystem },
+  serve: ServePod,
 ): Promise<void> {
   const { bundle, socket, input, system } = target;
   await system.prepareSocket(socket);
@@ -171,14 +199,34 @@ async function startServing(
     namespace: flags.namespace,
     socket,
   });
-  const output = openSync(stderrFile(bundle), "w", 0o600);
-  const command = options.command ?? ownCommand(nodeProcess);
-  const debug = isDebugging(flags, input);
   const addresses = {
     TTRPC_ADDRESS: ttrpcAddressOf(input, nodeProcess),
     GRPC_ADDRESS: grpcAddressOf(input, flags, nodeProcess),
   };
-  const optionsPipe = prepareOptionsPipe(input.runtimeOptions);
+  const { runtimeOptions } = input;
+  try {
+    const pid = await serve({ bundle, socket, runtimeOptions, debug: isDebugging(flags, input), addresses });
+    writeFileAtomically(path.join(bundle, "shim.pid"), `${pid}`);
+  } catch (error) {
+    await system.removeDeadSocket(socket);
+    const stderr = lastStderr(bundle);
+    const reason = (error as Error).message;
+    throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${stderr === "" ? "" : `: ${stderr}`}`, {
+      cause: error,
+    });
+  }
+}
+
+async function serveInNewProcess(
+  flags: ShimFlags,
+  options: ShimOptions,
+  nodeProcess: NodeJS.Process,
+  { bundle, socket, runtimeOptions, debug, addresses }: StartTarget,
+): Promise<number> {
+  const { startProgram } = await import("@uvm-shim/child-processes");
+  const output = openSync(stderrFile(bundle), "w", 0o600);
+  const command = options.command ?? ownCommand(nodeProcess);
+  const optionsPipe = prepareOptionsPipe(runtimeOptions);
   const starting = startProgram(
     command.file,
     [
@@ -207,16 +255,11 @@ async function startServing(
     // A child that exits before it has read the options is reported by its exit.
     child.stdin?.on("error", () => {}).end(optionsPipe.bytes);
     await readiness(child, options.startMilliseconds ?? 10_000, options.clock ?? systemClock);
-    writeFileAtomically(path.join(bundle, "shim.pid"), `${child.pid}`);
+    return child.pid ?? 0;
   } catch (error) {
     // Until the child has exited its socket accepts connections, like that of another shim that was faster.
     if (child !== undefined) await settlesWithin(kill(child), killMilliseconds, options.clock ?? systemClock);
-    await system.removeDeadSocket(socket);
-    const stderr = lastStderr(bundle);
-    const reason = (error as Error).message;
-    throw new ShimError("Unavailable", `start ${flags.id}: ${reason}${stderr === "" ? "" : `: ${stderr}`}`, {
-      cause: error,
-    });
+    throw error;
   } finally {
     child?.stdio[3]?.destroy();
     child?.stdin?.destroy();

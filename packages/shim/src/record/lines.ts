@@ -1,6 +1,6 @@
 /**
  * The form of a pod's record: what its shim observed, one JSON object a line. A file has one or more sections, each begun
- * by a header: the serving process writes one, and `start` that failed and `delete` after a crash each append one. This
+ * by a header: the serving process writes one, and `start` that failed and `delete` or the next sandboxer after a crash each append one. This
  * module imports nothing of the shim, so that tools can read records without it.
  */
 import path from "node:path";
@@ -19,8 +19,8 @@ export type LineAttributes = { readonly [name: string]: string | number | boolea
 export interface HeaderLine extends Line {
   readonly type: "header";
   readonly schema: 1;
-  /** The action that writes the section. */
-  readonly by: "serve" | "start" | "delete";
+  /** The action that writes the section; `sandboxer` is one that comes after the process that served the pod. */
+  readonly by: "serve" | "start" | "delete" | "sandboxer";
   /** The executable's name, such as containerd-shim-lcow-v2. */
   readonly shim: string;
   readonly version: string;
@@ -144,7 +144,7 @@ type Shape<Type extends RecordLine["type"]> = {
 const momentary = { within: optional(isCount), activityId: optional(isText) };
 const shapes: { readonly [Type in RecordLine["type"]]: Shape<Type> } = {
   header: {
-    ...{ schema: (value) => value === 1, by: oneOf("serve", "start", "delete"), pid: isCount },
+    ...{ schema: (value) => value === 1, by: oneOf("serve", "start", "delete", "sandboxer"), pid: isCount },
     ...{ shim: isText, version: isText, flavour: isText, namespace: isText, id: isText, bundle: isText },
     ...{ processStartTime: isText, socket: isText, events: isText, host: isText, installed: isText, logLevel: isText },
   },

@@ -103,9 +103,9 @@ export class PodRecord {
   }
 }
 
-/** Adds what `start` or `delete` have to say of a pod. Never fails: they have a result of their own. */
+/** Adds what others than its serving process have to say of a pod. Never fails: they have a result of their own. */
 export async function appendToRecord(
-  by: "start" | "delete",
+  by: Exclude<HeaderLine["by"], "serve">,
   pod: RecordedPod,
   occurrences: readonly {
     readonly name: string;

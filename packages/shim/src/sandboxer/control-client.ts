@@ -12,8 +12,6 @@ import type { PodName } from "./registry.ts";
 
 /** containerd waits this long for `start`. In milliseconds. */
 const hostMilliseconds = 10_000;
-/** Within containerd's 5 s for `delete`. */
-const releaseMilliseconds = 4000;
 
 /** Has the sandboxer serve a pod. Throws Unavailable if it does not answer. */
 export async function hostPod(
@@ -47,12 +45,12 @@ export async function hostPod(
 }
 
 /** Has the sandboxer end what is left of a pod. Throws Unavailable if it does not answer. */
-export async function releasePod(control: string, { namespace, id }: PodName): Promise<void> {
+export async function releasePod(control: string, { namespace, id }: PodName, milliseconds: number): Promise<void> {
   const request = encodeFields([
     [1, namespace],
     [2, id],
   ]);
-  await call(control, "Release", request, releaseMilliseconds);
+  await call(control, "Release", request, Math.ceil(milliseconds));
 }
 
 const service = "uvmshim.sandboxer.v1.Sandboxer";

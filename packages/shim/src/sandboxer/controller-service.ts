@@ -77,6 +77,21 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
     }
   };
 
+  /** What is answered of a pod that fails during the call. */
+  const orIfLost = async <T, L>(
+    name: PodName,
+    call: () => Promise<T>,
+    answer: (lost: LostPod) => L | Promise<L>,
+  ): Promise<T | L> => {
+    try {
+      return await call();
+    } catch (error) {
+      const entry = registry.find(name);
+      if (entry?.kind !== "lost") throw error;
+      return await answer(entry.lost);
+    }
+  };
+
   return {
     Create: async (request, { namespace, metadata, signal }) => {
       const id = checkIdentifier("create sandbox: sandbox_id", request.sandboxId);
@@ -134,13 +149,16 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
       const entry = registry.find({ namespace, id });
       if (entry === undefined || entry.kind === "closing") return {};
       const pod = require({ namespace, id });
-      if (!("forget" in pod)) await pod.call("StopSandbox", { sandboxId: id, timeoutSecs }, { metadata, signal });
+      if ("forget" in pod) return {};
+      const stop = () => pod.call("StopSandbox", { sandboxId: id, timeoutSecs }, { metadata, signal });
+      await orIfLost({ namespace, id }, stop, () => ({}));
       return {};
     },
     Wait: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
       const pod = require({ namespace, id });
       if ("forget" in pod) return exitFields(pod.exit);
-      const { exitStatus, exitedAt } = await pod.call("WaitSandbox", { sandboxId: id }, { metadata, signal });
+      const wait = () => pod.call("WaitSandbox", { sandboxId: id }, { metadata, signal });
+      const { exitStatus, exitedAt } = await orIfLost({ namespace, id }, wait, ({ exit }) => exitFields(exit));
       return { exitStatus, exitedAt };
     },
     Status: async ({ sandboxId: id, verbose }, { namespace, metadata, signal }) => {
@@ -154,7 +172,8 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
       const pod = require(name);
       if ("forget" in pod) await registry.release(name, "shutdown");
       else {
-        await pod.call("ShutdownSandbox", { sandboxId: id }, { metadata, signal });
+        const shutDown = () => pod.call("ShutdownSandbox", { sandboxId: id }, { metadata, signal });
+        await orIfLost(name, shutDown, () => registry.release(name, "shutdown"));
         // Its name is free, and nothing of it left, when containerd has the answer.
         await registry.close(name);
       }
@@ -176,7 +195,7 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
   };
 }
 
-const lostBecause = "its VM ended together with the sandboxer that served it";
+const lostBecause = "its VM ended with the sandboxer that served it, or with a failure of the pod's own";
 
 function statusOfLost(id: string, { createdAt, exit }: LostPod, verbose: boolean): Response<"Status"> {
   const info = verbose ? { state: "stopped", reason: lostBecause } : {};

@@ -3,7 +3,7 @@ import path from "node:path";
 import { type Duplex, duplexPair } from "node:stream";
 import { Acquisitions, addObserver, ObservationScope, reportOccurrence, type Step } from "@uvm-shim/lifecycle";
 import { type CallOptions, TtrpcClient, type Turn } from "@uvm-shim/ttrpc";
-import { describeError } from "../errors.ts";
+import { describeError, printableMessage } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
 import { endWhenOrphaned, orphanMilliseconds } from "../program/orphan.ts";
 import { writeFileAtomically, writeState } from "../program/state-file.ts";
@@ -14,6 +14,7 @@ import type { Listener } from "../system/system.ts";
 import type { SandboxerTelemetry, WatchedPod } from "../telemetry/sandboxer-telemetry.ts";
 import { type PodBounds, podBounds } from "./pod-bounds.ts";
 import type { PodMakings } from "./pod-makings.ts";
+import type { LostPod } from "./registry.ts";
 import { tasksFile } from "./state-folder.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
@@ -44,7 +45,11 @@ export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   readonly ownBundle?: {
     /** The content of its config.json; absent if it has none. */
     readonly configuration?: Uint8Array;
+    /** Makes of it what is known of a lost pod, which `end`s it first. */
+    readonly asLost: (end: () => Promise<void>) => LostPod;
   };
+  /** Ends what is left of the VM and what the host keeps for it. */
+  readonly cleanUp: () => Promise<void>;
 }
 
 /** A pod that this process serves beside others, at a socket of its own. */
@@ -58,6 +63,7 @@ export class HostedPod {
   #connections = 0;
   #refused = 0;
   #reason = "released";
+  #hasFailed = false;
 
   constructor(options: HostedPodOptions) {
     this.#options = options;
@@ -74,6 +80,11 @@ export class HostedPod {
     void this.#pod.ended.then((reason) => {
       this.#reason = reason;
     });
+  }
+
+  /** What all its work is a part of. */
+  get scope(): ObservationScope {
+    return this.#scope;
   }
 
   get id(): string {
@@ -162,7 +173,9 @@ export class HostedPod {
           await writeFile(path.join(bundle, "config.json"), configuration, { mode: 0o600 });
         }
       },
-      release: async () => await rm(bundle, { recursive: true, force: true }),
+      release: async () => {
+        if (!this.#hasFailed) await rm(bundle, { recursive: true, force: true });
+      },
     };
     return [own, ...served];
   }
@@ -249,8 +262,31 @@ export class HostedPod {
     await this.#pod.ended;
   }
 
+  /** For an exception of its work that nobody has caught. It ends as if a process of its own had crashed. */
+  fail(error: unknown): void {
+    const { log } = this.#options;
+    const fields = { error: describeError(error), stack: error instanceof Error ? error.stack : undefined };
+    log.log("error", this.#hasFailed ? "pod failed once more" : "pod failed", fields);
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    this.#pod.crash(error);
+    this.#pod.abandon(`failed: ${printableMessage(error)}`);
+  }
+
+  /** What becomes of it when it has ended; undefined unless it has failed, and nobody else tells containerd. */
+  readonly lost = (): LostPod | undefined =>
+    this.#hasFailed ? this.#options.ownBundle?.asLost(() => this.#endFailed()) : undefined;
+
+  async #endFailed(): Promise<void> {
+    const report = (error: unknown): void =>
+      this.#options.log.log("error", "cannot release all of a pod", { error: describeError(error) });
+    await this.#scope.run(() => this.#held.releaseAll()).catch(report);
+    await this.#options.cleanUp();
+  }
+
   /** Serves it no longer. Can be repeated until it succeeds. */
   async close(): Promise<void> {
+    if (this.#hasFailed) return await this.#endFailed();
     await this.#scope.run(() => {
       // Its record would look as if the process had been killed.
       reportOccurrence("ending", { reason: this.#reason });

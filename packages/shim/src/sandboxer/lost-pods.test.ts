@@ -18,7 +18,8 @@ function lost(options: Partial<LostPodsOptions>) {
     { name, bundle, state: undefined, createdAt: new Date(0), tasks: ["c1", "c2"] },
     {
       ...{ log: { log: () => {} }, clock: systemClock, cleanUp: async () => {} },
-      ...{ removeDeadSocket: async () => {}, connectEvents: () => Promise.reject(new Error("nobody is there")) },
+      ...{ removeDeadSocket: async () => {}, record: async () => {}, lostWith: "it" },
+      ...{ connectEvents: () => Promise.reject(new Error("nobody is there")) },
       ...options,
     },
   );

@@ -22,9 +22,13 @@ export interface LostPodsOptions {
   readonly cleanUp: (pod: PodName & { readonly bundle: string }) => Promise<void>;
   readonly removeDeadSocket: (socket: string) => Promise<void>;
   readonly connectEvents: (namespace: string) => Promise<EventSink>;
+  /** Completes "pod lost with …". */
+  readonly lostWith: string;
+  /** Writes into the pod's record that it was lost. Does not reject. */
+  readonly record: (left: LeftBundle) => Promise<void>;
 }
 
-/** A pod that an earlier sandboxer served: what is left of it is ended, once, and the exits of its tasks are reported. */
+/** A pod that is served no longer: what is left of it is ended, once, and the exits of its tasks are reported. */
 export function lostPodOf(left: LeftBundle, options: LostPodsOptions): LostPod & { readonly ended: Promise<void> } {
   const { name, bundle, state } = left;
   const { clock, log } = options;
@@ -62,7 +66,8 @@ export function lostPodOf(left: LeftBundle, options: LostPodsOptions): LostPod &
       writeState(bundle, { kind: "lost", ...name, socket: state?.socket ?? "", ...times });
     }
     await cleanUp();
-    log.log("warn", "pod lost with an earlier sandboxer", { ...name, tasks: left.tasks.length });
+    if (!isKnown) await options.record(left);
+    log.log("warn", `pod lost with ${options.lostWith}`, { ...name, tasks: left.tasks.length });
     await reportExits();
   };
 

@@ -8,9 +8,11 @@ export interface RegisteredPod {
   open(): Promise<void>;
   close(): Promise<void>;
   terminate(reason: string): Promise<void>;
+  /** What becomes of it when it has ended by a failure of its own; undefined if nothing of it is to be known any more. */
+  readonly lost?: () => LostPod | undefined;
 }
 
-/** A pod whose VM ended with an earlier sandboxer. */
+/** A pod that is served no longer, and of which containerd has not been told yet. */
 export interface LostPod {
   readonly createdAt: Date;
   readonly exit: Exit;
@@ -62,7 +64,7 @@ export class PodRegistry<Pod extends RegisteredPod> {
     const key = keyOf(name);
     const present = this.#entries.get(key);
     if (present !== undefined) {
-      const how = present.kind === "lost" ? "its VM was lost, and it waits to be shut down" : `it is ${present.kind}`;
+      const how = present.kind === "lost" ? "it was lost, and waits to be shut down" : `it is ${present.kind}`;
       throw new ShimError("AlreadyExists", `pod ${name.id} exists already: ${how}`);
     }
     const opened = this.#open(name, make);
@@ -85,9 +87,21 @@ export class PodRegistry<Pod extends RegisteredPod> {
     this.#entries.set(key, { kind: "serving", pod });
     void pod.ended.then((reason) => {
       this.#log.log("info", "pod ended", { ...name, reason });
-      return this.close(name);
+      const lost = this.#lostOf(name, pod);
+      if (lost === undefined) return this.close(name);
+      this.addLost(name, lost);
+      return undefined;
     });
     return pod;
+  }
+
+  #lostOf(name: PodName, pod: Pod): LostPod | undefined {
+    try {
+      return pod.lost?.();
+    } catch (error) {
+      this.#log.log("error", "cannot keep what is known of a lost pod", { ...name, error: describeError(error) });
+      return undefined;
+    }
   }
 
   /** Stops serving the pod; does nothing for one that is not served. A failure is logged, and leaves nothing registered. */

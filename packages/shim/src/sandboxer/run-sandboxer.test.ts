@@ -80,6 +80,24 @@ describe("two sandboxers", () => {
   });
 });
 
+describe("an exception that nobody has caught", () => {
+  it.each(["crash", "reject", "crash on data"])("ends the pod whose work it was, by %s, and no other", async (how) => {
+    const sandboxer = await shim.startSandboxer();
+    const good = await runPod("c1", sandboxer.socket);
+    const bad = await runPod("c2", sandboxer.socket, { end: how });
+    await expect(bad.call(Task, "Wait", { id: "c2" })).rejects.toMatchObject({ code: expect.any(String) });
+    await expect
+      .poll(() => sandboxer.log())
+      .toMatch(/level=error msg="pod failed" namespace=\S+ id=c2 error="a bug in the shim" stack=/);
+    await expect.poll(() => shim.record()).toContain("cleanUp c2");
+    expect(await good.call(Task, "State", { id: "c1" })).toMatchObject({ id: "c1" });
+    // What is in no context afterwards does not pass for the failed pod's.
+    expect(await sandboxer.end("SIGUSR2")).toBe(1);
+    await expect.poll(() => sandboxer.log()).toContain(`msg="sandboxer failed" error="nobody's bug"`);
+    expect(sandboxer.log().match(/pod failed/g)).toHaveLength(1);
+  });
+});
+
 describe("a sandboxer whose containerd is away", () => {
   it("keeps the events of its pods, and tells them in order when it is back", async () => {
     const sandboxer = await shim.startSandboxer();

@@ -93,6 +93,7 @@ async function serveAll(
 
   const ended = Promise.withResolvers<string>();
   const crash = (error: unknown): void => {
+    if (sandboxer.fail(error)) return;
     const stack = error instanceof Error ? error.stack : undefined;
     log.log("error", "sandboxer failed", { error: describeError(error), stack });
     nodeProcess.stderr.write(`${options.name}: ${printableMessage(error)}\n`);

@@ -1,10 +1,10 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import type { TtrpcClient } from "@uvm-shim/ttrpc";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { containerd } from "../generated/messages.js";
-import { parseRecord } from "../record/lines.ts";
 import { posixSystem } from "../system/posix.ts";
 import { FakeError } from "../testing/fake-platform.ts";
 import { SandboxerBench as Bench } from "../testing/sandboxer-bench.ts";
@@ -70,10 +70,7 @@ describe("a sandbox of containerd's controller API", () => {
     const other = (await bench.run("s2")) as { address: string };
     await expect(bench.connect(one.address).call(Task, "State", { id: "in-s1" })).rejects.toThrow("in-s1");
     await expect(bench.connect(other.address).call(Task, "State", { id: "in-s2" })).rejects.toThrow("in-s2");
-    const record = (id: string) =>
-      JSON.stringify(
-        parseRecord(readFileSync(path.join(bench.directory, "records", "k8s.io", `${id}.jsonl`), "utf8")).lines,
-      );
+    const record = (id: string) => JSON.stringify(bench.record(id));
     await expect.poll(() => record("s1")).toContain("in-s1");
     await expect.poll(() => record("s2")).toContain("in-s2");
     expect(record("s1")).not.toContain("s2");
@@ -202,6 +199,13 @@ describe("a sandboxer that comes after a crash", () => {
     await ended;
     expect(bench.platforms.flatMap(({ cleaned }) => cleaned)).toEqual([{ namespace: "k8s.io", id: "s1", bundle }]);
     expect(bench.events.topics).toEqual(["/tasks/exit", "/tasks/exit"]);
+    const attributes = { pid: 77, wasRunning: false, withSandboxer: true };
+    expect(bench.record("s1")).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ type: "header", by: "sandboxer", id: "s1", pid: 77 }),
+        expect.objectContaining({ name: "shim lost", attributes }),
+      ]),
+    );
     await expect(bench.call("Start", { sandboxId: "s1" })).rejects.toMatchObject({ code: "FailedPrecondition" });
     await expect(bench.call("Create", { sandboxId: "s1" })).rejects.toMatchObject({ code: "AlreadyExists" });
     expect(await bench.call("Stop", { sandboxId: "s1" })).toEqual({});
@@ -257,6 +261,60 @@ describe("a sandboxer that comes after a crash", () => {
     expect(await bench.call("Status", { sandboxId: "s1" })).toEqual(first);
     expect(bench.events.topics).toEqual(["/tasks/exit"]);
     await before.drain("test");
+  });
+});
+
+describe("a pod of whose work an exception is not caught", () => {
+  /** Two pods, and what ends the first: an exception in the context in which its VM was made. */
+  async function twoPods() {
+    let inContext: (work: () => boolean) => boolean = (work) => work();
+    bench.onPlatform = (platform) => {
+      platform.onCreateSandbox = async ({ id }) => {
+        if (id === "s1") inContext = AsyncLocalStorage.snapshot();
+      };
+    };
+    const [one, other] = [await bench.run("s1"), await bench.run("s2")] as { address: string }[];
+    return { one, other, fail: (message: string) => inContext(() => bench.sandboxer.fail(new Error(message))) };
+  }
+
+  it("ends alone and is lost, which its log, its record and its exit say", async () => {
+    const { one, other, fail } = await twoPods();
+    writeFileSync(path.join(bench.state, "k8s.io", "s1", "tasks"), "c1\n");
+    const exit = bench.call("Wait", { sandboxId: "s1" });
+    const client = bench.connect(one?.address ?? "");
+    await expect(client.call(Task, "State", { id: "c1" })).rejects.toMatchObject({ code: "NotFound" });
+    const pending = client.call(containerd.runtime.sandbox.v1.Sandbox, "WaitSandbox", { sandboxId: "s1" });
+    expect(fail("a bug")).toBe(true);
+    await expect(pending).rejects.toMatchObject({ code: expect.stringMatching(/Unavailable|Cancelled/) });
+    expect(await exit).toMatchObject({ exitStatus: 137 });
+    expect(await bench.call("Status", { sandboxId: "s1" })).toMatchObject({ state: "SANDBOX_NOTREADY" });
+    await expect.poll(() => bench.events.topics).toEqual(["/tasks/exit"]);
+    expect(bench.platforms.flatMap(({ cleaned }) => cleaned)).toMatchObject([{ namespace: "k8s.io", id: "s1" }]);
+    expect(bench.lines.filter((line) => line.includes("level=error"))).toEqual([
+      expect.stringMatching(/msg="pod failed" namespace=k8s.io id=s1 error="a bug" stack=/),
+    ]);
+    expect(bench.record("s1").at(-1)).toMatchObject({ name: "shim crashed", attributes: { error: "a bug" } });
+    await expect(bench.connect(other?.address ?? "").call(Task, "State", { id: "c1" })).rejects.toMatchObject({
+      code: "NotFound",
+    });
+    expect(await bench.call("Status", { sandboxId: "s2" })).toMatchObject({ state: "SANDBOX_READY" });
+    await bench.call("Shutdown", { sandboxId: "s1" });
+    await bench.run("s1");
+  });
+
+  it("is ended once, however often its work fails, and after its end too", async () => {
+    const { fail } = await twoPods();
+    expect([fail("a bug"), fail("another")]).toEqual([true, true]);
+    await bench.call("Shutdown", { sandboxId: "s1" });
+    expect(fail("a late one")).toBe(true);
+    expect(bench.lines.filter((line) => line.includes('msg="pod failed"'))).toHaveLength(1);
+    expect(bench.left().filter((name) => name.includes("s1"))).toEqual(["s1.jsonl"]);
+  });
+
+  it("ends nothing where it was no pod's work", async () => {
+    await bench.run("s1");
+    expect(bench.sandboxer.fail(new Error("a bug"))).toBe(false);
+    expect(await bench.call("Status", { sandboxId: "s1" })).toMatchObject({ state: "SANDBOX_READY" });
   });
 });
 

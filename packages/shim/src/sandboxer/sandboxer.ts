@@ -1,10 +1,12 @@
 import { randomUUID } from "node:crypto";
-import type { Clock } from "@uvm-shim/lifecycle";
+import { type Clock, currentScope, leaveFailedContext, type ObservationScope } from "@uvm-shim/lifecycle";
 import { type TtrpcServer, Turns } from "@uvm-shim/ttrpc";
 import { describeError, ShimError } from "../errors.ts";
 import type { Platform } from "../platform.ts";
+import { ownFolder } from "../program/executable.ts";
 import { platformContext } from "../program/platform-context.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
+import { appendToRecord } from "../record/pod-record.ts";
 import { connectEvents } from "../services/events/events-ttrpc.ts";
 import type { StateLine } from "../services/state-dump.ts";
 import { configuredSocketDirectory } from "../system/socket.ts";
@@ -12,13 +14,13 @@ import type { ShimLog, ShimSystem } from "../system/system.ts";
 import type { SandboxerTelemetry } from "../telemetry/sandboxer-telemetry.ts";
 import { controlServer, type HandedPod } from "./control-service.ts";
 import { type ControllerHandlers, controllerHandlers, type NewPod } from "./controller-service.ts";
-import { HostedPod } from "./hosted-pod.ts";
-import { lostPodOf } from "./lost-pods.ts";
+import { HostedPod, type HostedPodOptions } from "./hosted-pod.ts";
+import { type LostPodsOptions, lostPodOf } from "./lost-pods.ts";
 import type { PodBounds } from "./pod-bounds.ts";
 import { PodMakings } from "./pod-makings.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
-import { bundleIn, leftBundles } from "./state-folder.ts";
+import { bundleIn, type LeftBundle, leftBundle, leftBundles } from "./state-folder.ts";
 import { readyVmId, vmIdsIn } from "./vm-ids.ts";
 import { VmPool } from "./vm-pool.ts";
 
@@ -53,6 +55,8 @@ export class Sandboxer {
   readonly #pool: VmPool | undefined;
   readonly #turns = new Turns();
   readonly #makings: PodMakings;
+  /** Those that have ended too: some of their work may be left. */
+  readonly #byScope = new WeakMap<ObservationScope, HostedPod>();
 
   constructor(options: SandboxerOptions) {
     this.#options = options;
@@ -94,21 +98,37 @@ export class Sandboxer {
    * pods that are, and when all are ended.
    */
   takeOverLost(): { readonly count: number; readonly ended: Promise<void> } {
-    const { settings, clock, log, system } = this.#options;
+    const { settings, log } = this.#options;
     const onUnreadable = (folder: string, error: unknown): void =>
       log.log("error", "cannot read what an earlier sandboxer has left", { folder, error: describeError(error) });
     const lost = leftBundles(settings.state, onUnreadable).map((left) => {
-      const pod = lostPodOf(left, {
-        log,
-        clock,
-        connectEvents: (namespace) => connectEvents(ttrpcAddressOf(settings.containerd), namespace),
-        cleanUp: (what) => this.#cleanUp(what),
-        removeDeadSocket: (socket) => system.removeDeadSocket(socket),
+      const pod = this.#lostPodOf(left, {
+        lostWith: "an earlier sandboxer",
+        cleanUp: () => this.#cleanUp({ ...left.name, bundle: left.bundle }),
+        record: (left) => this.#recordLoss(left),
       });
       this.#registry.addLost(left.name, pod);
       return pod.ended;
     });
     return { count: lost.length, ended: Promise.all(lost).then(() => {}) };
+  }
+
+  #lostPodOf(left: LeftBundle, how: Pick<LostPodsOptions, "lostWith" | "cleanUp" | "record">) {
+    const { settings, clock, log, system } = this.#options;
+    return lostPodOf(left, {
+      ...{ log, clock, ...how },
+      connectEvents: (namespace) => connectEvents(ttrpcAddressOf(settings.containerd), namespace),
+      removeDeadSocket: (socket) => system.removeDeadSocket(socket),
+    });
+  }
+
+  /** For an exception that nobody has caught: ends the pod whose work it was. False if it was no pod's. */
+  fail(error: unknown): boolean {
+    const scope = currentScope();
+    leaveFailedContext();
+    const pod = scope && this.#byScope.get(scope);
+    pod?.fail(error);
+    return pod !== undefined;
   }
 
   /** Boots VMs ahead from now on, if it is to. Resolves when what an earlier sandboxer had ready is ended. */
@@ -168,25 +188,41 @@ export class Sandboxer {
     const { settings, system, options, nodeProcess } = this.#options;
     const directory = configuredSocketDirectory(options, nodeProcess.env);
     const log = this.#options.logOf(name, settings.level);
-    return new HostedPod({
+    const asLost = (cleanUp: () => Promise<void>) =>
+      this.#lostPodOf(leftBundle(settings.state, name), {
+        ...{ lostWith: "a failure of its own", cleanUp },
+        // It says already why.
+        record: async () => {},
+      });
+    return this.#known({
       ...this.#common(log),
       flags: { ...name, debug: settings.level === "debug" },
-      bundle: this.#bundleOf(name),
+      ...this.#bundleAndCleanUp(name, this.#bundleOf(name)),
       socket: system.socketPath({ address: settings.containerd, ...name, ...(directory && { directory }) }),
       runtimeOptions,
       ttrpcAddress: ttrpcAddressOf(settings.containerd),
       grpcAddress: settings.containerd,
-      ownBundle: configuration === undefined ? {} : { configuration },
+      ownBundle: { asLost, ...(configuration && { configuration }) },
     });
   }
 
   #makeHandedPod({ name, debug, ...handed }: HandedPod): HostedPod {
     const { logOf, settings } = this.#options;
-    return new HostedPod({
+    return this.#known({
       ...this.#common(logOf(name, debug ? "debug" : settings.level)),
-      ...{ runtimeOptions: undefined, ...handed },
+      ...{ runtimeOptions: undefined, ...handed, ...this.#bundleAndCleanUp(name, handed.bundle) },
       flags: { ...name, debug },
     });
+  }
+
+  #known(options: HostedPodOptions): HostedPod {
+    const pod = new HostedPod(options);
+    this.#byScope.set(pod.scope, pod);
+    return pod;
+  }
+
+  #bundleAndCleanUp(name: PodName, bundle: string) {
+    return { bundle, cleanUp: () => this.#cleanUp({ ...name, bundle }) };
   }
 
   #common(log: ShimLog) {
@@ -199,6 +235,19 @@ export class Sandboxer {
 
   #bundleOf(name: PodName): string {
     return bundleIn(this.#options.settings.state, name);
+  }
+
+  async #recordLoss({ name, bundle, state }: LeftBundle): Promise<void> {
+    // Of one that was never served there is no record.
+    if (state?.kind !== "hosted") return;
+    const { options, nodeProcess, clock, system, settings } = this.#options;
+    const pod = {
+      ...{ options, env: nodeProcess.env, bundle, socket: state.socket, identity: state, clock, system },
+      flags: { ...name, debug: settings.level === "debug" },
+      installed: options.executableDirectory ?? ownFolder(nodeProcess),
+    };
+    const attributes = { pid: state.pid, wasRunning: false, withSandboxer: true };
+    await appendToRecord("sandboxer", pod, [{ name: "shim lost", attributes }]);
   }
 
   async #cleanUp(pod: PodName & { readonly bundle: string }): Promise<void> {

@@ -12,11 +12,11 @@ export function bundleIn(folder: string, { namespace, id }: PodName): string {
   return path.join(folder, namespace, id);
 }
 
-/** A bundle that an earlier sandboxer has left. */
+/** A bundle of a pod that is served no longer. */
 export interface LeftBundle {
   readonly name: PodName;
   readonly bundle: string;
-  /** Undefined for one that was never served. */
+  /** Undefined for one that was not served yet. */
   readonly state: ShimState | undefined;
   readonly createdAt: Date;
   readonly tasks: readonly string[];
@@ -40,15 +40,19 @@ export function leftBundles(
   };
   return orTold(folder, () => foldersIn(folder)).flatMap((namespace) =>
     orTold(path.join(folder, namespace), () => foldersIn(path.join(folder, namespace))).flatMap((id) => {
-      const bundle = bundleIn(folder, { namespace, id });
-      return orTold(bundle, () => [
-        {
-          ...{ name: { namespace, id }, bundle, state: readState(bundle) },
-          ...{ createdAt: statSync(bundle).birthtime, tasks: tasksIn(bundle) },
-        },
-      ]);
+      const name = { namespace, id };
+      return orTold(bundleIn(folder, name), () => [leftBundle(folder, name)]);
     }),
   );
+}
+
+/** That of one pod. Throws the system's error. */
+export function leftBundle(folder: string, name: PodName): LeftBundle {
+  const bundle = bundleIn(folder, name);
+  return {
+    ...{ name, bundle, state: readState(bundle) },
+    ...{ createdAt: statSync(bundle).birthtime, tasks: tasksIn(bundle) },
+  };
 }
 
 function foldersIn(folder: string): readonly string[] {

@@ -158,6 +158,7 @@ export function createServices(options: ServicesOptions): Services {
     describe,
     destroy: () => {
       stopWatching();
+      events.close();
       server.destroy();
     },
     figures: () => ({

@@ -245,6 +245,11 @@ export class ServedPod {
     this.#ended.resolve(reason);
   }
 
+  /** Its state stays as it is: what is left of it has to be removed. */
+  abandon(reason: string): void {
+    this.#ended.resolve(reason);
+  }
+
   /** Answers what is under way, and lets go of the host. */
   async close(): Promise<void> {
     await this.#loaded?.close(closeMilliseconds);

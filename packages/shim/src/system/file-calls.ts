@@ -1,13 +1,16 @@
-import { close, constants, fstat, open, type Stats } from "node:fs";
-import { mkdir, open as openHandle } from "node:fs/promises";
+import { close, constants, fstat, mkdir, open, readFile, type Stats } from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
-import { requireDescriptors } from "@uvm-shim/child-processes";
+import { requireDescriptors } from "@uvm-shim/child-processes/descriptors";
 import { abortable, type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { ShimError } from "../errors.ts";
 import { FileCallQueue } from "./file-call-queue.ts";
 
+// Not of node:fs/promises, which loads what reads lines too, and `start` waits for it.
 const openDescriptor = promisify(open);
+const closeDescriptor = promisify(close);
+const readDescriptor: (descriptor: number) => Promise<Buffer> = promisify(readFile);
+const makeOneDirectory: (directory: string, options: { readonly mode: number }) => Promise<unknown> = promisify(mkdir);
 const statDescriptor: (descriptor: number) => Promise<Stats> = promisify(fstat);
 
 /** Calls on a file system that takes longer fail; milliseconds. */
@@ -121,17 +124,17 @@ export async function openNamed(
 /** Reads a regular file. A FIFO without writer would block, and a device might never end. */
 export async function readNamedFile(file: string, largest: number, options: FileCallOptions): Promise<Buffer> {
   const call = async (): Promise<Buffer> => {
-    const handle = await openHandle(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const descriptor = await openDescriptor(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
-      const stats = await handle.stat();
+      const stats = await statDescriptor(descriptor);
       // For a directory, the system's own error is clear.
       if (!stats.isFile() && !stats.isDirectory()) throw new ShimError("InvalidArgument", "it is not a regular file");
       if (stats.size > largest) {
         throw new ShimError("InvalidArgument", `it has ${stats.size} bytes, expected at most ${largest}`);
       }
-      return await handle.readFile();
+      return await readDescriptor(descriptor);
     } finally {
-      await handle.close();
+      await closeDescriptor(descriptor);
     }
   };
   return await callFileSystem(file, call, () => {}, options);
@@ -155,7 +158,7 @@ export async function makeDirectories(directory: string, mode = 0o755): Promise<
 /** Returns the error when the parent is missing; an existing directory counts as made. */
 async function makeDirectory(directory: string, mode: number): Promise<Error | undefined> {
   try {
-    await mkdir(directory, { mode });
+    await makeOneDirectory(directory, { mode });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return error as Error;

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
 import { accessSync, constants, lstatSync, unlinkSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { ShimError } from "../errors.ts";
 import type { ShimOptions } from "../program/shim-options.ts";
 import { makeDirectories } from "./file-calls.ts";
+import { sha256 } from "./sha256.ts";
 import type { Listener, SocketOwner } from "./system.ts";
 
 /** The usual directory of containerd's shims; short because a socket path has at most 108 bytes. */
@@ -13,7 +13,7 @@ const longestSocketPath = 100;
 
 /** The path of a shim's socket, the same whenever it is asked for; InvalidArgument if no socket can have it. */
 export function socketPath({ address, namespace, id, directory = defaultSocketDirectory }: SocketOwner): string {
-  const digest = createHash("sha256").update([address, namespace, id].join("\0")).digest("hex");
+  const digest = sha256([address, namespace, id].join("\0"));
   const result = path.join(directory, `uvm-${digest.slice(0, 32)}`);
   if (Buffer.byteLength(result) > longestSocketPath) {
     throw new ShimError(

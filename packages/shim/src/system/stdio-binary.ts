@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
-import { access } from "node:fs/promises";
+import { promises, readFileSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
-import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
+import type { ChildProcess } from "@uvm-shim/child-processes";
 import { abortable, type Clock, settlesWithin } from "@uvm-shim/lifecycle";
 import { ShimError } from "../errors.ts";
 import type { StdioPaths } from "../platform.ts";
@@ -53,7 +52,7 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
   const executable = decodeURIComponent(url.pathname);
   const argumentList = [...url.searchParams].flatMap(([key, value]) => (value === "" ? [key] : [key, value]));
   // Spawning blocks the event loop while the kernel looks the program up, so its file system has to answer first.
-  const lookUp = (): Promise<void> => access(executable).catch(() => {});
+  const lookUp = (): Promise<void> => promises.access(executable).catch(() => {});
   await callFileSystem(
     { path: executable, subject: `stdout ${redactedUri(paths.stdout)} cannot be run` },
     lookUp,
@@ -61,6 +60,7 @@ export async function openLoggingBinary(paths: StdioPaths, options: LoggingBinar
     options,
   );
   const [file, ...rest] = withSoftLimit([executable, ...argumentList], process.env);
+  const { startProgram } = await import("@uvm-shim/child-processes");
   const child = await startProgram(file, rest, {
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ...process.env, CONTAINER_ID: paths.containerId ?? "", CONTAINER_NAMESPACE: options.namespace },

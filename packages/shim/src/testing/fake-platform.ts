@@ -354,6 +354,7 @@ export class FakePlatform implements Platform {
   os: Platform["os"] = "linux";
   readonly sandboxes: FakeSandbox[] = [];
   readonly cleaned: unknown[] = [];
+  onCleanUp: () => Promise<void> = async () => {};
   closed = false;
   onCreateSandbox: (sandbox: FakeSandbox, signal?: AbortSignal) => Promise<void> = async () => {};
 
@@ -366,6 +367,7 @@ export class FakePlatform implements Platform {
   }
 
   async cleanUp(request: { namespace: string; id: string; bundle: string }): Promise<void> {
+    await this.onCleanUp();
     this.cleaned.push(request);
   }
 

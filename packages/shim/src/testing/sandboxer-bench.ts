@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -6,6 +6,7 @@ import { systemClock } from "@uvm-shim/lifecycle";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { containerd } from "../generated/messages.js";
 import type { ShimOptions } from "../program/shim-options.ts";
+import { parseRecord, type RecordLine } from "../record/lines.ts";
 import type { ControllerMethod } from "../sandboxer/controller-service.ts";
 import type { PodBounds } from "../sandboxer/pod-bounds.ts";
 import type { PodMakings } from "../sandboxer/pod-makings.ts";
@@ -93,6 +94,12 @@ export class SandboxerBench {
     const found = this.platforms.flatMap(({ sandboxes }) => sandboxes).findLast((sandbox) => sandbox.id === id);
     if (found === undefined) throw new Error(`no sandbox ${id} was created`);
     return found;
+  }
+
+  /** What is in the record of a pod. */
+  record(id: string, namespace = "k8s.io"): readonly RecordLine[] {
+    const file = path.join(this.directory, "records", namespace, `${id}.jsonl`);
+    return parseRecord(readFileSync(file, "utf8")).lines;
   }
 
   /** What is left in its folders. */

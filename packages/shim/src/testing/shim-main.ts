@@ -1,5 +1,5 @@
 /** A shim on the fake platform, which the tests of the executable run as a process. */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFile } from "node:fs";
 import process from "node:process";
 import { runShim } from "../index.ts";
 import { FakeError, FakePlatform } from "./fake-platform.ts";
@@ -8,6 +8,9 @@ const record = (line: string): void => {
   if (process.env.FAKE_RECORD !== undefined) appendFileSync(process.env.FAKE_RECORD, `${line}\n`);
 };
 
+process.on("SIGUSR2", () => {
+  throw new Error("nobody's bug");
+});
 if (process.env.FAKE_WARNS !== undefined) process.emitWarning("something is deprecated");
 if (process.env.FAKE_DIES !== undefined && process.argv.includes("-socket")) {
   process.stderr.write("fake: the disk is on fire\n");
@@ -47,10 +50,12 @@ if (process.env.FAKE_HANGS !== undefined && process.argv.includes("-socket")) {
           };
           sandbox.onCreateContainer = async (container) => {
             const args = (container.request.spec as { process?: { args?: string[] } }).process?.args ?? [];
-            if (args[0] === "crash")
-              setImmediate(() => {
-                throw new Error("a bug in the shim");
-              });
+            const fail = (): never => {
+              throw new Error("a bug in the shim");
+            };
+            if (args[0] === "crash") setImmediate(fail);
+            if (args[0] === "reject") setImmediate(async () => fail());
+            if (args[0] === "crash on data") readFile("/dev/null", fail);
             container.init.onStart = async () => container.init.finish(Number(args[0] ?? 0));
           };
         };

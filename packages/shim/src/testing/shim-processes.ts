@@ -1,14 +1,17 @@
 /** Runs the shim's executable as containerd does, in a directory of its own. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
 import { servingForEver } from "@uvm-shim/test-support/bound-sockets";
 import { TtrpcClient } from "@uvm-shim/ttrpc";
 import { build } from "esbuild";
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { containerd } from "../generated/messages.js";
+import { launcherVariable } from "../program/launcher.ts";
 import { readState } from "../program/state-file.ts";
 import { processStartTime } from "../system/process-identity.ts";
 import { EventServer } from "./event-server.ts";
@@ -31,6 +34,16 @@ export interface RunOptions {
   readonly descriptors?: number;
   /** Run as this user. */
   readonly user?: number;
+}
+
+/** What a launcher has got of a `start`. */
+export interface HereOutcome {
+  readonly pid: number;
+  readonly output: string;
+  readonly errors: string;
+  readonly code: string;
+  /** Resolves with the end of the process. */
+  readonly ended: Promise<void>;
 }
 
 /** How a sandboxer is run. */
@@ -141,6 +154,26 @@ export class ShimProcesses {
     flags.push("-publish-binary", "/usr/bin/containerd", "-id", id);
     const directory = existsSync(this.bundle(id)) ? this.bundle(id) : this.directory;
     return this.#run([...flags, ...argumentList], options, directory);
+  }
+
+  /** Runs `start` as a launcher does that waits for its answer only; resolves once nothing of the launcher's is open. */
+  async runHere(id: string, options: RunOptions = {}): Promise<HereOutcome> {
+    const cwd = this.makeBundle(id);
+    const log = openSync(path.join(cwd, "panic.log"), "w");
+    const flags = ["-namespace", "ns", "-address", path.join(this.directory, "containerd.sock"), "-id", id, "start"];
+    const child = spawn(process.execPath, [this.#main, ...flags], {
+      ...{ cwd, env: { ...this.#environment(options), [launcherVariable]: "1" } },
+      stdio: ["pipe", log, log, "pipe", "pipe", "pipe"],
+    });
+    closeSync(log);
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    this.#sandboxers.push(async () => {
+      child.kill("SIGKILL");
+      await ended;
+    });
+    child.stdin?.on("error", () => {}).end(options.input);
+    const [output, errors, code] = await Promise.all([3, 4, 5].map((number) => text(child.stdio[number] as Readable)));
+    return { ended, pid: child.pid ?? 0, output: output ?? "", errors: errors ?? "", code: code ?? "" };
   }
 
   /** With these arguments and no others, outside of any bundle. */

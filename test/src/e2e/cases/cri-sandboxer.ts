@@ -127,7 +127,7 @@ async function killed(context: CriCaseContext): Promise<void> {
 }
 
 /** containerd's own client waits before it dials again. */
-function undefinedIfUnavailable(error: ServiceError): undefined {
+export function undefinedIfUnavailable(error: ServiceError): undefined {
   if (error.code !== grpcStatus.UNAVAILABLE) throw error;
   return undefined;
 }

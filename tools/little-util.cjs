@@ -1,0 +1,2 @@
+// What koffi uses of node:util.
+exports.deprecate = require("node:util").deprecate;
