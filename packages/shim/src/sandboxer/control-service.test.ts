@@ -10,9 +10,11 @@ const { Sandboxer } = uvmshim.sandboxer.v1;
 const request = { namespace: "k8s.io", id: "c1", bundle: "/b", socket: "/s", flavour: "lcow", host: "emulator:" };
 
 const made: HandedPod[] = [];
+const ended: string[] = [];
 const clients: TtrpcClient[] = [];
 afterEach(() => {
   made.length = 0;
+  ended.length = 0;
   for (const client of clients.splice(0)) client.close();
 });
 
@@ -22,7 +24,9 @@ function connect(host = "emulator:"): TtrpcClient {
   const server = controlServer({
     ...{ registry: new PodRegistry<HostedPod>(log), flavour: "lcow", host, pid: 77, log },
     whileMaking: (work) => work(),
+    makings: { begin: async () => {}, end: ({ id }) => void ended.push(id) },
     makePod: (pod) => {
+      if (pod.bundle === "/unusable") throw new Error("no bundle");
       made.push(pod);
       const ended = new Promise<string>(() => {});
       const nothing = async (): Promise<void> => {};
@@ -42,6 +46,16 @@ it("takes a pod of its own flavour and host, and says which process serves it", 
   expect(made).toMatchObject([
     { name: { namespace: "k8s.io", id: "c1" }, bundle: "/b", runtimeOptions: { typeUrl: "options" } },
   ]);
+});
+
+it("leaves the turn to another pod when one cannot be taken", async () => {
+  const client = connect();
+  await client.call(Sandboxer, "Host", request);
+  expect(ended).toEqual([]);
+  await expect(client.call(Sandboxer, "Host", { ...request, id: "c2", bundle: "/unusable" })).rejects.toThrow(
+    "no bundle",
+  );
+  expect(ended).toEqual(["c2"]);
 });
 
 it.each([

@@ -5,6 +5,7 @@ import type { Log } from "../platform.ts";
 import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { checkIdentifier } from "../program/identifiers.ts";
 import type { HostedPod } from "./hosted-pod.ts";
+import type { PodMakings } from "./pod-makings.ts";
 import type { PodName, PodRegistry } from "./registry.ts";
 
 /** A pod in a bundle of containerd's, as `start` hands it over. */
@@ -28,6 +29,8 @@ export interface ControlServiceOptions {
   readonly makePod: (pod: HandedPod) => HostedPod;
   /** Other work waits while a pod is being made. */
   readonly whileMaking: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Which pods may be made now. */
+  readonly makings: Pick<PodMakings, "begin" | "end">;
   readonly log: Log;
 }
 
@@ -37,7 +40,7 @@ export function controlServer(options: ControlServiceOptions): TtrpcServer {
   return new TtrpcServer({
     services: [
       implement(uvmshim.sandboxer.v1.Sandboxer, {
-        Host: async (request) => {
+        Host: async (request, { signal }) => {
           if (request.flavour !== flavour) {
             throw new ShimError(
               "InvalidArgument",
@@ -57,9 +60,15 @@ export function controlServer(options: ControlServiceOptions): TtrpcServer {
           };
           const name = nameOf(request, "host pod");
           const pod = { name, bundle, socket, debug, ttrpcAddress, grpcAddress };
-          await options.whileMaking(() =>
-            registry.open(name, () => options.makePod({ ...pod, ...(given && { runtimeOptions: given }) })),
-          );
+          await options.makings.begin(name, signal);
+          try {
+            await options.whileMaking(() =>
+              registry.open(name, () => options.makePod({ ...pod, ...(given && { runtimeOptions: given }) })),
+            );
+          } catch (error) {
+            options.makings.end(name);
+            throw error;
+          }
           return { pid };
         },
         Release: async (request) => {

@@ -5,6 +5,7 @@ import type { RuntimeOptions } from "../program/bootstrap.ts";
 import { checkIdentifier } from "../program/identifiers.ts";
 import { architecture, exitFields, timestampOf } from "../services/messages.ts";
 import type { HostedPod } from "./hosted-pod.ts";
+import type { PodMakings } from "./pod-makings.ts";
 import type { LostPod, PodName, PodRegistry } from "./registry.ts";
 
 const { Controller } = containerd.services.sandbox.v1;
@@ -43,6 +44,8 @@ export interface ControllerServiceOptions {
   readonly makePod: (pod: NewPod) => HostedPod;
   /** Other work waits while a pod is being made. */
   readonly whileMaking: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Which pods may be made now. */
+  readonly makings: Pick<PodMakings, "begin" | "settle" | "end">;
   readonly bundleOf: (name: PodName) => string;
   /** The address of a pod's Task service, as containerd dials it. */
   readonly addressOf: (pod: HostedPod) => string;
@@ -56,7 +59,7 @@ const taskVersion = 3;
  * lost with an earlier sandboxer is not ready, has ended, and can be stopped and shut down.
  */
 export function controllerHandlers(options: ControllerServiceOptions): ControllerHandlers {
-  const { registry, whileMaking } = options;
+  const { registry, whileMaking, makings } = options;
 
   /** Throws NotFound, by which containerd learns that a sandbox is gone. */
   const require = (name: PodName): HostedPod | LostPod => {
@@ -102,7 +105,8 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
       const specification = sandbox?.spec?.value;
       const configuration = specification === undefined || specification.length === 0 ? undefined : specification;
       const newPod = { name, ...(runtimeOptions && { runtimeOptions }), ...(configuration && { configuration }) };
-      await whileMaking(async () => {
+      await makings.begin(name, signal);
+      const make = async (): Promise<void> => {
         const pod = await registry.open(name, () => options.makePod(newPod));
         try {
           const { rootfs, options: podOptions, netnsPath, annotations } = request;
@@ -113,7 +117,13 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
           await registry.release(name, "its sandbox could not be created");
           throw error;
         }
-      });
+      };
+      try {
+        await whileMaking(make);
+      } catch (error) {
+        makings.end(name);
+        throw error;
+      }
       return { sandboxId: id };
     },
     Start: async ({ sandboxId: id }, { namespace, metadata, signal }) => {
@@ -125,9 +135,11 @@ export function controllerHandlers(options: ControllerServiceOptions): Controlle
           return await pod.call("StartSandbox", { sandboxId: id }, { metadata, signal });
         } catch (error) {
           await registry.release({ namespace, id }, "its sandbox could not be started");
+          makings.end({ namespace, id });
           throw error;
         }
       });
+      makings.settle({ namespace, id });
       const address = options.addressOf(pod);
       return { sandboxId: id, pid, createdAt, address, version: taskVersion, ...(spec && { spec }) };
     },

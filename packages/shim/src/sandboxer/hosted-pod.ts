@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { type Duplex, duplexPair } from "node:stream";
-import { Acquisitions, ObservationScope, reportOccurrence, type Step } from "@uvm-shim/lifecycle";
+import { Acquisitions, addObserver, ObservationScope, reportOccurrence, type Step } from "@uvm-shim/lifecycle";
 import { type CallOptions, TtrpcClient, type Turn } from "@uvm-shim/ttrpc";
 import { describeError, printableMessage } from "../errors.ts";
 import { containerd } from "../generated/messages.js";
@@ -13,11 +13,14 @@ import { ServedPod, type ServedPodOptions } from "../serving/served-pod.ts";
 import type { Listener } from "../system/system.ts";
 import type { SandboxerTelemetry, WatchedPod } from "../telemetry/sandboxer-telemetry.ts";
 import { type PodBounds, podBounds } from "./pod-bounds.ts";
+import type { PodMakings } from "./pod-makings.ts";
 import type { LostPod } from "./registry.ts";
 import { tasksFile } from "./state-folder.ts";
 
 const { Sandbox } = containerd.runtime.sandbox.v1;
 type SandboxMethods = typeof Sandbox.methods;
+/** Each version of the service has the same methods. */
+const taskServices = [containerd.task.v2.Task.name, containerd.task.v3.Task.name];
 /** The name of one of the Sandbox service's methods. */
 export type SandboxMethod = keyof SandboxMethods;
 /** What such a method is asked. */
@@ -36,6 +39,8 @@ export interface HostedPodOptions extends Omit<ServedPodOptions, "hosted"> {
   readonly turn?: Turn | undefined;
   /** Those of every pod if absent. */
   readonly bounds?: PodBounds | undefined;
+  /** Told when its containers are used, and when it is made; absent if no other pod cares. */
+  readonly makings?: Pick<PodMakings, "use" | "end"> | undefined;
   /** Absent if the bundle is a client's; otherwise it is made and removed with the pod. */
   readonly ownBundle?: {
     /** The content of its config.json; absent if it has none. */
@@ -107,7 +112,18 @@ export class HostedPod {
   #steps(): readonly Step[] {
     const { ownBundle, bundle, socket, system } = this.#options;
     const { namespace, id } = this.#options.flags;
+    let stopWatching = (): void => {};
     const served: readonly Step[] = [
+      {
+        name: "watch",
+        acquire: async () => {
+          stopWatching = this.#watchCalls();
+        },
+        release: async () => {
+          stopWatching();
+          this.#options.makings?.end({ namespace, id });
+        },
+      },
       {
         name: "telemetry",
         acquire: async () => {
@@ -162,6 +178,20 @@ export class HostedPod {
       },
     };
     return [own, ...served];
+  }
+
+  #watchCalls(): () => void {
+    const { makings, flags } = this.#options;
+    if (makings === undefined) return () => {};
+    return addObserver({
+      began: ({ name }) => {
+        if (taskServices.some((service) => name === `${service}/Exec`)) makings.use();
+      },
+      ended: ({ name }, error) => {
+        const isStart = taskServices.some((service) => name === `${service}/Start`);
+        if (isStart && error === undefined) makings.end(flags);
+      },
+    });
   }
 
   #accept(connection: Duplex): void {

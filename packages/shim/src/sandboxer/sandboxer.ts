@@ -17,6 +17,7 @@ import { type ControllerHandlers, controllerHandlers, type NewPod } from "./cont
 import { HostedPod, type HostedPodOptions } from "./hosted-pod.ts";
 import { type LostPodsOptions, lostPodOf } from "./lost-pods.ts";
 import type { PodBounds } from "./pod-bounds.ts";
+import { PodMakings } from "./pod-makings.ts";
 import { type PodName, PodRegistry } from "./registry.ts";
 import type { SandboxerSettings } from "./settings.ts";
 import { bundleIn, type LeftBundle, leftBundle, leftBundles } from "./state-folder.ts";
@@ -39,6 +40,8 @@ export interface SandboxerOptions {
   /** Absent where nobody wants to know. */
   readonly telemetry?: SandboxerTelemetry | undefined;
   readonly bounds?: PodBounds | undefined;
+  /** Which pods may be made at once; by default as many as this machine bears. */
+  readonly makings?: PodMakings | undefined;
 }
 
 /** All pods of one process, and the two services by which they come and go. */
@@ -51,6 +54,7 @@ export class Sandboxer {
   readonly #registry: PodRegistry<HostedPod>;
   readonly #pool: VmPool | undefined;
   readonly #turns = new Turns();
+  readonly #makings: PodMakings;
   /** Those that have ended too: some of their work may be left. */
   readonly #byScope = new WeakMap<ObservationScope, HostedPod>();
 
@@ -61,18 +65,21 @@ export class Sandboxer {
     this.#registry = new PodRegistry(log);
     const registry = this.#registry;
     this.#pool = this.#makePool();
+    this.#makings = options.makings ?? new PodMakings(options);
+    const makings = this.#makings;
     const whileMaking = <T>(work: () => Promise<T>): Promise<T> => this.#pool?.during(work) ?? work();
     this.controller = controllerHandlers({
       registry,
       os: flavour === "lcow" ? "linux" : "windows",
       makePod: (pod) => this.#makeOwnPod(pod),
       whileMaking,
+      makings,
       bundleOf: (name) => this.#bundleOf(name),
       addressOf: (pod) => `ttrpc+${system.address(pod.socket)}`,
     });
     const makePod = (pod: HandedPod): HostedPod => this.#makeHandedPod(pod);
     this.control = controlServer({
-      ...{ registry, flavour, pid: identity.pid, makePod, whileMaking, log },
+      ...{ registry, flavour, pid: identity.pid, makePod, whileMaking, makings, log },
       host: options.nodeProcess.env.UVM_SHIM_HOST ?? "",
     });
   }
@@ -222,7 +229,8 @@ export class Sandboxer {
     const { options, nodeProcess, clock, system, identity, control, telemetry, bounds } = this.#options;
     const readyVms = this.#pool?.forPod(log);
     const turn = this.#turns.join();
-    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms, turn, bounds };
+    const makings = this.#makings;
+    return { options, nodeProcess, clock, system, identity, control, telemetry, log, readyVms, turn, bounds, makings };
   }
 
   #bundleOf(name: PodName): string {

@@ -9,6 +9,7 @@ import type { ShimOptions } from "../program/shim-options.ts";
 import { parseRecord, type RecordLine } from "../record/lines.ts";
 import type { ControllerMethod } from "../sandboxer/controller-service.ts";
 import type { PodBounds } from "../sandboxer/pod-bounds.ts";
+import type { PodMakings } from "../sandboxer/pod-makings.ts";
 import { Sandboxer } from "../sandboxer/sandboxer.ts";
 import { SharedLog } from "../system/log-stderr.ts";
 import { posixSystem } from "../system/posix.ts";
@@ -31,6 +32,7 @@ export class SandboxerBench {
   system: ShimSystem = posixSystem;
   /** What the clients of each pod may have; undefined for what is usual. */
   bounds: PodBounds | undefined;
+  makings: PodMakings | undefined;
   sandboxer!: Sandboxer;
   readonly #clients: TtrpcClient[] = [];
 
@@ -58,7 +60,7 @@ export class SandboxerBench {
     const nodeProcess = { env: { UVM_SHIM_RECORDS: path.join(this.directory, "records") } };
     const sink = { queuedBytes: 0, write: (line: Buffer) => void this.lines.push(`${line}`) };
     this.sandboxer = new Sandboxer({
-      bounds: this.bounds,
+      ...{ bounds: this.bounds, makings: this.makings },
       settings: { containerd: path.join(this.directory, "containerd"), state: this.state, level: "info" },
       ...{ options, nodeProcess: nodeProcess as unknown as NodeJS.Process, clock: systemClock, system: this.system },
       identity: { pid: 77, processStartTime: "1" },

@@ -142,6 +142,7 @@ export const sandboxerScenarios: readonly Scenario[] = [
         ...{ registry: registry as unknown as PodRegistry<HostedPod>, flavour: "lcow", host: "", pid: 7, log },
         makePod: () => make() as unknown as HostedPod,
         whileMaking: (work) => work(),
+        makings: { begin: async () => {}, end: () => {} },
       });
       const ask = async (method: "Host" | "Release", signal?: AbortSignal): Promise<void> => {
         const [ours, theirs] = duplexPair();
