@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { containerd, io } from "@uvm-shim/shim/protocol";
+import { readProcesses } from "../../leaks/holdings.ts";
 import { Fifos } from "../../shim-client/fifos.ts";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
@@ -200,12 +201,10 @@ async function drainedExits(context: ProtocolCaseContext): Promise<void> {
     const container = await pod.createContainer({ id: "c1", args, rootfs: directoryRootfs(context) });
     await container.start();
     // The guest's part is over, and the client has yet to take what is more than its pipe holds.
-    const left = async () => {
-      const { processes } = await pod.shim.call(Task, "Pids", { id: "c1" });
-      return processes.length === 0 || undefined;
-    };
+    const left = () => readProcesses().every(({ command }) => !command.includes(`head -c ${UNREAD}`)) || undefined;
     await poll("the guest to be done with its process", left, { timeoutMs: WAIT_MS, signal: context.signal });
     assert.equal((await pod.shim.call(Task, "State", { id: "c1" })).status, RUNNING);
+    assert.equal((await pod.shim.call(Task, "Pids", { id: "c1" })).processes.length, 1);
     assert.deepEqual(exitsOf(pod), []);
     const { stdout } = await container.stdio.output();
     assert.equal(stdout.length, UNREAD);
