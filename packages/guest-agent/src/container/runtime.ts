@@ -73,18 +73,11 @@ function logFormatOf(program: string): "text" | "json" {
   return program.endsWith("/crun") ? "text" : "json";
 }
 
-/**
- * By default crun and runc begin with a copy of themselves, which no container can overwrite. With this they see that they
- * are on a read-only mount, as in a guest, and begin as they are; where they are not they make the copy all the same.
- */
-const notCopied = { _LIBCONTAINER_CLONED_BINARY: "1" };
-
 /** The OCI runtime by its program. Calls reject with a GuestFault that has the last error of the runtime's log. */
 export function createRuntime(program: string, children: Children): OciRuntime {
   const call = async (files: CallFiles, parameters: readonly string[], stdio: ChildStdio, signal?: AbortSignal) => {
     const global = ["--root", agentFolders.runtimeState, "--log", files.log, "--log-format", logFormatOf(program)];
-    const options = { stdio: [...stdio], env: notCopied };
-    const { exitCode } = await children.run(program, [...global, ...parameters], options, signal);
+    const { exitCode } = await children.run(program, [...global, ...parameters], { stdio: [...stdio] }, signal);
     if (exitCode === 0) return;
     throw new GuestFault("E_FAIL", `${parameters[0]}: ${lastError(files.log) ?? `${program} exited with ${exitCode}`}`);
   };
