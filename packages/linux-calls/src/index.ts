@@ -30,6 +30,7 @@ export {
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
+export { sealedCopy } from "./sealed-files.ts";
 export { unblockSignal } from "./signals.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

@@ -12,6 +12,7 @@ const prototypes = {
   setns: "int setns(int fd, int type)",
   fchdir: "int fchdir(int fd)",
   mknod: "int mknod(const char *path, unsigned int mode, uint64_t device)",
+  memfd_create: "int memfd_create(const char *name, unsigned int flags)",
   fcntl: "int fcntl(int fd, int command, long argument)",
   flock: "int flock(int fd, int operation)",
   pipe2: "int pipe2(int *descriptors, int flags)",

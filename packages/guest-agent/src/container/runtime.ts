@@ -4,7 +4,7 @@ import { GuestFault } from "@uvm-shim/gcs-bridge";
 import { agentFolders, type Children } from "@uvm-shim/guest-agent-common";
 import type { OciLinuxResources, OciProcess } from "@uvm-shim/hcs-schema";
 import { settlesWithin, systemClock } from "@uvm-shim/lifecycle";
-import { type DescriptorReceiver, listenForDescriptor, type ProcessExit } from "@uvm-shim/linux-calls";
+import { type DescriptorReceiver, listenForDescriptor, type ProcessExit, sealedCopy } from "@uvm-shim/linux-calls";
 import { specificationText } from "./specification.ts";
 
 /** File descriptors of a process's stdio; "ignore" is /dev/null. */
@@ -55,6 +55,35 @@ export function findRuntime(exists: (path: string) => boolean = existsSync): str
   return found;
 }
 
+/**
+ * What is executed for the program. Containers must not be able to write to the file that crun runs from, so without
+ * this it would make such a copy, and execute that, at each of its starts.
+ */
+export class RuntimeFile {
+  readonly #program: string;
+  #copy: string | undefined;
+
+  constructor(program: string) {
+    this.#program = program;
+  }
+
+  get path(): string {
+    if (!isCrun(this.#program)) return this.#program;
+    try {
+      // Open as long as the agent runs.
+      this.#copy ??= `/proc/self/fd/${sealedCopy(this.#program)}`;
+      return this.#copy;
+    } catch {
+      // Resources may be short; then crun sees to it itself.
+      return this.#program;
+    }
+  }
+}
+
+function isCrun(program: string): boolean {
+  return program.endsWith("/crun");
+}
+
 /** Files that one call of the runtime reads and writes. */
 interface CallFiles {
   readonly folder: string;
@@ -70,14 +99,16 @@ interface CallFiles {
  * readable.
  */
 function logFormatOf(program: string): "text" | "json" {
-  return program.endsWith("/crun") ? "text" : "json";
+  return isCrun(program) ? "text" : "json";
 }
 
 /** The OCI runtime by its program. Calls reject with a GuestFault that has the last error of the runtime's log. */
 export function createRuntime(program: string, children: Children): OciRuntime {
+  const file = new RuntimeFile(program);
   const call = async (files: CallFiles, parameters: readonly string[], stdio: ChildStdio, signal?: AbortSignal) => {
     const global = ["--root", agentFolders.runtimeState, "--log", files.log, "--log-format", logFormatOf(program)];
-    const { exitCode } = await children.run(program, [...global, ...parameters], { stdio: [...stdio] }, signal);
+    const options = { stdio: [...stdio], argv0: program };
+    const { exitCode } = await children.run(file.path, [...global, ...parameters], options, signal);
     if (exitCode === 0) return;
     throw new GuestFault("E_FAIL", `${parameters[0]}: ${lastError(files.log) ?? `${program} exited with ${exitCode}`}`);
   };
