@@ -30,6 +30,7 @@ import { print, type Round, runCases, type Selection, withContainerd } from "./r
 import { SANDBOXER_PLUGIN, SandboxerProcess, sandboxerSocket } from "./sandboxer.ts";
 import { endStrayProcesses } from "./scope.ts";
 import { type Case, type CriCaseContext, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
+import { runWarmPool } from "./warm-pool.ts";
 import { CONFIGURED_HANDLER, importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
 import { WindowsSnapshotter } from "./windows/snapshotter.ts";
 import { runWindowsCase } from "./windows/windows-pods.ts";
@@ -83,6 +84,7 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
       await runHandedOver(round, "found");
     }
     for (const forms of formsOf(build, selection)) await runCri(round, forms);
+    if (isHandedOver(selection) && servesSandboxes(build, selection.runtime)) await runWarmPool(round);
     if (selection.form !== undefined) continue;
     if (build === selection.builds.at(-1) && servesSandboxes(build, selection.runtime)) await runCriWindows(round);
   }

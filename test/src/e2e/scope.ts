@@ -17,8 +17,9 @@ export function scopeOf(containerd: Containerd, runtime: Runtime): HoldingsScope
     ...bundles.flatMap((directory) => [directory, join(directory, namespace)]),
     // Parents of what CRI keeps of pods and containers.
     ...["containers", "sandboxes"].map((name) => join(state, "io.containerd.grpc.v1.cri", name)),
-    // Of a sandboxer, and the namespaces in it.
+    // Of a sandboxer, its list of VMs that are ready, and the namespaces in it.
     sandboxer,
+    join(sandboxer, "ready-vms"),
     join(sandboxer, namespace),
     // Of one that a service manager has started.
     ...[namespace, "owner"].map((name) => join("/run/uvm-shim/sandboxer/lcow", name)),

@@ -105,15 +105,13 @@ export class SandboxerClient {
     const args = ["sh", "-c", `exit ${EXIT_STATUS}`];
     const specification = containerSpec({ args, hostname: id, cgroup: `/${NAMESPACE}/${id}` });
     writeFileSync(join(bundle, "config.json"), JSON.stringify(specification));
-    try {
-      await pod.call(Task, "Create", { id, bundle, rootfs: this.#rootfs });
-      await pod.call(Task, "Start", { id });
-      const { exitStatus } = await pod.call(Task, "Wait", { id });
-      if (exitStatus !== EXIT_STATUS) throw new Error(`${id} ended with ${exitStatus}`);
-      await pod.call(Task, "Delete", { id });
-    } finally {
-      rmSync(bundle, { recursive: true });
-    }
+    await pod.call(Task, "Create", { id, bundle, rootfs: this.#rootfs });
+    await pod.call(Task, "Start", { id });
+    const { exitStatus } = await pod.call(Task, "Wait", { id });
+    if (exitStatus !== EXIT_STATUS) throw new Error(`${id} ended with ${exitStatus}`);
+    await pod.call(Task, "Delete", { id });
+    // Its root file system is mounted there as long as it is not deleted.
+    rmSync(bundle, { recursive: true });
   }
 
   #call<M extends keyof Methods>(method: M, request: RequestOf<M>): Promise<ResponseOf<M>> {

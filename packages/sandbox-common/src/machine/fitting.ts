@@ -100,7 +100,9 @@ export function fitDocument(running: ComputeSystemDocument, wanted: ComputeSyste
 
 /** In words for a log. */
 export function describeDifference({ field, running, wanted }: Extract<Fit, { kind: "differs" }>): string {
-  return `${field} is ${shown(running)} in the VMs that are ready, and ${shown(wanted)} for this pod`;
+  const [ready, own] = [shown(running), shown(wanted)];
+  if (ready === undefined || own === undefined) return `${field} differs from that of the VMs that are ready`;
+  return `${field} is ${ready} in the VMs that are ready, and ${own} for this pod`;
 }
 
 interface Difference extends Values {
@@ -109,11 +111,14 @@ interface Difference extends Values {
 
 const longestShown = 60;
 
-/** Command lines of kernels are long, and may have what an annotation's author keeps to himself. */
-function shown(value: unknown): string {
+/**
+ * Undefined for what is not shown: command lines of kernels are long, and may have what an annotation's author keeps to
+ * himself.
+ */
+function shown(value: unknown): string | undefined {
   if (value === undefined) return "absent";
-  const text = isTree(value) ? "" : JSON.stringify(value);
-  return text === "" || text.length > longestShown ? "another one" : text;
+  const text = isTree(value) ? undefined : JSON.stringify(value);
+  return text === undefined || text.length > longestShown ? undefined : text;
 }
 
 function isEqual(one: unknown, other: unknown): boolean {

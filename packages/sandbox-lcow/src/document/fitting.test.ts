@@ -107,7 +107,7 @@ it("says what differs, without texts that may be long or secret", () => {
     return found.kind === "differs" ? describeDifference(found) : "";
   };
   expect(difference({ [`${vm}lcow.kernelbootoptions`]: "token=secret" })).toBe(
-    "VirtualMachine.Chipset.LinuxKernelDirect.KernelCmdLine is another one in the VMs that are ready, and another one for this pod",
+    "VirtualMachine.Chipset.LinuxKernelDirect.KernelCmdLine differs from that of the VMs that are ready",
   );
   expect(difference({ [`${topology}memory.allowovercommit`]: "false" })).toMatch(
     /Memory.AllowOvercommit is true in the VMs that are ready, and (false|absent) for this pod/,
