@@ -64,6 +64,13 @@ describeWith("Linux")("the launcher", () => {
     expect(started("-id", "sandboxer", "start")).toBe(`${start} ${script} -id sandboxer start\n`);
   });
 
+  it("has the C library give freed memory back, whatever the environment says", () => {
+    put("printing/lib/node", '#!/bin/sh\necho "$MALLOC_TRIM_THRESHOLD_"\n');
+    put(`printing/${NAME}`, launcher(NAME, "x"));
+    const env = { PATH: "/usr/bin:/bin", MALLOC_TRIM_THRESHOLD_: "-1" };
+    expect(spawnSync(join(directory, "printing", NAME), ["-v"], { encoding: "utf8", env }).stdout).toBe("131072\n");
+  });
+
   it("reports what is missing when no runtime is beside it or in PATH", () => {
     expect(run(`alone/${NAME}`)).toMatchObject({
       status: 127,

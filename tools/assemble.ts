@@ -95,6 +95,12 @@ const tellSoftLimit = [
  */
 const writeNoCore = ["ulimit -Sc 0"];
 
+/**
+ * Has the C library give freed memory back from 128 KiB on, its documented threshold. Left to itself it raises that with each
+ * large block that is freed, and what V8's compilers took in a busy moment stays: 6 MiB in a pod of 2,000 processes.
+ */
+export const giveFreedMemoryBack = "export MALLOC_TRIM_THRESHOLD_=131072";
+
 /** With fewer the runtime dies by a signal without a message, or during its start. */
 export const fewestDescriptors = 24;
 
@@ -209,7 +215,7 @@ export function launcher(
     "  fi",
     "fi",
     `lib=\${self%/*}/lib`,
-    ...(isShim ? [...answerItself(program), ...smallYoungGeneration] : []),
+    ...(isShim ? [...answerItself(program), ...smallYoungGeneration, giveFreedMemoryBack] : []),
     ...unsetRuntimesOwn,
     ...tellSoftLimit,
     ...writeNoCore,

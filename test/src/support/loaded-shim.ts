@@ -1,6 +1,7 @@
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { giveFreedMemoryBack } from "../../../tools/assemble.ts";
 import { DISTRIBUTION } from "./programs.ts";
 
 /**
@@ -13,7 +14,7 @@ export function makeLoadedShim(directory: string, module: string, options: reado
   const launcher = join(directory, "containerd-shim-lcow-v2");
   const lib = join(DISTRIBUTION, "lib");
   const all = ["--disable-sigusr1", ...options, `--require=${fileURLToPath(module)}`].join(" ");
-  writeFileSync(launcher, `#!/bin/sh\nexec "${lib}/node" ${all} "${lib}/shim-lcow.cjs" "$@"\n`);
+  writeFileSync(launcher, `#!/bin/sh\n${giveFreedMemoryBack}\nexec "${lib}/node" ${all} "${lib}/shim-lcow.cjs" "$@"\n`);
   chmodSync(launcher, 0o755);
   return launcher;
 }

@@ -6,6 +6,7 @@ import { poll } from "../../support/wait.ts";
 import { handlerName, output, READY_MS, SANDBOX_NOTREADY, withPod } from "../cri-case.ts";
 import { IMAGE } from "../images.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
+import { undefinedIfUnavailable } from "./cri-sandboxer.ts";
 import { sandboxerOf } from "./ctr.ts";
 
 export const READY_VMS = 2;
@@ -79,8 +80,10 @@ async function killed(context: CriCaseContext): Promise<void> {
   await untilFull(context, 1);
   await poll(
     "the pod to be lost",
-    async () =>
-      (await cri.call("PodSandboxStatus", { podSandboxId: lost.id })).status?.state === SANDBOX_NOTREADY || undefined,
+    async () => {
+      const answer = await cri.call("PodSandboxStatus", { podSandboxId: lost.id }).catch(undefinedIfUnavailable);
+      return answer?.status?.state === SANDBOX_NOTREADY || undefined;
+    },
     { timeoutMs: READY_MS, signal },
   );
   await lost.remove();
