@@ -132,6 +132,7 @@ function runtimeOptions(): string {
 /** By which the parts of a shim, or host and guest, tell each other something. */
 export const internalVariables = [
   "UVM_SHIM_GUEST_BOOT",
+  "UVM_SHIM_LAUNCHER_WAITS",
   "UVM_SHIM_OPEN_FILES",
   "UVM_SHIM_OPTIONS_BYTES",
   "UVM_SHIM_READY_DESCRIPTOR",

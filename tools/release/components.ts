@@ -45,6 +45,8 @@ export interface BundleFacts {
   };
 }
 
+/** For modules of others; ours, and in no package. */
+const standIns: ReadonlySet<string> = new Set(["tools/no-long.cjs", "tools/little-util.cjs"]);
 const workspaceFolder = /^(?:apps|packages)\/[^/]+/;
 const packageFolder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/;
 
@@ -53,8 +55,7 @@ export function foldersInBundle(facts: BundleFacts): readonly string[] {
   const folders = new Set<string>();
   for (const { inputs } of Object.values(facts.outputs)) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
-      // A stand-in of ours, in no package.
-      if (bytesInOutput === 0 || path === "tools/no-long.cjs") continue;
+      if (bytesInOutput === 0 || standIns.has(path)) continue;
       const folder = (packageFolder.exec(path) ?? workspaceFolder.exec(path))?.[0];
       if (folder === undefined) throw new Error(`${path} is in a bundle, but in no package`);
       folders.add(folder);

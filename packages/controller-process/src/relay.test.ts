@@ -158,6 +158,18 @@ describe("much output", () => {
     expect(output.written).toHaveLength(65);
   });
 
+  it("is being read by a client while less of it waits", async () => {
+    const output = new MuchOutput();
+    copyOutput(output.source, output.sink, output.progress, { move: async () => output.move });
+    await output.read(65);
+    output.watcher?.waits(400);
+    const { steps } = output.progress;
+    output.watcher?.waits(400);
+    expect(output.progress.steps).toBe(steps);
+    output.watcher?.waits(100);
+    expect(output.progress).toMatchObject({ steps: steps + 1, pending: 1 });
+  });
+
   it("ends with its source, whatever its move says", async () => {
     const output = new MuchOutput();
     const relay = copyOutput(output.source, output.sink, output.progress, { move: async () => output.move });

@@ -185,6 +185,10 @@ class Copying implements OutputRelay {
         this.#announced -= bytes;
       },
       waits: (unread) => {
+        if (this.#isMoveStuck && unread < this.#unwritten) {
+          this.#taken++;
+          progress.steps++;
+        }
         this.#unstick();
         this.#isMoveStuck = true;
         progress.pending++;

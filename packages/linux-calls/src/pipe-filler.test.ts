@@ -99,6 +99,21 @@ describeWith("Linux")("a pipe that is filled from a socket", () => {
     expect(events.filter((event) => event === "stopped")).toHaveLength(1);
   });
 
+  it("goes on at the end of the socket until its reader has taken all but what a usual pipe holds", async () => {
+    const told = fill();
+    const full = told("waits");
+    peer.end(Buffer.alloc(MEBIBYTE / 2));
+    await full;
+    const over = told("stopped");
+    expect(events).not.toContain("stopped");
+    let length = 0;
+    while (MEBIBYTE / 2 - length > 64 * 1024) length += read(32 * 1024).length;
+    await over;
+    for (let chunk = read(); chunk.length > 0; chunk = read()) length += chunk.length;
+    expect(length).toBe(MEBIBYTE / 2);
+    expect(events.at(-1)).toBe("stopped");
+  });
+
   it("leaves what it has not moved in the socket when it is stopped, and closes the pipe", async () => {
     const told = fill();
     peer.write("moved");

@@ -12,6 +12,8 @@ const SO_SNDBUF = 7;
 const SPLICE_F_NONBLOCK = 2;
 /** What the pipe and the socket each hold before their writer has to wait. */
 const bufferSize = 1024 * 1024;
+const usualPipeSize = 64 * 1024;
+const readerLookMs = 5;
 /** Calls in one turn of the event loop, so that one writer does not starve the others. */
 const callsPerTurn = 16;
 const hasInput = { readable: true, disconnect: true };
@@ -127,7 +129,7 @@ export class SplicedOutput {
 /** What {@link PipeFiller} tells of its work. */
 export interface FillWatcher {
   moved(bytes: number): void;
-  /** The pipe is full; so many bytes are waiting at the socket. */
+  /** The pipe is full, or the socket at its end; so many bytes wait at the socket, or then in the pipe, for the reader. */
   waits(unread: number): void;
   /**
    * It has stopped by itself, at the end of the socket, or because something failed: a further read of the socket, or a
@@ -140,6 +142,9 @@ export interface FillWatcher {
  * Moves everything that arrives at a stream socket into a pipe, inside the kernel, until the socket's end or `stop`. It
  * has a descriptor of its own of the socket, which must not block, and owns the pipe's. What it has not moved can be read
  * from the socket afterwards.
+ *
+ * At the socket's end it goes on until the reader has left no more in the pipe than one of the usual size holds. Clients of
+ * containerd stop reading when they know the exit, and have taken that much by then, but not a mebibyte.
  */
 export class PipeFiller {
   readonly #pipe: number;
@@ -149,6 +154,7 @@ export class PipeFiller {
   readonly #writable: ReturnType<typeof koffi.node.poll>;
   readonly #onEvent: () => void;
   #isOpen = true;
+  #unreadAtEnd: number | undefined;
 
   constructor(socket: number, pipe: number, watcher: FillWatcher) {
     this.#socket = invoke("fcntl", "socket", socket, F_DUPFD_CLOEXEC, 0);
@@ -180,12 +186,15 @@ export class PipeFiller {
       if (!this.#isOpen) return;
       const moved = this.#move();
       if (moved === 0) {
-        this.stop();
-        this.#watcher.stopped();
+        this.#awaitReader();
         return;
       }
       if (moved === undefined) {
         this.#wait();
+        return;
+      }
+      if (moved === "failed") {
+        this.#stopItself();
         return;
       }
       this.#watcher.moved(moved);
@@ -193,12 +202,30 @@ export class PipeFiller {
     setImmediate(() => this.#carry());
   }
 
-  /** Bytes moved, 0 at the end or after a failure, undefined if the socket is empty or the pipe full. */
-  #move(): number | undefined {
+  #stopItself(): void {
+    this.stop();
+    this.#watcher.stopped();
+  }
+
+  #awaitReader(): void {
+    if (!this.#isOpen) return;
+    const unread = unreadBytes(this.#pipe);
+    if (unread <= usualPipeSize) {
+      this.#stopItself();
+      return;
+    }
+    if (unread !== this.#unreadAtEnd) this.#watcher.waits(unread);
+    this.#unreadAtEnd = unread;
+    // A pipe tells its writer when there is room, and not when so much has been read.
+    setTimeout(() => this.#awaitReader(), readerLookMs);
+  }
+
+  /** Bytes moved, 0 at the end, undefined if the socket is empty or the pipe full. */
+  #move(): number | "failed" | undefined {
     try {
       return invokeUnlessBusy("splice", "output", this.#socket, null, this.#pipe, null, bufferSize, SPLICE_F_NONBLOCK);
     } catch (error) {
-      if (error instanceof LinuxCallError) return 0;
+      if (error instanceof LinuxCallError) return "failed";
       throw error;
     }
   }

@@ -14,6 +14,8 @@ import { type ControlGroup, ControlGroups } from "./control-groups.ts";
 
 const DIRECTORY_VARIABLE = "UVM_SHIM_TEST_DIRECTORY";
 const DIRECTORY_PREFIX = "uvm-test-";
+/** Of packages/test-support. */
+const UNIT_TESTS_PREFIX = "uvm-unit-";
 const LIFELINE = 3;
 const GRACE_MS = 30_000;
 const REPEATED_MS = 500;
@@ -39,10 +41,11 @@ export function isolation(): Isolation | undefined {
   return { directory, signal: controller.signal };
 }
 
-/** Whether a path is in the directory of another program that runs isolated on this machine. */
+/** Whether a path is in the directory of another program that runs isolated on this machine, or of its unit tests. */
 export function isOfAnotherRun(path: string): boolean {
   const own = process.env[DIRECTORY_VARIABLE];
-  return own !== undefined && path.startsWith(join(dirname(own), DIRECTORY_PREFIX)) && !path.startsWith(`${own}/`);
+  if (own === undefined || path.startsWith(`${own}/`)) return false;
+  return [DIRECTORY_PREFIX, UNIT_TESTS_PREFIX].some((prefix) => path.startsWith(join(dirname(own), prefix)));
 }
 
 /**

@@ -2,7 +2,7 @@ import { readProcesses } from "../leaks/holdings.ts";
 
 /** The lasting processes of a pod on the emulated host, recognized by their command lines. */
 export const SERVERS = {
-  shim: /^\S+\/node (--\S+ )*\S+\/shim-lcow\.cjs .*-socket/,
+  shim: /^\S+\/node (--\S+ )*\S+\/shim-lcow\.cjs .*(?:-socket .*|start *)$/,
   "guest agent": /^\S+\/node (--\S+ )*\S+\/initrd\.img$/,
   "emulated host": /^\S+\/node (--\S+ )*\S+\/hcs-emulator\.cjs/,
 } as const;

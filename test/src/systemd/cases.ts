@@ -23,6 +23,8 @@ import { propertyOf, SERVICE, SOCKETS, systemctl } from "./manager.ts";
 export interface SystemdContext extends CriCaseContext {
   /** The sandboxer's settings. */
   readonly settings: string;
+  /** What it has logged since its first start. */
+  readonly log: string;
 }
 
 const PODS = 3;
@@ -129,6 +131,13 @@ async function restartedInOrder(context: SystemdContext): Promise<void> {
     });
     await pod.remove();
     await runs(context);
+    const logged = readFileSync(context.log, "utf8").split("\n");
+    assert.equal(logged.filter((line) => /msg=ending reason=SIGTERM pods=1 drain=true/.test(line)).length, 1);
+    // What is not ended in order is found by the next one, and lost.
+    assert.deepEqual(
+      logged.filter((line) => line.includes("pod lost with") && line.includes(pod.id)),
+      [],
+    );
   } finally {
     writeFileSync(context.settings, before);
     await systemctl("restart", SERVICE);

@@ -68,8 +68,8 @@ async function underSystemd(directory: string): Promise<number> {
     const cri = new CriClient(containerd.address);
     try {
       await containerd.mustCtr(["image", "import", images.archive]);
-      const { settings } = folder;
-      await runCases(round, systemdCases, { ...context, cri, forms: ["sandboxer"], settings });
+      const { settings, log } = folder;
+      await runCases(round, systemdCases, { ...context, cri, forms: ["sandboxer"], settings, log });
     } finally {
       cri.close();
     }

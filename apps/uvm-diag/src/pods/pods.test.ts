@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type { ShimState } from "@uvm-shim/shim/state-file";
 import { describe, expect, it } from "vitest";
 import { DiagError } from "../errors.ts";
 import { sampleLines } from "../testing/samples.ts";
@@ -49,6 +50,26 @@ describe("serving processes", () => {
         shim: `containerd-shim-${flavour}-v2`,
       },
     ]);
+  });
+
+  it("are found where `start` goes on to serve, by what it has written down", () => {
+    const words = ["/opt/lib/node", "/opt/lib/shim-lcow.cjs", "-namespace", "k8s.io", "-id", "a", "start"];
+    const state = {
+      kind: "serving",
+      namespace: "k8s.io",
+      id: "a",
+      socket: "/s/a",
+      pid: 10,
+      processStartTime: "1",
+    } as const;
+    const socketOf = (written: ShimState | undefined) =>
+      servingShims([processOf(words, { workingFolder: "/bundle" })], process.getuid?.(), () => written)[0]?.socket;
+    expect(socketOf(state)).toBe("/s/a");
+    expect(socketOf(undefined)).toBeUndefined();
+    // What an earlier process has left, and what is another pod's.
+    expect(socketOf({ ...state, pid: 11 })).toBeUndefined();
+    expect(socketOf({ ...state, id: "b" })).toBeUndefined();
+    expect(socketOf({ ...state, kind: "ended" })).toBeUndefined();
   });
 
   it.each([

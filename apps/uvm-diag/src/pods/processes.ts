@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readState, type ShimState } from "@uvm-shim/shim/state-file";
 import type { Finding } from "./pod.ts";
 
 /** A process of this machine. */
@@ -51,12 +52,14 @@ function attempt<T>(work: () => T): T | undefined {
 const program = /(?:^|[/\\])(?:containerd-shim-)?(?:shim-)?(lcow|wcow)(?:-v2)?(?:\.program)?(?:\.cjs|\.exe)?$/;
 
 /**
- * The serving processes of both shims: they have the socket among their arguments, and no action at the end. Those of
- * other users are none, whatever they call themselves: this tool would speak to whoever serves the socket that they name.
+ * The serving processes of both shims. One that `start` has made has its socket among its arguments, and no action at the
+ * end; one that has been `start` itself has written it down in its working folder. Those of other users are none, whatever
+ * they call themselves: this tool would speak to whoever serves the socket that they name.
  */
 export function servingShims(
   processes: readonly MachineProcess[],
   ownUser: number | undefined = process.getuid?.(),
+  stateOf: (pid: number) => ShimState | undefined = (pid) => readState(`/proc/${pid}/cwd`),
 ): readonly Finding[] {
   return processes.flatMap(({ pid, user, arguments: words, workingFolder, isElsewhere }) => {
     const shim = shimOf(words);
@@ -64,11 +67,21 @@ export function servingShims(
       const index = words.findIndex((word) => word === `-${flag}` || word === `--${flag}`);
       return index < 0 ? undefined : words[index + 1];
     };
-    const [namespace, id, socket] = [value("namespace"), value("id"), value("socket")];
-    if (user !== ownUser || shim === undefined) return [];
-    if (namespace === undefined || id === undefined || socket === undefined) return [];
+    const [namespace, id] = [value("namespace"), value("id")];
+    if (user !== ownUser || shim === undefined || namespace === undefined || id === undefined) return [];
+    const socket = words.at(-1) === "start" ? socketServed(stateOf(pid), { namespace, id, pid }) : value("socket");
+    if (socket === undefined) return [];
     return [{ namespace, id, socket, pid, isElsewhere, shim, ...(workingFolder && { bundle: workingFolder }) }];
   });
+}
+
+/** Of a process that has answered `start` and serves; undefined for one that has not yet, or has handed its pod over. */
+function socketServed(
+  state: ShimState | undefined,
+  own: { readonly namespace: string; readonly id: string; readonly pid: number },
+): string | undefined {
+  if (state?.kind !== "serving" || state.pid !== own.pid) return undefined;
+  return state.namespace === own.namespace && state.id === own.id ? state.socket : undefined;
 }
 
 /** What is the same for all pods that a sandboxer serves. */

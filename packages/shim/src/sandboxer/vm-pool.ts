@@ -262,11 +262,14 @@ export class VmPool {
   async close(): Promise<void> {
     const { clock } = this.#options;
     this.#closing.abort(new ShimError("Cancelled", "the sandboxer is ending"));
-    const end = async (): Promise<void> => {
-      await this.#filling;
+    const endAll = async (again: Iterable<ReadyVm>): Promise<void> => {
       const waiting = this.#waiting.map(({ vm }) => vm);
       this.#waiting = [];
-      await Promise.all([...waiting, ...this.#ending].map((vm) => this.#end(vm)));
+      await Promise.all([...again, ...waiting].map((vm) => this.#end(vm)));
+    };
+    // A boot that hangs keeps no other VM.
+    const end = async (): Promise<void> => {
+      await Promise.all([endAll([...this.#ending]), this.#filling?.then(() => endAll([]))]);
     };
     const isInTime = await settlesWithin(end(), closeMilliseconds, clock);
     if (isInTime && this.#ending.size === 0) return;
