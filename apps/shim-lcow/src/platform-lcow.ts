@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import process from "node:process";
-import { LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
+import { EarlyMounts, LinuxContainerController, type PodScratch } from "@uvm-shim/controller-container";
 import { linuxNetworking, NetworkController, namedNetworkOf, PodNetwork } from "@uvm-shim/controller-network";
 import { showFolder } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
@@ -136,6 +136,7 @@ async function createSandbox(
   const holderId = sandboxContainer?.id ?? request.id;
   const holder = () => sandbox.sandboxContainer ?? sandbox.container(holderId);
   const files = withBoundedLookups(createHostFiles({ grantVmAccess }), clock);
+  const earlyMounts = new EarlyMounts(request, files);
   const podScratch: PodScratch | undefined = settings.shareScratch ? {} : undefined;
   type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits, DeviceDescriptions>;
   const sandbox: Pod = new PodController<
@@ -156,6 +157,7 @@ async function createSandbox(
       teardown: (abort) => network.teardown(abort),
     },
     ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
+    earlyWork: earlyMounts,
     diagnosis: {
       newProgram: (execId) =>
         new ProcessController({
@@ -187,6 +189,7 @@ async function createSandbox(
           return vm.vpci;
         },
         files,
+        ...(id === request.id ? { begunMounts: earlyMounts } : {}),
         layout,
         clock,
         encryptScratch: settings.encryptScratch,

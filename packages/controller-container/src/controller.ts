@@ -28,6 +28,7 @@ export class LinuxContainerController extends CommonContainer<ContainerStateKind
   readonly #life: Lifecycle<ContainerState, ContainerStateKind, ContainerOperation>;
   readonly #core: ContainerCore<OciProcess>;
   #role: ContainerRole | undefined;
+  #canEndWithVm = false;
 
   constructor(options: LinuxContainerOptions) {
     const core = new ContainerCore<OciProcess>({ id: options.id, statuses, clock: options.clock });
@@ -45,6 +46,14 @@ export class LinuxContainerController extends CommonContainer<ContainerStateKind
   get anchor(): PodAnchor {
     const init = this.#core.processes.knownInit;
     return { isSandbox: this.#role === "sandbox", pid: init?.state === "running" ? init.pid : undefined };
+  }
+
+  /**
+   * Whether nothing is lost if the VM ends before the container is deleted, once all of its processes have ended: it
+   * writes to no disk and has no device.
+   */
+  get canEndWithVm(): boolean {
+    return this.#canEndWithVm;
   }
 
   /**
@@ -75,6 +84,7 @@ export class LinuxContainerController extends CommonContainer<ContainerStateKind
     const plan = await abortable(planContainer(request, this.#options, refuse), signal);
     const { host, inVm, container } = plan;
     this.#role = plan.role;
+    this.#canEndWithVm = plan.canEndWithVm;
     const init = this.#core.initStep(
       { stdio: request.stdio },
       () =>

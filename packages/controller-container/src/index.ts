@@ -14,11 +14,13 @@ export type {
   PodScratch,
   PodSettings,
 } from "./plan/options.ts";
+export { EarlyMounts, type EarlyRequest, type MountingFiles } from "./resources/early-mounts.ts";
 export { needOfPod, sandboxOfOne } from "./sandbox/needs.ts";
 export { type ProgramArchitecture, sandboxProgram } from "./sandbox/program.ts";
 export { type SandboxHost, type SandboxRootEntry, sandboxRootEntries } from "./sandbox/root.ts";
 export { type SandboxRequest, sandboxSpecification } from "./sandbox/specification.ts";
 export type {
+  BegunMounts,
   ContainerDevices,
   ContainerDisks,
   ContainerGuest,

@@ -181,6 +181,14 @@ export interface ContainerHostFiles {
   removeFile(path: string): Promise<void>;
 }
 
+/** Mounts of a root that the host has begun before there was a container; satisfied by `EarlyMounts`. */
+export interface BegunMounts {
+  /**
+   * Hands over what is mounted at the directory, or is about to be, for the caller to unmount; undefined if nothing is.
+   */
+  take(directory: string, signal?: AbortSignal): Promise<void> | undefined;
+}
+
 /** Lookups that run before anything is acquired. */
 export type PathLookup = Pick<
   ContainerHostFiles,

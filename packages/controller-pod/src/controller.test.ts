@@ -3,7 +3,7 @@ import { diagram } from "@uvm-shim/lifecycle";
 import { diagramsIn, type Fault, faultCases, ScriptedCalls } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it, vi } from "vitest";
 import { podTable } from "./lifecycle.ts";
-import { FakeNetwork, measured, OpenedNetwork, PodBench } from "./testing/index.ts";
+import { FakeEarlyWork, FakeNetwork, measured, OpenedNetwork, PodBench } from "./testing/index.ts";
 
 const stopMs = 10_000;
 
@@ -33,6 +33,36 @@ describe("start", () => {
     await hanging.promise;
     await Promise.all([expect(starting).rejects.toMatchObject({ code: "Cancelled" }), pod.stop(stopMs)]);
     expect(pod.state).toBe("stopped");
+  });
+});
+
+describe("early work", () => {
+  const bench = (script: ScriptedCalls) => {
+    const work = new FakeEarlyWork(script);
+    return { work, pod: new PodBench(script, undefined, undefined, work).pod };
+  };
+
+  it("begins beside the start of the VM, and is undone after its end", async () => {
+    const script = new ScriptedCalls();
+    const { pod } = bench(script);
+    await pod.start();
+    await pod.stop(stopMs);
+    expect(script.names).toEqual(["begin early work", "start VM", "terminate VM", "release early work"]);
+  });
+
+  it("is undone after a failed start of the VM", async () => {
+    const { pod, work } = bench(new ScriptedCalls(new Map([[1, "fail"]])));
+    await expect(pod.start()).rejects.toMatchObject({ code: "Unavailable" });
+    await pod.stop(stopMs);
+    expect(work.isHeld).toBe(false);
+  });
+
+  it("that could not be undone is reported, and undone by the next stop", async () => {
+    const { pod, work } = bench(new ScriptedCalls(new Map([[3, "fail"]])));
+    await pod.start();
+    await expect(pod.stop(stopMs)).rejects.toMatchObject({ message: expect.stringContaining("release early work") });
+    await pod.stop(stopMs);
+    expect(work.isHeld).toBe(false);
   });
 });
 

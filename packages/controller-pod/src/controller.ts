@@ -89,6 +89,7 @@ export class PodController<
       this.#life.require("start");
       const until = this.#until(signal);
       try {
+        this.#options.earlyWork?.begin();
         await abortable(this.#options.vm.start(until), until);
         await this.#options.network?.open?.(until);
         await this.#startSandboxContainer(until);
@@ -145,6 +146,7 @@ export class PodController<
     const outcomes = await Promise.allSettled([
       ...[...others, ...own].map((container) => this.#containers.giveBack(container)),
       this.#options.network?.teardown(),
+      this.#options.earlyWork?.release(),
       this.#diagnosis.release(),
     ]);
     const failures = outcomes.filter((outcome) => outcome.status === "rejected").map(({ reason }): unknown => reason);

@@ -1,4 +1,4 @@
 export { PodController } from "./controller.ts";
 export { type PodOperation, type PodState, type PodStateKind, podTable } from "./lifecycle.ts";
 export type { PodOptions } from "./options.ts";
-export type { PodContainer, PodNetwork, PodProcess, PodVm } from "./types.ts";
+export type { EarlyWork, PodContainer, PodNetwork, PodProcess, PodVm } from "./types.ts";

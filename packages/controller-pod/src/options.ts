@@ -1,6 +1,6 @@
 import type { Clock } from "@uvm-shim/lifecycle";
 import type { DiagnosisParts } from "./diagnosis.ts";
-import type { PodNetwork, PodSize, PodVm } from "./types.ts";
+import type { EarlyWork, PodNetwork, PodSize, PodVm } from "./types.ts";
 
 /** What a `PodController` is made from. */
 export interface PodOptions<Request, Container, Limits, Devices = object> {
@@ -13,6 +13,8 @@ export interface PodOptions<Request, Container, Limits, Devices = object> {
   readonly sandboxContainer?: Request;
   /** Absent for pods without a network. */
   readonly network?: PodNetwork<Request>;
+  /** Absent where there is nothing to do before the VM has started. */
+  readonly earlyWork?: EarlyWork;
   /** Resolves when the guest gives any answer. */
   readonly pingGuest: (signal: AbortSignal) => Promise<void>;
   /** Resolves when the host gives any answer. Absent where an answer would prove nothing. */

@@ -71,6 +71,14 @@ export interface PodNetwork<Request> {
   teardown(signal?: AbortSignal): Promise<void>;
 }
 
+/** What the host can do for the pod's first container while the VM starts; satisfied by controller-container. */
+export interface EarlyWork {
+  /** Whoever needs it learns of a failure. */
+  begin(): void;
+  /** Undoes what no container has taken. Idempotent; repeatable after a failure. */
+  release(): Promise<void>;
+}
+
 /** Decides whether the pod's VM is large enough for its containers; satisfied by sandbox-lcow. */
 export interface PodSize<Request, Limits> {
   /** The limits of a new container; undefined for one that uses nothing. */

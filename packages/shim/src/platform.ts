@@ -248,6 +248,11 @@ export interface Container {
   pids(signal?: AbortSignal): Promise<readonly ListedProcess[]>;
   /** Absent where running containers take no further mounts. */
   addMount?(mount: AddedMount, signal?: AbortSignal): Promise<void>;
+  /**
+   * Whether nothing is lost if the VM ends before the container is deleted, once all of its processes have ended. No when
+   * absent.
+   */
+  readonly canEndWithVm?: boolean;
   readonly isPaused: boolean;
   /** Freezes every process. */
   pause(signal?: AbortSignal): Promise<void>;

@@ -1,6 +1,7 @@
 import type { StdioPaths } from "@uvm-shim/controller-process";
 import type { Clock } from "@uvm-shim/lifecycle";
 import type {
+  BegunMounts,
   ContainerDevices,
   ContainerDisks,
   ContainerGuest,
@@ -61,6 +62,8 @@ export interface LinuxContainerOptions {
   readonly shares: ContainerShares;
   readonly devices: ContainerDevices;
   readonly files: ContainerHostFiles;
+  /** Absent where the host mounts nothing before the container is created. */
+  readonly begunMounts?: BegunMounts | undefined;
   readonly layout: ContainerLayout;
   readonly createProcess: ProcessFactory;
   readonly clock: Pick<Clock, "now">;

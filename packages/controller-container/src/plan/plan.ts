@@ -3,7 +3,7 @@ import type { LinuxHostedContainerSettings, OciMount, OciSpec, OciWindowsDevice 
 import type { Refuse, Step } from "@uvm-shim/lifecycle";
 import { namingPaths } from "../checks.ts";
 import { type GuestContainerSteps, guestContainerSteps } from "../resources/guest-container.ts";
-import { filesAtRisk, vmSteps } from "../resources/release-order.ts";
+import { canEndWithVm, filesAtRisk, vmSteps } from "../resources/release-order.ts";
 import {
   deviceSteps,
   driverStep,
@@ -62,6 +62,8 @@ export interface ContainerPlan {
   /** Resources that end with the VM. */
   readonly inVm: readonly Step[];
   readonly container: GuestContainerSteps;
+  /** Whether the VM may end before the container is released, once no process is left in it. */
+  readonly canEndWithVm: boolean;
 }
 
 const schemaVersion = { Major: 2, Minor: 1 };
@@ -165,6 +167,7 @@ export async function planContainer(
       { places, isSandbox: role === "sandbox", guest, root },
     ),
     container,
+    canEndWithVm: canEndWithVm(rootPlan, mountPlans, devicePlans),
   };
 }
 

@@ -97,7 +97,7 @@ async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refu
     throw refuse("InvalidArgument", message);
   }
   if (first === undefined) return await planDirectory(request, files, refuse);
-  const layers = rootfs.find(({ type }) => type === layersType || type === partitionsType);
+  const layers = rootfs.find(isLayers);
   if (layers !== undefined) {
     if (more.length > 0) {
       throw refuse("InvalidArgument", `rootfs: expected a single ${layers.type} mount, got ${rootfs.length} mounts`);
@@ -106,7 +106,7 @@ async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refu
       ? await planLayers(layers, request, files, refuse)
       : await planPartitions(layers, request, files, refuse);
   }
-  if (more.length === 0 && imageFilesystems.has(first.type)) {
+  if (more.length === 0 && isImage(first)) {
     const kind = await files.kind(first.source);
     if (kind === "file" || kind === "block") return await planImage(first, kind, request, files, refuse);
     throw refuse(
@@ -115,7 +115,29 @@ async function planAnyRoot(request: RootRequest, files: PathLookup, refuse: Refu
     );
   }
   const readOnly = isMountedReadOnly(rootfs.at(-1) ?? first);
-  return { kind: "shared", directory: join(request.bundle, "rootfs"), mounts: rootfs, readOnly };
+  return { kind: "shared", ...hostMountsAt(request), readOnly };
+}
+
+/** Mounts that only the host can make, and where. */
+export type HostMounts = Pick<RootPlan & { readonly kind: "shared" }, "directory" | "mounts">;
+
+/** What the host mounts for a root, if it mounts anything. The request is not checked. */
+export function hostMountsOf(request: Pick<RootRequest, "bundle" | "rootfs" | "layerFolders">): HostMounts | undefined {
+  const { rootfs, layerFolders } = request;
+  const isDisks = layerFolders.length > 0 || rootfs.some(isLayers) || (rootfs.length === 1 && rootfs.some(isImage));
+  return isDisks || rootfs.length === 0 ? undefined : hostMountsAt(request);
+}
+
+function hostMountsAt({ bundle, rootfs }: Pick<RootRequest, "bundle" | "rootfs">): HostMounts {
+  return { directory: join(bundle, "rootfs"), mounts: rootfs };
+}
+
+function isLayers({ type }: RootfsMount): boolean {
+  return type === layersType || type === partitionsType;
+}
+
+function isImage({ type }: RootfsMount): boolean {
+  return imageFilesystems.has(type);
 }
 
 /** An overlay without an upper directory, as for a view of a snapshot, is read-only. */

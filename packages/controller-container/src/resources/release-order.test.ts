@@ -1,7 +1,15 @@
 import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { describe, expect, it } from "vitest";
 import type { LinuxContainerOptions } from "../plan/options.ts";
-import { ContainerBench, imageMount, layersMount, noStdio, ownLayout, specification } from "../testing/index.ts";
+import {
+  ContainerBench,
+  imageMount,
+  layersMount,
+  noStdio,
+  overlayMount,
+  ownLayout,
+  specification,
+} from "../testing/index.ts";
 
 const bundle = "/run/gcs/pods/p1/c1";
 const data = { destination: "/data", type: "bind", source: "/data" };
@@ -147,4 +155,31 @@ describe("the state of a container whose start failed", () => {
     await bench.controller.delete();
     expect(bench.leftovers).toEqual([]);
   });
+});
+
+describe("the VM may end before a container is released", () => {
+  const readOnlyLayers = { ...layersMount, options: ["ro", 'parentLayerPaths=["/snapshots/1"]'] };
+  const provided = "evd://provider/disk";
+
+  it.each([
+    ["whose root is mounted by the host", true, overlayMount, {}],
+    ["that writes to shares", true, overlayMount, { mounts: [data] }],
+    ["of layers that are only read", true, readOnlyLayers, {}],
+    ["of an image that is only read", true, { ...imageMount, options: ["ro"] }, {}],
+    ["with a disk that is only read", true, overlayMount, { mounts: [disk("virtual-disk", "/images/7.img", "ro")] }],
+    ["with a scratch disk", false, layersMount, {}],
+    ["of an image that is written to", false, imageMount, {}],
+    ["with a disk that is written to", false, overlayMount, { mounts: [disk("virtual-disk", "/images/7.img")] }],
+    ["with a provider's disk", false, overlayMount, { mounts: [disk("extensible-virtual-disk", provided, "ro")] }],
+    ["with a device", false, overlayMount, { windows: { devices: [{ id: "A", idType: "vpci" }] } }],
+  ] as const)("%s: %s", async (_, may, root, changes) => {
+    const { bench } = scripted();
+    expect(bench.controller.canEndWithVm).toBe(false);
+    await bench.created([root], specification(changes));
+    expect(bench.controller.canEndWithVm).toBe(may);
+  });
+
+  function disk(type: string, source: string, ...options: readonly string[]) {
+    return { destination: "/disk", type, source, options };
+  }
 });

@@ -1,9 +1,10 @@
 import { posix } from "node:path";
 import { inStrictOrder } from "@uvm-shim/container-common";
 import { type Step, unlessGone } from "@uvm-shim/lifecycle";
+import type { DevicePlan } from "../plan/devices.ts";
 import type { MountPlan } from "../plan/mount-plan.ts";
 import type { RootPlan } from "../plan/root.ts";
-import type { ContainerGuest, ContainerPlaces } from "../types.ts";
+import type { ContainerGuest, ContainerPlaces, DiskConfig } from "../types.ts";
 import type { GuestContainerSteps } from "./guest-container.ts";
 import type { GuestRoot, RootSteps } from "./steps.ts";
 
@@ -78,6 +79,31 @@ function boundBundle(container: GuestContainerSteps, { places, isSandbox, guest,
       }
     },
   };
+}
+
+/**
+ * Whether the VM may end before the container is released. A guest may still have to write to a disk what it has in its
+ * memory, and a device or a provider of disks may have to be told. Files of shares are the host's own, and a guest passes
+ * on what is written to them before it answers the writer.
+ */
+export function canEndWithVm(root: RootPlan, mounts: readonly MountPlan[], devices: readonly DevicePlan[]): boolean {
+  const disks = mounts.flatMap((plan) => (plan.kind === "disk" ? [plan.disk] : []));
+  return devices.length === 0 && isUnwritten(root) && disks.every(isOnlyRead);
+}
+
+function isUnwritten(root: RootPlan): boolean {
+  switch (root.kind) {
+    case "layers":
+      return root.scratch === undefined;
+    case "image":
+      return isOnlyRead(root.disk);
+    case "shared":
+      return true;
+  }
+}
+
+function isOnlyRead({ readOnly, type }: DiskConfig): boolean {
+  return readOnly && type !== "ExtensibleVirtualDisk";
 }
 
 /** Warnings about files of the host that the guest deletes when it fails to create the container. */

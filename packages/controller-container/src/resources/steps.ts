@@ -8,6 +8,7 @@ import type { MountPlan } from "../plan/mount-plan.ts";
 import { sharedMount } from "../plan/mounts.ts";
 import type { RootPlan } from "../plan/root.ts";
 import type {
+  BegunMounts,
   ContainerDevices,
   ContainerDisks,
   ContainerGuest,
@@ -24,6 +25,8 @@ export interface ResourceBoundaries {
   readonly disks: ContainerDisks;
   readonly shares: ContainerShares;
   readonly files: ContainerHostFiles;
+  /** Absent where the host mounts nothing before the container is created. */
+  readonly begunMounts?: BegunMounts | undefined;
 }
 
 /** Index of the root file system among a container's own shares; its mounts follow. */
@@ -79,7 +82,7 @@ export function rootSteps(
       const writable = places.own === undefined ? "plain" : "in memory";
       const whole = wholeRoot(plan.readOnly ? "read-only" : writable, places, boundaries.guest, root);
       return {
-        host: plan.mounts.length === 0 ? [] : [hostMountStep(plan, boundaries.files)],
+        host: plan.mounts.length === 0 ? [] : [hostMountStep(plan, boundaries)],
         devices: [sharedRootStep(plan, places, boundaries.shares, whole.onMapped)],
         combination: whole.combination,
       };
@@ -242,10 +245,13 @@ function ownPlace(own: ContainerPlaces["own"], index: number): { readonly guestP
   return own?.share === undefined ? {} : { guestPath: own.share(index) };
 }
 
-function hostMountStep({ directory, mounts }: RootPlan & { readonly kind: "shared" }, files: ContainerHostFiles): Step {
+function hostMountStep(
+  { directory, mounts }: RootPlan & { readonly kind: "shared" },
+  { files, begunMounts }: ResourceBoundaries,
+): Step {
   return {
     name: `mounts over ${directory}`,
-    acquire: (signal) => files.mountAll(mounts, directory, signal),
+    acquire: (signal) => begunMounts?.take(directory, signal) ?? files.mountAll(mounts, directory, signal),
     release: () => files.unmountAll(directory),
   };
 }

@@ -4,6 +4,7 @@ import { ScriptedCalls, scriptedError } from "@uvm-shim/lifecycle/testing";
 import { PodController } from "../controller.ts";
 import type {
   ContainerView,
+  EarlyWork,
   PodContainer,
   PodNetwork,
   PodProcess,
@@ -275,6 +276,27 @@ export class OpenedNetwork extends FakeNetwork {
   }
 }
 
+/** Work that a container takes over or the pod undoes. */
+export class FakeEarlyWork implements EarlyWork {
+  isHeld = false;
+  readonly #script: ScriptedCalls;
+
+  constructor(script: ScriptedCalls) {
+    this.#script = script;
+  }
+
+  begin(): void {
+    this.isHeld = true;
+    void this.#script.run("begin early work", "", undefined, () => {});
+  }
+
+  release(): Promise<void> {
+    return this.#script.run("release early work", "", undefined, () => {
+      this.isHeld = false;
+    });
+  }
+}
+
 /** A pod with fakes of VM, network and containers. */
 export class PodBench {
   readonly clock = new ManualClock();
@@ -288,7 +310,12 @@ export class PodBench {
   readonly pod: PodController<FakeRequest, FakeContainer, number>;
 
   /** `sandboxContainer`: the pod creates one itself. */
-  constructor(script = new ScriptedCalls(), network?: FakeNetwork, sandboxContainer?: FakeRequest) {
+  constructor(
+    script = new ScriptedCalls(),
+    network?: FakeNetwork,
+    sandboxContainer?: FakeRequest,
+    earlyWork?: EarlyWork,
+  ) {
     this.vm = new FakeVm(script);
     this.pod = new PodController<FakeRequest, FakeContainer, number>({
       id: "p1",
@@ -305,6 +332,7 @@ export class PodBench {
         shareSteps: (share) => shareSteps(share, script, this.shown),
         describeDevices: () => ({ disks: [] }),
       },
+      ...(earlyWork === undefined ? {} : { earlyWork }),
       ...(network === undefined ? {} : { network }),
       ...(sandboxContainer === undefined ? {} : { sandboxContainer }),
       pingGuest: (signal) => script.run("ping guest", "", signal, () => {}),

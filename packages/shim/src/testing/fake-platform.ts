@@ -105,6 +105,7 @@ export class FakeContainer implements Container {
   readonly execs = new Map<string, FakeProcess>();
   readonly specs: unknown[] = [];
   isPaused = false;
+  canEndWithVm = false;
   killedAll: number[] = [];
   readonly updates: unknown[] = [];
   onCreateProcess: (signal?: AbortSignal) => Promise<void> = async () => {};

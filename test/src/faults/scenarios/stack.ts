@@ -1,6 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { LinuxContainerController, type RootfsMount, sandboxSpecification } from "@uvm-shim/controller-container";
-import { FakeFiles, layersMount, noStdio, specification } from "@uvm-shim/controller-container/testing";
+import {
+  EarlyMounts,
+  LinuxContainerController,
+  type RootfsMount,
+  sandboxSpecification,
+} from "@uvm-shim/controller-container";
+import { FakeFiles, layersMount, noStdio, overlayMount, specification } from "@uvm-shim/controller-container/testing";
 import { Plan9Controller, showFolder } from "@uvm-shim/controller-plan9";
 import { PodController } from "@uvm-shim/controller-pod";
 import { linuxProcesses, ProcessController, type StdioPaths, vmPrograms } from "@uvm-shim/controller-process";
@@ -39,7 +44,7 @@ const ownContainer: ContainerRequest = {
 };
 
 /** A pod as the shim puts it together, on a fake host and, behind the real protocol, a fake guest. */
-function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
+function podOn({ script, clock }: CaseContext, makesContainer: boolean, rootfs: readonly RootfsMount[] = []) {
   const guests: StackGuest[] = [];
   const service = new FakeComputeService({
     run: (...call) => script.run(...call),
@@ -83,6 +88,7 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
   files.kinds.set(sandboxRoot, "directory");
   const upstream = new FakeUpstream(script);
   const opener = closingLost(upstream);
+  const earlyMounts = new EarlyMounts({ bundle: "/bundle", rootfs }, files);
   const newPod = () => {
     type Pod = PodController<ContainerRequest, LinuxContainerController, ContainerLimits>;
     const pod: Pod = new PodController<ContainerRequest, LinuxContainerController, ContainerLimits>({
@@ -92,6 +98,7 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
       ...(makesContainer ? { sandboxContainer: ownContainer } : {}),
       vm,
       clock,
+      earlyWork: earlyMounts,
       pingGuest: (signal) => vm.guest.ping(signal),
       diagnosis: {
         newProgram: (execId) =>
@@ -106,6 +113,7 @@ function podOn({ script, clock }: CaseContext, makesContainer: boolean) {
         new LinuxContainerController({
           ...(id === "p1" ? { sharesRootReadOnly: true } : { anchor: () => pod.sandboxContainer?.anchor }),
           ...{ id, podId: "p1", bundle: "/bundle", guest: vm.guest, files, clock, layout: ordinaryGuestLayout },
+          ...(id === "c1" ? { begunMounts: earlyMounts } : {}),
           disks: vm.scsi,
           shares: vm.plan9,
           devices: vm.vpci,
@@ -137,9 +145,10 @@ interface ContainerRequest {
  * From the VM to the last exec and back. `endsContainer`: the container is deleted before the pod is stopped.
  * `makesContainer`: the pod has a sandbox container of its own.
  */
-function podLife(context: CaseContext, endsContainer: boolean, makesContainer = false): Play {
-  return podPlay(context, podOn(context, makesContainer), async (pod, signal) => {
-    const request = { id: "c1", spec: specification({ mounts, linux }), rootfs: [layersMount], stdio: pipes };
+function podLife(context: CaseContext, endsContainer: boolean, makesContainer = false, root = layersMount): Play {
+  const rootfs = [root];
+  return podPlay(context, podOn(context, makesContainer, rootfs), async (pod, signal) => {
+    const request = { id: "c1", spec: specification({ mounts, linux }), rootfs, stdio: pipes };
     const container = await pod.createContainer(request, signal);
     await container.init.start(signal);
     const spec = { args: ["ls"], cwd: "/" };
@@ -187,6 +196,12 @@ export const stackScenarios: readonly Scenario[] = [
     name: "VM, pod, create-container, exec, and stop with all that runs",
     hasBounds: true,
     begin: (context) => podLife(context, false),
+  },
+  {
+    controller,
+    name: "VM, pod, create-container on a root that the host mounts while the VM starts, exec, delete, stop",
+    hasBounds: true,
+    begin: (context) => podLife(context, true, false, overlayMount),
   },
   {
     controller,

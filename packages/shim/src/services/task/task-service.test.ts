@@ -237,6 +237,69 @@ describe("a task without a sandbox", () => {
     expect([harness.sandbox.deletions, harness.sandbox.stops]).toEqual([1, 2]);
   });
 
+  describe("that loses nothing with its VM", () => {
+    const order: string[] = [];
+    beforeEach(async () => {
+      order.length = 0;
+      await harness.createTask("c1");
+      harness.container("c1").canEndWithVm = true;
+      harness.sandbox.onStop = async () => void order.push("stop");
+      harness.sandbox.onDeleteContainer = async () => void order.push("release");
+    });
+    const started = async (): Promise<void> => void (await harness.task("Start", { id: "c1" }));
+    const remove = () => harness.task("Delete", { id: "c1" });
+
+    it("is released when the VM has ended, with the same events", async () => {
+      await started();
+      harness.container("c1").init.finish(42);
+      expect(await remove()).toMatchObject({ pid: 4000, exitStatus: 42, exitedAt });
+      expect(order).toEqual(["stop", "release", "stop"]);
+      expect(await harness.topics(4)).toEqual(["/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"]);
+    });
+
+    it("keeps its VM while it runs", async () => {
+      await started();
+      await expect(remove()).rejects.toMatchObject({ message: expect.stringMatching(/kill it first/) });
+      expect(order).toEqual([]);
+    });
+
+    it("is released first if it has never run", async () => {
+      await remove();
+      expect(order).toEqual(["release", "stop"]);
+    });
+
+    it("is released first while an exec of it is not over", async () => {
+      await started();
+      const spec = { typeUrl: "process", value: Buffer.from('{"args":["sh"],"cwd":"/"}') };
+      await harness.task("Exec", { id: "c1", execId: "e1", spec });
+      await harness.task("Start", { id: "c1", execId: "e1" });
+      harness.container("c1").init.finish(0);
+      await remove();
+      expect(order).toEqual(["release", "stop"]);
+    });
+
+    it("is released first while there is another container in its VM", async () => {
+      await started();
+      await harness.runMember("c2", "c1");
+      harness.container("c1").init.finish(0);
+      await remove();
+      expect(order).toEqual(["release", "stop"]);
+    });
+
+    it("can have its deletion repeated when the VM could not be ended", async () => {
+      await started();
+      harness.container("c1").init.finish(3);
+      harness.sandbox.onStop = async () => {
+        throw new FakeError("Unavailable", "the host does not answer");
+      };
+      await expect(remove()).rejects.toMatchObject({ code: "Unavailable" });
+      expect(order).toEqual([]);
+      harness.sandbox.onStop = async () => void order.push("stop");
+      expect(await remove()).toMatchObject({ exitStatus: 3 });
+      expect(order).toEqual(["stop", "release", "stop"]);
+    });
+  });
+
   it("completes its waiters when it is deleted without having run, without an exit", async () => {
     await harness.createTask("c1");
     const wait = harness.task("Wait", { id: "c1" });

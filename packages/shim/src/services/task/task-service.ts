@@ -311,6 +311,7 @@ export class TaskService {
     await Promise.all(execs.map((record) => (record as ProcessRecord).settle()));
     const takesVmAlong = slot.goesWith(id);
     if (task.exit === undefined) {
+      if (takesVmAlong && needsNoGuest(sandbox, task.container)) await slot.stopPatiently(stopMilliseconds);
       const releaseIt = (): Promise<Exit> => release(sandbox, task.container);
       const deleting = takesVmAlong ? releaseIt() : this.#bounded.inTurn(releaseIt);
       const outcome = await orEndVmOf(id, `delete task ${id}`, deleting, this.#options);
@@ -359,4 +360,12 @@ function holds(sandbox: Sandbox, container: Container): boolean {
 
 function release(sandbox: Sandbox, container: Container): Promise<Exit> {
   return container instanceof SandboxTask ? container.delete() : sandbox.deleteContainer(container.id);
+}
+
+/** Whether the VM may end first: all that the guest could do for it ends with the VM anyway. */
+function needsNoGuest(sandbox: Sandbox, container: Container): boolean {
+  const { canEndWithVm = false, init } = container;
+  const isAlone = sandbox.containers().every(({ id }) => id === container.id);
+  const isOver = init.state === "stopped" && container.processes().every(({ state }) => state !== "running");
+  return canEndWithVm && isAlone && isOver;
 }
