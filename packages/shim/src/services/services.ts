@@ -208,9 +208,14 @@ function observed<T>(
 function subjectOf(request: () => unknown): Attributes {
   try {
     const { id, execId, sandboxId, containerId } = request() as { readonly [field: string]: unknown };
-    const named = { container_id: id ?? containerId, exec_id: execId, sandbox_id: sandboxId };
-    const texts = Object.entries(named).filter(([, value]) => typeof value === "string" && value !== "");
-    return Object.fromEntries(texts) as Attributes;
+    const subject: { [name: string]: string } = {};
+    const name = (attribute: string, value: unknown): void => {
+      if (typeof value === "string" && value !== "") subject[attribute] = value;
+    };
+    name("container_id", id ?? containerId);
+    name("exec_id", execId);
+    name("sandbox_id", sandboxId);
+    return subject;
   } catch {
     // The call itself fails with this.
     return {};

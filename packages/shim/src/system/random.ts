@@ -22,12 +22,13 @@ export function randomBytes(count: number): Buffer {
   return bytes;
 }
 
-/** A UUID of version 4 (RFC 9562). */
+/** A UUID of version 4 (RFC 9562). Each call of a client takes one, and slices are several times as quick as a replacement. */
 export function randomUuid(): string {
   const bytes = randomBytes(uuidBytes);
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
-  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  const hex = bytes.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 function fromCrypto(count: number): Buffer {
