@@ -40,5 +40,7 @@ export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } 
 export { sealedCopy } from "./sealed-files.ts";
 export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared-memory.ts";
 export { unblockSignal } from "./signals.ts";
+export { unixSocketPair } from "./socket-pairs.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
+export { openTap } from "./taps.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

@@ -15,6 +15,7 @@ const prototypes = {
   memfd_create: "int memfd_create(const char *name, unsigned int flags)",
   fcntl: "int fcntl(int fd, int command, long argument)",
   flock: "int flock(int fd, int operation)",
+  socketpair: "int socketpair(int family, int type, int protocol, int *descriptors)",
   pipe2: "int pipe2(int *descriptors, int flags)",
   waitpid: "int waitpid(int pid, int *status, int options)",
   waitid: "int waitid(int idtype, unsigned int id, void *info, int options)",
