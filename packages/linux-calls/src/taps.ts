@@ -1,4 +1,4 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync } from "node:fs";
 import { invoke } from "./libc.ts";
 import { emptyOf, interfaceRequest } from "./structures.ts";
 
@@ -12,13 +12,14 @@ const flagsOffset = IFNAMSIZ;
 
 /**
  * Creates a tap interface in the network namespace of this thread. Who holds the descriptor sends and receives its frames,
- * each after a virtio header; the interface ends when the last copy is closed. The caller owns the descriptor.
+ * each after a virtio header; the interface ends when the last copy is closed. The caller owns the descriptor, which does not
+ * block.
  */
 export function openTap(name: string): number {
   if (name === "" || Buffer.byteLength(name) >= IFNAMSIZ) {
     throw new RangeError(`invalid interface name ${JSON.stringify(name)}: expected 1 to ${IFNAMSIZ - 1} bytes`);
   }
-  const descriptor = openSync("/dev/net/tun", "r+");
+  const descriptor = openSync("/dev/net/tun", constants.O_RDWR | constants.O_NONBLOCK);
   try {
     const request = emptyOf(interfaceRequest);
     request.write(name);
