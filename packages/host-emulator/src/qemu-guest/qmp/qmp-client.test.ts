@@ -72,7 +72,7 @@ describeWith("Linux")("a QMP client", () => {
 
   it("rejects all that waits when QEMU dies, and all that comes later", async () => {
     await client.start();
-    qemu.fault = { at: 1, how: "dies" };
+    qemu.faults.set(1, "dies");
     const waiting = [client.execute("stop"), client.awaitEvent(() => true, never), client.execute("cont")];
     const gone = { hresult: hresults.HCS_E_CONNECTION_CLOSED, message: "QEMU has closed its monitor" };
     expect(await Promise.allSettled(waiting)).toMatchObject([{ reason: gone }, { reason: gone }, { reason: gone }]);
@@ -90,7 +90,7 @@ describeWith("Linux")("a QMP client", () => {
 
   it("fails when an answer does not come in time, since its command may still have its effect", async () => {
     await client.start();
-    qemu.fault = { at: 1, how: "is silent" };
+    qemu.faults.set(1, "is silent");
     const asked = client.execute("stop");
     const outcome = Promise.allSettled([asked]);
     await clock.advance(1000);

@@ -57,6 +57,11 @@ export class QmpClient {
     socket.watch(() => this.#read());
   }
 
+  /** Whether QEMU can still be asked. */
+  get isAlive(): boolean {
+    return this.#failure === undefined;
+  }
+
   /** Waits for the greeting and leaves the negotiation; resolves to QEMU's version. Events come only afterwards. */
   async start(signal?: AbortSignal): Promise<string> {
     const version = await abortable(this.#greeting.promise, signal);

@@ -54,7 +54,7 @@ export class FakeQemu {
   /** How many times a node says that it is in use after its device has gone. */
   lingers = 0;
   /** What goes wrong with the n-th command, counted from 0, instead of its effect. */
-  fault: { readonly at: number; readonly how: Fault } | undefined;
+  readonly faults = new Map<number, Fault>();
   /** Called when it dies. */
   died = (): void => {};
   readonly #socket: DescriptorSocket;
@@ -121,7 +121,10 @@ export class FakeQemu {
     while (!this.#isDead) {
       const arrived = this.#socket.receive(bytes);
       if (arrived === undefined) return;
-      if (arrived.length === 0) return this.die();
+      if (arrived.length === 0) {
+        this.die();
+        return;
+      }
       this.#descriptors.push(...arrived.descriptors);
       this.#text += bytes.toString("utf8", 0, arrived.length);
       const lines = this.#text.split("\n");
@@ -132,10 +135,10 @@ export class FakeQemu {
 
   #take(line: string): void {
     const command = JSON.parse(line) as Command;
-    const fault = this.fault?.at === this.commands.length ? this.fault.how : undefined;
+    const fault = this.faults.get(this.commands.length);
     this.commands.push(command.execute);
-    if (fault === "dies") return this.die();
-    if (fault === "is silent") return;
+    if (fault === "dies") this.die();
+    if (fault === "dies" || fault === "is silent") return;
     try {
       if (fault !== undefined) {
         // The descriptor of a refused add-fd or getfd is closed.
@@ -269,7 +272,10 @@ export class FakeQemu {
     const device = this.devices.get(id);
     if (device === undefined) throw new Refused(`Device '${id}' not found`, "DeviceNotFound");
     // A SCSI disk is gone at once, and the event comes before the answer.
-    if (device.driver === "scsi-hd") return this.#delete(id);
+    if (device.driver === "scsi-hd") {
+      this.#delete(id);
+      return;
+    }
     if (this.#unplugging.has(id)) throw new Refused(`Device ${id} is already in the process of unplug`);
     this.#unplugging.add(id);
     if (this.isHelpful) setImmediate(() => !this.#isDead && this.#unplugging.has(id) && this.release(id));
