@@ -1,0 +1,124 @@
+import { closeSync } from "node:fs";
+import { totalmem } from "node:os";
+import { join } from "node:path";
+import { type Clock, systemClock } from "@uvm-shim/lifecycle";
+import type { GuestBoot, GuestKind, GuestMachine, GuestMachineSpecification, LinuxBoot } from "../guest-machine.ts";
+import { HcsFailure } from "../hcs-failure.ts";
+import { VmCgroups } from "../process-guest/cgroups.ts";
+import { removeLeftProcesses } from "../process-guest/leftovers.ts";
+import { type MachineShares, noShares, type ServedMachine, type VsockDevice } from "./parts.ts";
+import { QemuGuestMachine, type QemuStart } from "./qemu-guest-machine.ts";
+import { BootImages } from "./start/boot-images.ts";
+import type { Accelerator } from "./start/command-line.ts";
+import { type QemuInstallation, type RunningQemu, startConfined } from "./start/confined.ts";
+import { isKernelImage } from "./start/kernel.ts";
+
+/** What virtual machines are made with. */
+export interface QemuGuestOptions {
+  /** Looked for at each boot. Throws an HcsFailure that says how to get one. */
+  installation(): Promise<QemuInstallation>;
+  /** Asked once, at the first boot. */
+  accelerator(): Promise<Accelerator>;
+  openVsock(machine: ServedMachine): Promise<VsockDevice>;
+  /** By default machines have no shares. */
+  sharesOf?(machine: ServedMachine): MachineShares;
+  /** Milliseconds until a machine's processors have to run. */
+  readonly bootTimeoutMs: number;
+  readonly clock?: Clock;
+  readonly report: (message: string) => void;
+}
+
+const timeouts = { answerMs: 30_000, unplugMs: 5_000, resizeMs: 10_000, cgroupMs: 5_000, closingMs: 2_000 };
+const mebibyte = 2 ** 20;
+/** Of QEMU's memory in hot-plugged blocks. */
+const growthStepMb = 128;
+/** Users that no system gives to anybody; each machine has one of them. */
+const firstUser = 0x70000000;
+const userDigits = 6;
+
+/** Guests that are virtual machines, each a QEMU with a real kernel. */
+export class QemuGuestKind implements GuestKind {
+  readonly name = "qemu";
+  readonly #options: QemuGuestOptions;
+  readonly #images = new BootImages();
+  #accelerator: Promise<Accelerator> | undefined;
+
+  constructor(options: QemuGuestOptions) {
+    this.#options = options;
+  }
+
+  recognises(boot: GuestBoot): boolean {
+    return boot.kind === "Linux" && isKernelImage(boot.kernel.KernelFilePath);
+  }
+
+  create(specification: GuestMachineSpecification): GuestMachine {
+    const { boot, name, directory, podGroup, memoryMb } = specification;
+    if (boot.kind !== "Linux") {
+      throw new HcsFailure("ERROR_NOT_SUPPORTED", "virtual machines boot Linux kernels only");
+    }
+    const { bootTimeoutMs: bootMs, clock = systemClock, report } = this.#options;
+    return new QemuGuestMachine(specification, {
+      boot,
+      clock,
+      cgroups: new VmCgroups(name, undefined, podGroup),
+      mostMemoryMb: mostMemoryOf(memoryMb),
+      accelerator: () => this.#findAccelerator(),
+      start: (start) => this.#start(specification, boot, start),
+      openVsock: () => this.#options.openVsock({ name, directory }),
+      shares: this.#options.sharesOf?.({ name, directory }) ?? noShares,
+      timeouts: { bootMs, ...timeouts },
+      report,
+    });
+  }
+
+  /** A failure is not kept. */
+  #findAccelerator(): Promise<Accelerator> {
+    this.#accelerator ??= this.#options.accelerator().catch((error: unknown) => {
+      this.#accelerator = undefined;
+      throw error;
+    });
+    return this.#accelerator;
+  }
+
+  async #start(
+    { name, directory }: GuestMachineSpecification,
+    { kernel }: LinuxBoot,
+    { parameters, entrances, vsock, accelerator }: QemuStart,
+  ): Promise<RunningQemu> {
+    const installation = await this.#options.installation();
+    const files = [kernel.KernelFilePath, ...(kernel.InitRdPath === undefined ? [] : [kernel.InitRdPath])];
+    const images = this.#images.open(files);
+    try {
+      return await startConfined({
+        installation,
+        parameters,
+        descriptors: [vsock, ...images],
+        entrances,
+        mountPoint: join(directory, "root"),
+        user: userOf(name),
+        withKvm: accelerator === "kvm",
+      });
+    } finally {
+      for (const image of images) closeSync(image);
+    }
+  }
+
+  async removeLeftovers(name: string, podGroup?: string): Promise<void> {
+    await removeLeftProcesses(new VmCgroups(name, undefined, podGroup), timeouts.cgroupMs);
+  }
+
+  close(): void {
+    this.#images.close();
+  }
+}
+
+/** As much as this machine has, since the host of a machine may raise its memory to any size. */
+function mostMemoryOf(memoryMb: number): number {
+  const steps = Math.floor((totalmem() / mebibyte - memoryMb) / growthStepMb);
+  return memoryMb + Math.max(0, steps) * growthStepMb;
+}
+
+/** A machine's user, from the random digits of its name. */
+function userOf(name: string): number {
+  return firstUser + Number.parseInt(name.slice(0, userDigits), 16);
+}

@@ -1,0 +1,111 @@
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describeWith } from "@uvm-shim/test-support/machine-needs";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { type ConfinedStart, type RunningQemu, startConfined } from "./confined.ts";
+
+const user = 0x70000001;
+
+/** A shell in place of QEMU, which tells what it sees on its console. */
+describeWith("root")("a confined program", () => {
+  let folder: string;
+  let running: RunningQemu | undefined;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "confined-"));
+  });
+  afterEach(async () => {
+    running?.kill();
+    await running?.ended;
+    running?.monitor.close();
+    running = undefined;
+    expect(readdirSync(folder)).not.toContain("root");
+    rmSync(folder, { recursive: true });
+  });
+
+  async function run(script: string, more: Partial<ConfinedStart> = {}): Promise<RunningQemu> {
+    running = await startConfined({
+      installation: { root: "/", program: "/bin/sh" },
+      parameters: ["-c", script],
+      descriptors: [],
+      entrances: [],
+      mountPoint: join(folder, "root"),
+      user,
+      withKvm: false,
+      ...more,
+    });
+    return running;
+  }
+
+  /** What a script prints on the console. */
+  async function seen(script: string, more: Partial<ConfinedStart> = {}): Promise<string> {
+    const { console, ended, diagnostics } = await run(`exec >&5; ${script}`, more);
+    expect([(await ended).signal, diagnostics.text]).toEqual([null, ""]);
+    return console.text;
+  }
+
+  it("sees its own files and devices, and nothing else of this machine", async () => {
+    const script = "ls /; ls /dev; ls /proc | grep -c '^[0-9]'; cat /proc/net/dev | wc -l";
+    const before = readFileSync("/proc/self/mountinfo", "utf8");
+    const [root, ...others] = (await seen(script)).split("dev\nlib");
+    expect(root).toBe("bin\n");
+    expect(others.join("")).toMatch(/proc\nsbin\nusr\nnull\nurandom\n[1-9]\n3\n$/);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(before);
+    expect(await seen("test -e /dev/kvm && echo kvm", { withKvm: true })).toBe("kvm\n");
+  });
+
+  it("has no rights: neither user, groups nor capabilities, and cannot write", async () => {
+    const fields = "^(Uid|Groups|CapPrm|CapBnd|NoNewPrivs)";
+    const status = await seen(`grep -E '${fields}' /proc/self/status | tr -s '\\t ' ' '; (echo >/x) 2>&1`);
+    expect(status).toContain(`Uid: ${user} ${user} ${user} ${user}`);
+    expect(status).toContain("CapBnd: 0000000000000000");
+    expect(status).toMatch(/NoNewPrivs: 1\n.*Read-only file system\n$/);
+  });
+
+  it("reads what it gets as descriptors, of files that it could not open itself", async () => {
+    const secret = join(folder, "secret");
+    writeFileSync(secret, "attached\n", { mode: 0o600 });
+    const file = openSync(secret, "r");
+    expect(await seen("cat <&6", { descriptors: [file] })).toBe("attached\n");
+    closeSync(file);
+    expect(await seen(`test -e ${secret} || echo hidden`)).toBe("hidden\n");
+  });
+
+  it("has its monitor as a socket, by which it gets more of them", async () => {
+    const { monitor } = await run("echo hello >&4; cat >/dev/null <&4");
+    const bytes = Buffer.alloc(100);
+    let said = "";
+    await vi.waitFor(() => {
+      said += bytes.toString("utf8", 0, monitor.receive(bytes)?.length ?? 0);
+      expect(said).toBe("hello\n");
+    });
+  });
+
+  it("tells how it ended, and is killed with all that it has started", async () => {
+    const failing = await run("echo why >&2; exit 3");
+    expect(await failing.ended).toEqual({ code: 3, signal: null });
+    expect(failing.diagnostics.text).toBe("why\n");
+    const hanging = await run("sleep 1000 & wait");
+    hanging.kill();
+    hanging.kill();
+    expect(await hanging.ended).toEqual({ code: null, signal: "SIGKILL" });
+  });
+
+  it("cannot be started without its cgroup, and leaves nothing then", async () => {
+    await expect(run("true", { entrances: [join(folder, "none", "cgroup.procs")] })).rejects.toThrow(
+      /^QEMU could not be confined: .*cgroup\.procs/s,
+    );
+    running = undefined;
+    expect(existsSync(join(folder, "root"))).toBe(false);
+  });
+});
