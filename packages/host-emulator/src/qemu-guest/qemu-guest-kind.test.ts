@@ -29,7 +29,11 @@ describeWith("root")("the kind of virtual machines", () => {
     writeFileSync(kernel, image, { mode: 0o600 });
     reports = [];
     kind = new QemuGuestKind({
-      installation: async () => ({ root: "/", program: "/bin/sh" }),
+      installation: async () => ({
+        program: "/usr/bin/sh",
+        folders: ["/usr"],
+        files: ["/lib64/ld-linux-x86-64.so.2"],
+      }),
       accelerator: async () => "tcg",
       openVsock: async () => vsock(),
       bootTimeoutMs: 5_000,

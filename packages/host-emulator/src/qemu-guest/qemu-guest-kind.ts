@@ -1,4 +1,4 @@
-import { closeSync } from "node:fs";
+import { closeSync, existsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { type Clock, systemClock } from "@uvm-shim/lifecycle";
@@ -8,17 +8,20 @@ import { VmCgroups } from "../process-guest/cgroups.ts";
 import { removeLeftProcesses } from "../process-guest/leftovers.ts";
 import { type MachineShares, noShares, type ServedMachine, type VsockDevice } from "./parts.ts";
 import { QemuGuestMachine, type QemuStart } from "./qemu-guest-machine.ts";
+import { findAccelerator } from "./start/accelerator.ts";
 import { BootImages } from "./start/boot-images.ts";
 import type { Accelerator } from "./start/command-line.ts";
-import { type QemuInstallation, type RunningQemu, startConfined } from "./start/confined.ts";
+import { type RunningQemu, startConfined } from "./start/confined.ts";
+import type { QemuInstallation } from "./start/installation.ts";
 import { isKernelImage } from "./start/kernel.ts";
+import { tryKvm } from "./start/kvm-trial.ts";
 
 /** What virtual machines are made with. */
 export interface QemuGuestOptions {
   /** Looked for at each boot. Throws an HcsFailure that says how to get one. */
   installation(): Promise<QemuInstallation>;
-  /** Asked once, at the first boot. */
-  accelerator(): Promise<Accelerator>;
+  /** Asked once, at the first boot. By default KVM is tried, where there is one. */
+  accelerator?(): Promise<Accelerator>;
   openVsock(machine: ServedMachine): Promise<VsockDevice>;
   /** By default machines have no shares. */
   sharesOf?(machine: ServedMachine): MachineShares;
@@ -29,6 +32,9 @@ export interface QemuGuestOptions {
 }
 
 const timeouts = { answerMs: 30_000, unplugMs: 5_000, resizeMs: 10_000, cgroupMs: 5_000, closingMs: 2_000 };
+const kvmPath = "/dev/kvm";
+/** A trial takes QEMU's start and some instructions: tens of milliseconds. */
+const kvmTimeoutMs = 3_000;
 const mebibyte = 2 ** 20;
 /** Of QEMU's memory in hot-plugged blocks. */
 const growthStepMb = 128;
@@ -73,11 +79,20 @@ export class QemuGuestKind implements GuestKind {
 
   /** A failure is not kept. */
   #findAccelerator(): Promise<Accelerator> {
-    this.#accelerator ??= this.#options.accelerator().catch((error: unknown) => {
+    const { accelerator = () => this.#tryKvm() } = this.#options;
+    this.#accelerator ??= accelerator().catch((error: unknown) => {
       this.#accelerator = undefined;
       throw error;
     });
     return this.#accelerator;
+  }
+
+  async #tryKvm(): Promise<Accelerator> {
+    if (!existsSync(kvmPath)) return "tcg";
+    const installation = await this.#options.installation();
+    const { clock = systemClock, report } = this.#options;
+    const run = (signal: AbortSignal): Promise<number | null> => tryKvm(installation, firstUser, signal);
+    return findAccelerator({ clock, timeoutMs: kvmTimeoutMs, run, report });
   }
 
   async #start(

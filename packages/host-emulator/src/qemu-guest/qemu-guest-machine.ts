@@ -193,7 +193,10 @@ export class QemuGuestMachine implements GuestMachine {
     } finally {
       vsock.release();
     }
-    vsock.failed.then((error) => this.#endBecause(`its vsock device failed: ${messageOf(error)}`));
+    // It fails too when QEMU ends, which is then the reason.
+    void vsock.failed.then(async (error) => {
+      if (!(await this.#closes(qemu))) this.#endBecause(`its vsock device failed: ${messageOf(error)}`);
+    });
     if (this.#wasKilled()) qemu.kill();
     else this.#power = { kind: "starting", qemu };
     return qemu;

@@ -1,6 +1,6 @@
 /** Starts QEMU where it finds nothing of this machine but what it is given as descriptors. */
-import { closeSync, lstatSync, mkdirSync, readFileSync, rmdirSync, statSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, rmdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Duplex, Readable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import {
@@ -20,17 +20,10 @@ import {
 import { HcsFailure } from "../../hcs-failure.ts";
 import { findProgram, programFolders } from "../../process-guest/guest-image.ts";
 import { killIfAlive } from "../../process-guest/leftovers.ts";
+import type { QemuInstallation } from "./installation.ts";
 import { Tail } from "./tail.ts";
 
 const { MS_BIND, MS_NOEXEC, MS_NOSUID } = mountFlags;
-
-/** Where QEMU and all that it reads of its own are. */
-export interface QemuInstallation {
-  /** A folder with `usr`, and whatever of it is not below `usr`: the root of this machine, or one that was unpacked. */
-  readonly root: string;
-  /** Path of the program within the root. */
-  readonly program: string;
-}
 
 /** What a confined QEMU is started with. */
 export interface ConfinedStart {
@@ -76,8 +69,6 @@ const waitAndRun = `echo in >&${powerDescriptor}; read -r go <&${powerDescriptor
 const inside = "in\n";
 const consoleTailBytes = 4_000;
 export const kvmDevice = { major: 10, minor: 232 };
-/** Folders of a root that may be links into `usr`. */
-const systemFolders = ["bin", "lib", "lib32", "lib64", "sbin"];
 
 /**
  * Starts a QEMU with namespaces of its own and a root of its own: its own files read-only, and devices without which it
@@ -85,13 +76,15 @@ const systemFolders = ["bin", "lib", "lib32", "lib64", "sbin"];
  * does in any way.
  */
 export async function startConfined(start: ConfinedStart): Promise<RunningQemu> {
+  const { libraryFolder } = start.installation;
+  const libraryPath = libraryFolder === undefined ? {} : { LD_LIBRARY_PATH: libraryFolder };
   const [ours, theirs] = unixSocketPair();
   const monitor = new DescriptorSocket(ours, 1);
   let child: ChildProcess;
   try {
     child = await startProgram("/bin/sh", ["-c", enterAndRun, "sh", ...start.entrances, "--", ...commandOf(start)], {
       cwd: "/",
-      env: { PATH: programFolders.join(":"), LC_ALL: "C" },
+      env: { PATH: programFolders.join(":"), LC_ALL: "C", ...libraryPath },
       stdio: ["ignore", "pipe", "pipe", "pipe", theirs, "pipe", ...start.descriptors],
     });
   } catch (error) {
@@ -171,18 +164,19 @@ async function settle(
 }
 
 /** Runs in the mount namespace of the program, whose processes all get the new root. */
-function changeRoot({ installation: { root }, mountPoint, withKvm }: ConfinedStart): void {
+function changeRoot({ installation: { folders, files }, mountPoint, withKvm }: ConfinedStart): void {
   mount("qemu", mountPoint, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=1m");
   const at = (name: string): string => join(mountPoint, name);
-  for (const name of ["dev", "old", "proc", "usr"]) mkdirSync(at(name));
-  attachReadOnly(join(root, "usr"), at("usr"));
-  for (const name of systemFolders) {
-    const stats = lstatSync(join(root, name), { throwIfNoEntry: false });
-    if (stats?.isSymbolicLink() === true) symlinkSync(`usr/${name}`, at(name));
-    else if (stats?.isDirectory() === true) {
-      mkdirSync(at(name));
-      attachReadOnly(join(root, name), at(name));
-    }
+  for (const name of ["dev", "old", "proc"]) mkdirSync(at(name));
+  for (const folder of folders) {
+    mkdirSync(at(folder), { recursive: true });
+    attachReadOnly(folder, at(folder));
+  }
+  for (const file of files) {
+    mkdirSync(dirname(at(file)), { recursive: true });
+    closeSync(openSync(at(file), "a"));
+    // A link would lead elsewhere in the new root.
+    attachReadOnly(realpathSync(file), at(file));
   }
   mount("/proc", at("proc"), "", MS_BIND);
   const umask = process.umask(0);
