@@ -1,6 +1,12 @@
 export { architecturesRunBy, elfMachine } from "./architectures.ts";
 export { enterNewCgroupNamespace } from "./cgroup-namespaces.ts";
 export {
+  type ArrivedBytes,
+  DescriptorListener,
+  DescriptorSocket,
+} from "./descriptor-sockets.ts";
+export { type DescriptorWatch, watchReadable } from "./descriptor-watch.ts";
+export {
   bringLoopbackUp,
   connectUnixSocket,
   type DescriptorReceiver,
@@ -13,6 +19,7 @@ export {
 } from "./descriptors.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
+export { createEventCounter, signalEvent, takeEvents } from "./event-counters.ts";
 export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";
@@ -31,6 +38,7 @@ export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } f
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { sealedCopy } from "./sealed-files.ts";
+export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared-memory.ts";
 export { unblockSignal } from "./signals.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";
