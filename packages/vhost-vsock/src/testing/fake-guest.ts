@@ -129,6 +129,11 @@ export class GuestSocket {
     return this.#receivedBytes;
   }
 
+  /** Bytes that have been on their way to the host. */
+  get sentBytes(): number {
+    return this.#sent;
+  }
+
   send(operation: number, parts: Partial<PacketHeader> = {}, data?: Buffer): void {
     this.#told = this.#taken;
     this.#send({ operation, bufferSize: this.#bufferSize, taken: this.#taken, ...parts }, data);

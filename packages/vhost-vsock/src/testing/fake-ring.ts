@@ -41,6 +41,11 @@ export class FakeRing {
     this.#free = Array.from({ length: this.size }, (_, slot) => slot);
   }
 
+  /** Whether the device has given back all that was offered, whether or not the driver has looked. */
+  get isIdle(): boolean {
+    return this.#view.getUint16(this.places.used + 2, true) === this.available;
+  }
+
   freeSlot(): number | undefined {
     return this.#free.shift();
   }

@@ -81,11 +81,6 @@ export class Connection {
     return this.#taken;
   }
 
-  /** True until the guest has answered the host's request. */
-  get isRequested(): boolean {
-    return this.#state === "requested";
-  }
-
   /** What a packet says about the guest's buffer. */
   learnCredit({ bufferSize, taken }: PacketHeader): void {
     this.#guestBufferSize = bufferSize;

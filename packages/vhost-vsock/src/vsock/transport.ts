@@ -123,10 +123,6 @@ export class VsockTransport implements ConnectionOwner {
       opened(isAccepted ? hostPort : undefined);
       if (isAccepted) connection.carry(stream);
     });
-    stream.once("close", () => {
-      // The host has given up before the guest answered: a later answer is reset, as of no connection.
-      if (connection.isRequested) this.#remove(connection);
-    });
   }
 
   /** Ends every connection; what the guest has sent still reaches the host. */
