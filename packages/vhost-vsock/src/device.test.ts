@@ -1,5 +1,5 @@
-import { connect } from "node:net";
 import { readdirSync } from "node:fs";
+import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { VsockDevice } from "./index.ts";
 import { Bench, openDescriptors, pattern, readAll, turnsUntil } from "./testing/bench.ts";

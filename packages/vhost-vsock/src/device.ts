@@ -22,7 +22,7 @@ const largestCid = 0xfffffffe;
 export class VsockDevice {
   /** Resolves when the device has ended; it never rejects. */
   readonly ended: Promise<DeviceEnd>;
-  readonly #lifecycle: Lifecycle<DeviceStateKind, DeviceOperation, DeviceState>;
+  readonly #lifecycle: Lifecycle<DeviceState, DeviceStateKind, DeviceOperation>;
   readonly #config: Buffer;
   readonly #transport: VsockTransport;
   readonly #sockets: HostSockets;
@@ -32,7 +32,9 @@ export class VsockDevice {
   #session: VhostUserSession | undefined;
 
   private constructor({ id, guestCid, socketBase, limits }: VsockDeviceOptions) {
-    this.#lifecycle = new Lifecycle(deviceTable, id, { kind: "Listening" });
+    this.#lifecycle = new Lifecycle<DeviceState, DeviceStateKind, DeviceOperation>(deviceTable, id, {
+      kind: "Listening",
+    });
     this.#config = Buffer.alloc(configLength);
     this.#config.writeBigUInt64LE(BigInt(guestCid));
     const { promise, resolve } = Promise.withResolvers<DeviceEnd>();

@@ -7,7 +7,6 @@ import {
   shutdownFlags,
   streamType,
 } from "../vsock/packet.ts";
-import type { FakeDriver } from "./fake-driver.ts";
 
 export const guestCid = 42;
 const headerLength = 44;
@@ -36,16 +35,22 @@ export function packetOf(parts: Partial<PacketHeader>, data: Buffer = Buffer.all
   return Buffer.concat([headerBytes(header), data]);
 }
 
+/** Where a guest's packets go, and come from. */
+export interface GuestLink {
+  send(packet: Buffer): void;
+  onPacket: (packet: Buffer) => void;
+}
+
 /** The vsock of a guest's kernel, as far as programs of a test need it. */
 export class FakeGuest {
-  readonly #driver: FakeDriver;
+  readonly #link: GuestLink;
   readonly #sockets = new Map<string, GuestSocket>();
   readonly #listeners = new Map<number, (socket: GuestSocket) => void>();
   #nextPort = 1000;
 
-  constructor(driver: FakeDriver) {
-    this.#driver = driver;
-    driver.onPacket = (bytes) => {
+  constructor(link: GuestLink) {
+    this.#link = link;
+    link.onPacket = (bytes) => {
       const header = readHeader(bytes.subarray(0, headerLength));
       this.#receive({ header, data: bytes.subarray(headerLength, headerLength + header.length) });
     };
@@ -64,7 +69,7 @@ export class FakeGuest {
   #add(guestPort: number, hostPort: number, bufferSize?: number): GuestSocket {
     const key = `${guestPort} ${hostPort}`;
     const socket = new GuestSocket(
-      (parts, data) => this.#driver.send(packetOf({ sourcePort: guestPort, targetPort: hostPort, ...parts }, data)),
+      (parts, data) => this.#link.send(packetOf({ sourcePort: guestPort, targetPort: hostPort, ...parts }, data)),
       () => this.#sockets.delete(key),
       bufferSize,
     );
@@ -86,7 +91,7 @@ export class FakeGuest {
       accept(made);
     } else if (operation !== operations.reset) {
       const parts = { sourcePort: guestPort, targetPort: hostPort, operation: operations.reset };
-      this.#driver.send(packetOf(parts));
+      this.#link.send(packetOf(parts));
     }
   }
 }
