@@ -270,6 +270,26 @@ describe("a guest that breaks the vsock protocol", () => {
     await turnsUntil(() => answers.filter(({ sourcePort }) => sourcePort === 3).length === 2000);
   });
 
+  it("cannot leave more and more behind for a host that does not read", async () => {
+    bench = await Bench.boot({}, { connections: 4 });
+    const hosts: Socket[] = [];
+    await bench.hostServes(7, (socket) => hosts.push(socket.pause()));
+    const leave = async (): Promise<void> => {
+      const socket = await bench.guest.connect(7);
+      socket.write(Buffer.alloc(1 << 20));
+      await someTurns();
+      socket.send(operations.shutdown, { flags: shutdownFlags.both });
+      await socket.closed;
+    };
+    for (let left = 0; left < 4; left++) await leave();
+    await turnsUntil(() => bench.device.connections === 0);
+    await expect(bench.guest.connect(7)).rejects.toThrow("reset");
+    hosts[0]?.resume();
+    await turnsUntil(() => hosts[0]?.readableEnded === true);
+    await someTurns();
+    await expect(bench.guest.connect(7)).resolves.toBeDefined();
+  });
+
   it("gets smaller promises on many connections", async () => {
     bench = await Bench.boot({}, { aheadOfHostInAll: 1 << 20 });
     await bench.hostServes(7, (socket) => socket.resume());

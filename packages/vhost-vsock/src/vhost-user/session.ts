@@ -210,9 +210,11 @@ export class VhostUserSession {
     }
     const before = this.#memory;
     this.#memory = new GuestMemory(mapped);
-    this.#renewAll();
-    before?.unmap();
-    return undefined;
+    try {
+      return this.#renewAll();
+    } finally {
+      before?.unmap();
+    }
   }
 
   #configPart(payload: Buffer): Buffer {

@@ -186,16 +186,20 @@ export class Connection {
 
   /**
    * The guest no longer knows the connection. What it has sent still reaches the host, with an orderly end; nothing of the
-   * host reaches the guest.
+   * host reaches the guest. The action is called once the stream is gone too.
    */
-  end(): void {
+  end(onGone: () => void): void {
     const stream = this.#stream;
     this.#stream = undefined;
     this.#waiting = [];
     this.#waitingBytes = 0;
     this.#opened?.(false);
     this.#opened = undefined;
-    if (stream === undefined) return;
+    if (stream === undefined || stream.closed) {
+      onGone();
+      return;
+    }
+    stream.once("close", onGone);
     // A host that still sends would otherwise keep the stream for ever.
     stream.resume();
     stream.end(() => stream.destroy());

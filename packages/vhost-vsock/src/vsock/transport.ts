@@ -30,6 +30,8 @@ export class VsockTransport implements ConnectionOwner {
   readonly #ready = new Set<Connection>();
   readonly #resets: PacketHeader[] = [];
   #promised = 0;
+  /** Connections that have ended for the guest, and whose last bytes the host has not taken. */
+  #leaving = 0;
   #nextOwnPort = firstOwnPort;
 
   constructor(guestCid: number, ports: HostPorts, limits: Partial<DeviceLimits>, onOutput: () => void) {
@@ -69,7 +71,7 @@ export class VsockTransport implements ConnectionOwner {
     }
     if (connection === undefined) {
       const isRequest = header.operation === operations.request && header.type === streamType;
-      if (isRequest && this.#connections.size < this.#limits.connections) this.#dial(header);
+      if (isRequest && this.#hasRoom()) this.#dial(header);
       else this.#reset(header);
       return;
     }
@@ -169,8 +171,11 @@ export class VsockTransport implements ConnectionOwner {
     if (!this.#isCurrent(connection)) return;
     this.#connections.delete(keyOf(connection.guestPort, connection.hostPort));
     this.#ready.delete(connection);
-    this.#promised -= connection.bufferSize;
-    connection.end();
+    this.#leaving++;
+    connection.end(() => {
+      this.#leaving--;
+      this.#promised -= connection.bufferSize;
+    });
   }
 
   #isCurrent(connection: Connection): boolean {
@@ -193,9 +198,15 @@ export class VsockTransport implements ConnectionOwner {
     this.#onOutput();
   }
 
+  /** Those that are leaving count for themselves, so that a guest which closes one can open another. */
+  #hasRoom(): boolean {
+    const { connections } = this.#limits;
+    return this.#connections.size < connections && this.#leaving < connections;
+  }
+
   /** A port that no connection with this port of the guest has; undefined if there are too many connections. */
   #freeOwnPort(guestPort: number): number | undefined {
-    if (this.#connections.size >= this.#limits.connections) return undefined;
+    if (!this.#hasRoom()) return undefined;
     for (;;) {
       const port = this.#nextOwnPort;
       this.#nextOwnPort = port === lastOwnPort ? firstOwnPort : port + 1;
