@@ -189,6 +189,20 @@ describe("a machine that stops its queues", () => {
     expect((await socket.received).equals(pattern(10_000, 1))).toBe(true);
   });
 
+  it("may tell its memory anew in the middle, as it does when it gets more", async () => {
+    bench = await Bench.boot();
+    await bench.hostServes(7, (socket) => socket.pipe(socket));
+    const socket = await bench.guest.connect(7);
+    for (let round = 0; round < 20; round++) {
+      socket.write(pattern(50_000, round));
+      bench.driver.tellMemory();
+      await new Promise(setImmediate);
+    }
+    socket.end();
+    const all = Buffer.concat(Array.from({ length: 20 }, (_, round) => pattern(50_000, round)));
+    expect((await socket.received).equals(all)).toBe(true);
+  });
+
   it("finds none when its guest has started again", async () => {
     bench = await Bench.boot();
     const ended = Promise.withResolvers<Buffer>();

@@ -335,4 +335,12 @@ describe("credit", () => {
     socket.pause(false);
     expect((await socket.received).equals(pattern(length, 6))).toBe(true);
   });
+
+  it("is asked for where the guest does not tell it", async () => {
+    bench = await Bench.boot();
+    await bench.hostServes(7, (socket) => socket.end(pattern(300_000, 7)));
+    const socket = await bench.guest.connect(7, 10_000);
+    socket.tellsOnlyIfAsked = true;
+    expect((await socket.received).equals(pattern(300_000, 7))).toBe(true);
+  });
 });

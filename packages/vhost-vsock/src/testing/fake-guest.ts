@@ -111,6 +111,8 @@ export class GuestSocket {
   readonly #close = Promise.withResolvers<void>();
   readonly #chunks: Buffer[] = [];
   readonly #unsent: Buffer[] = [];
+  /** Whether it tells what its program has taken only if the device asks, or with something else. */
+  tellsOnlyIfAsked = false;
   #receivedBytes = 0;
   #taken = 0;
   #told = 0;
@@ -216,7 +218,8 @@ export class GuestSocket {
   #take(): void {
     if (this.#isPaused) return;
     this.#taken = this.#receivedBytes;
-    if (this.#taken - this.#told >= this.#bufferSize / 2) this.send(operations.creditUpdate);
+    const isWorthTelling = this.#taken - this.#told >= this.#bufferSize / 2;
+    if (isWorthTelling && !this.tellsOnlyIfAsked) this.send(operations.creditUpdate);
   }
 
   #flush(): void {

@@ -165,7 +165,9 @@ export class Connection {
     this.#told = this.#taken;
     if (this.#waitingBytes > 0 && this.#credit > 0) {
       this.#tellsCredit = false;
-      return { operation: operations.data, flags: 0, data: this.#takeWaiting(Math.min(most, this.#credit)) };
+      const data = this.#takeWaiting(Math.min(most, this.#credit));
+      this.#askCredit();
+      return { operation: operations.data, flags: 0, data };
     }
     if (this.#tellsCredit) {
       this.#tellsCredit = false;
@@ -295,12 +297,16 @@ export class Connection {
     return this.#hostSends ? 0 : shutdownFlags.send;
   }
 
+  /** A guest need not tell by itself that it can take more. */
+  #askCredit(): void {
+    if (this.#state !== "open" || this.#waitingBytes === 0 || this.#credit > 0 || this.#hasAskedCredit) return;
+    this.#asksCredit = true;
+    this.#hasAskedCredit = true;
+  }
+
   #announce(): void {
     if (this.#stream === undefined) return;
-    if (this.#state === "open" && this.#waitingBytes > 0 && this.#credit === 0 && !this.#hasAskedCredit) {
-      this.#asksCredit = true;
-      this.#hasAskedCredit = true;
-    }
+    this.#askCredit();
     if (this.hasOutput) this.#owner.becameReady(this);
   }
 }

@@ -59,7 +59,7 @@ type Step =
   | { readonly do: "delivers"; readonly count: number }
   | { readonly do: "turns" };
 
-const connection = fc.nat(2);
+const connection = fc.nat(1);
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
     do: fc.constantFrom("guest writes", "host writes"),
@@ -69,6 +69,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constantFrom("guest ends", "host ends"), connection }),
   fc.record({ do: fc.constantFrom("guest pauses", "guest resumes", "host reads"), connection }),
   fc.record({ do: fc.constant("delivers" as const), count: fc.integer({ min: 1, max: 10 }) }),
+  fc.record({ do: fc.constant("turns" as const) }),
   fc.record({ do: fc.constant("turns" as const) }),
 );
 
@@ -101,84 +102,90 @@ interface Line {
 describe("the transport", () => {
   it("brings every byte to the other side, in order and up to its end, whatever the sides do", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 5000 }), async (steps, most) => {
-        const wire = new Wire(most);
-        const lines: Line[] = [];
-        for (let made = 0; made < 3; made++) {
-          const ends = await wire.connect();
-          lines.push({ ...ends, guestProgram: new Program(), hostProgram: new Program(), heard: [] as Buffer[] });
-        }
-        const line = (index: number) => lines[index] ?? expect.fail("no such connection");
-        const read = (index: number): void => {
-          const { host, heard } = line(index);
-          const chunk: Buffer | null = host.read();
-          if (chunk !== null) heard.push(chunk);
-        };
-        for (const taken of steps) {
-          switch (taken.do) {
-            case "guest writes": {
-              const { guest, guestProgram } = line(taken.connection);
-              if (!guestProgram.hasEnded) guest.write(guestProgram.write(taken.length));
-              break;
-            }
-            case "host writes": {
-              const { host, hostProgram } = line(taken.connection);
-              if (!hostProgram.hasEnded) host.write(hostProgram.write(taken.length));
-              break;
-            }
-            case "guest ends": {
-              const { guest, guestProgram } = line(taken.connection);
-              if (!guestProgram.hasEnded) guest.end();
-              guestProgram.hasEnded = true;
-              break;
-            }
-            case "host ends": {
-              const { host, hostProgram } = line(taken.connection);
-              hostProgram.hasEnded = true;
-              host.end();
-              break;
-            }
-            case "guest pauses":
-              line(taken.connection).guest.pause(true);
-              break;
-            case "guest resumes":
-              line(taken.connection).guest.pause(false);
-              break;
-            case "host reads":
-              read(taken.connection);
-              break;
-            case "delivers":
-              wire.deliver(taken.count);
-              break;
-            case "turns":
-              await new Promise(setImmediate);
-              break;
+      fc.asyncProperty(
+        fc.array(step, { minLength: 10, maxLength: 80 }),
+        fc.integer({ min: 1, max: 5000 }),
+        async (steps, most) => {
+          const wire = new Wire(most);
+          const lines: Line[] = [];
+          for (let made = 0; made < 2; made++) {
+            const ends = await wire.connect();
+            // Most of what can go wrong does where one side waits for the other.
+            ends.guest.pause(true);
+            lines.push({ ...ends, guestProgram: new Program(), hostProgram: new Program(), heard: [] as Buffer[] });
           }
-        }
-        for (const { guest, host, guestProgram, heard } of lines) {
-          guest.pause(false);
-          if (!guestProgram.hasEnded) guest.end();
-          host.end();
-          host.on("data", (chunk: Buffer) => heard.push(chunk));
-        }
-        const ended = Promise.all(lines.map(({ guest }) => guest.closed)).then(() => true);
-        let isOver: true | undefined;
-        ended.then(() => {
-          isOver = true;
-        });
-        for (let turn = 0; turn < 5000 && isOver === undefined; turn++) {
-          wire.deliver(100);
-          await new Promise(setImmediate);
-        }
-        for (const { guest, guestProgram, hostProgram, heard } of lines) {
-          expect(isOver, "all connections end").toBe(true);
-          expect(Buffer.concat(heard).equals(guestProgram.sent)).toBe(true);
-          expect((await guest.received).equals(hostProgram.sent)).toBe(true);
-        }
-        expect(wire.transport.connections).toBe(0);
-        expect(wire.transport.hasOutput).toBe(false);
-      }),
-      { numRuns: 60 },
+          const line = (index: number) => lines[index] ?? expect.fail("no such connection");
+          const read = (index: number): void => {
+            const { host, heard } = line(index);
+            const chunk: Buffer | null = host.read();
+            if (chunk !== null) heard.push(chunk);
+          };
+          for (const taken of steps) {
+            switch (taken.do) {
+              case "guest writes": {
+                const { guest, guestProgram } = line(taken.connection);
+                if (!guestProgram.hasEnded) guest.write(guestProgram.write(taken.length));
+                break;
+              }
+              case "host writes": {
+                const { host, hostProgram } = line(taken.connection);
+                if (!hostProgram.hasEnded) host.write(hostProgram.write(taken.length));
+                break;
+              }
+              case "guest ends": {
+                const { guest, guestProgram } = line(taken.connection);
+                if (!guestProgram.hasEnded) guest.end();
+                guestProgram.hasEnded = true;
+                break;
+              }
+              case "host ends": {
+                const { host, hostProgram } = line(taken.connection);
+                hostProgram.hasEnded = true;
+                host.end();
+                break;
+              }
+              case "guest pauses":
+                line(taken.connection).guest.pause(true);
+                break;
+              case "guest resumes":
+                line(taken.connection).guest.pause(false);
+                break;
+              case "host reads":
+                read(taken.connection);
+                break;
+              case "delivers":
+                wire.deliver(taken.count);
+                break;
+              case "turns":
+                await new Promise(setImmediate);
+                break;
+            }
+          }
+          for (const { guest, host, guestProgram, heard } of lines) {
+            guest.pause(false);
+            if (!guestProgram.hasEnded) guest.end();
+            host.end();
+            host.on("data", (chunk: Buffer) => heard.push(chunk));
+          }
+          const ended = Promise.all(lines.map(({ guest }) => guest.closed)).then(() => true);
+          let isOver: true | undefined;
+          ended.then(() => {
+            isOver = true;
+          });
+          for (let turn = 0; turn < 5000 && isOver === undefined; turn++) {
+            wire.deliver(100);
+            await new Promise(setImmediate);
+          }
+          for (const { guest, guestProgram, hostProgram, heard } of lines) {
+            expect(isOver, "all connections end").toBe(true);
+            expect(Buffer.concat(heard).equals(guestProgram.sent)).toBe(true);
+            expect((await guest.received).equals(hostProgram.sent)).toBe(true);
+          }
+          expect(wire.transport.connections).toBe(0);
+          expect(wire.transport.hasOutput).toBe(false);
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 });
