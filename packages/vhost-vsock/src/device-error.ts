@@ -4,6 +4,7 @@
  * the machine is gone; "internal": a fault of this package.
  */
 export const deviceErrorCodes = ["protocol", "memory", "queue", "packet", "disconnected", "internal"] as const;
+/** One of {@link deviceErrorCodes}. */
 export type DeviceErrorCode = (typeof deviceErrorCodes)[number];
 
 /** Why a device ended. A guest can bring it about, so it never ends more than its own device. */

@@ -7,6 +7,7 @@ export type DeviceState =
   | { readonly kind: "Served" }
   | { readonly kind: "Closed" }
   | { readonly kind: "Failed"; readonly error: VsockDeviceError };
+/** The name of a state. */
 export type DeviceStateKind = DeviceState["kind"];
 /** What changes a device's state. */
 export type DeviceOperation = "connect" | "fail" | "close";

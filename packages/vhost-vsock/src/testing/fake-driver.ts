@@ -24,12 +24,14 @@ import { FakeRing } from "./fake-ring.ts";
 const memorySize = 8 << 20;
 /** Where the second region begins: buffers for sending lie across this address. */
 export const secondRegion = 4 << 20;
+/** Where the two regions are for the machine. */
 export const userAddresses = [0x7f0000000000, 0x7f1000000000] as const;
 const receiveArea = 0x100000;
 const receiveLength = 44 + 4096;
 const sendArea = secondRegion - (1 << 20);
 const sendLength = 44 + 65536;
 
+/** How a driver sets up its rings. */
 export interface DriverOptions {
   readonly queueSize?: number;
   readonly eventIndex?: boolean;

@@ -8,6 +8,7 @@ import {
   streamType,
 } from "../vsock/packet.ts";
 
+/** The guest's address. */
 export const guestCid = 42;
 const headerLength = 44;
 const mostData = 64 * 1024;
@@ -18,6 +19,7 @@ export interface GuestPacket {
   readonly data: Buffer;
 }
 
+/** A packet of the guest as bytes. */
 export function packetOf(parts: Partial<PacketHeader>, data: Buffer = Buffer.alloc(0)): Buffer {
   const header = {
     sourceCid: guestCid,

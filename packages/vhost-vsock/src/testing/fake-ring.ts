@@ -1,3 +1,4 @@
+/** What a driver writes into the descriptor table. */
 export interface FakeDescriptor {
   readonly address: number;
   readonly length: number;

@@ -2,6 +2,7 @@
 import { VsockDeviceError } from "../device-error.ts";
 import { largeNumberAt } from "../memory/guest-memory.ts";
 
+/** What a machine can ask for. */
 export const requests = {
   getFeatures: 1,
   setFeatures: 2,
@@ -38,9 +39,11 @@ export const protocolFeatures = {
   config: 1n << 9n,
 } as const;
 
+/** Bytes of a header. */
 export const headerLength = 12;
 /** More than any request that a device of this kind gets. */
 export const longestPayload = 4096;
+/** Regions of a memory table, and so file descriptors of a message. */
 export const mostRegions = 8;
 const version = 1;
 const versionMask = 3;
@@ -49,6 +52,7 @@ const flagNeedsReply = 8;
 const regionLength = 32;
 const noDescriptor = 0x100;
 
+/** What comes before the payload. */
 export interface RequestHeader {
   readonly request: number;
   readonly needsReply: boolean;
@@ -63,6 +67,7 @@ export interface Request {
   readonly descriptors: number[];
 }
 
+/** The header in 12 bytes; one that no machine may send throws. */
 export function readHeader(bytes: Buffer): RequestHeader {
   const flags = bytes.readUInt32LE(4);
   const length = bytes.readUInt32LE(8);
@@ -73,6 +78,7 @@ export function readHeader(bytes: Buffer): RequestHeader {
   return { request: bytes.readUInt32LE(0), needsReply: (flags & flagNeedsReply) !== 0, length };
 }
 
+/** The message that answers a request. */
 export function replyTo(request: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(headerLength);
   header.writeUInt32LE(request, 0);
@@ -81,17 +87,20 @@ export function replyTo(request: number, payload: Buffer): Buffer {
   return Buffer.concat([header, payload]);
 }
 
+/** A request, as a machine sends it. */
 export function requestOf(request: number, payload: Buffer, needsReply: boolean): Buffer {
   const bytes = replyTo(request, payload);
   bytes.writeUInt32LE(version | (needsReply ? flagNeedsReply : 0), 4);
   return bytes;
 }
 
+/** The one number of a payload. */
 export function readNumber(payload: Buffer): bigint {
   requireLength(payload, 8);
   return payload.readBigUInt64LE(0);
 }
 
+/** A payload of one number. */
 export function numberPayload(value: bigint): Buffer {
   const payload = Buffer.alloc(8);
   payload.writeBigUInt64LE(value);
@@ -104,11 +113,13 @@ export interface RingNumber {
   readonly value: number;
 }
 
+/** The payload of a request about one number of a ring. */
 export function readRingNumber(payload: Buffer): RingNumber {
   requireLength(payload, 8);
   return { index: payload.readUInt32LE(0), value: payload.readUInt32LE(4) };
 }
 
+/** The same as bytes. */
 export function ringNumberPayload({ index, value }: RingNumber): Buffer {
   const payload = Buffer.alloc(8);
   payload.writeUInt32LE(index, 0);
@@ -122,6 +133,7 @@ export function readRingDescriptor(payload: Buffer): { readonly index: number; r
   return { index: value & 0xff, hasDescriptor: (value & noDescriptor) === 0 };
 }
 
+/** Where the machine says that a ring is. */
 export function readRingAddresses(payload: Buffer) {
   requireLength(payload, 40);
   const view = viewOf(payload);
@@ -144,6 +156,7 @@ export interface RegionOfTable {
   readonly offset: number;
 }
 
+/** The regions of a memory table. */
 export function readMemoryTable(payload: Buffer): RegionOfTable[] {
   if (payload.length < 8) throw protocolError(`a memory table of ${payload.length} bytes`);
   const count = payload.readUInt32LE(0);
@@ -168,10 +181,12 @@ export function readConfigRange(payload: Buffer) {
   return { offset: payload.readUInt32LE(0), size: payload.readUInt32LE(4), head: payload.subarray(0, 12) };
 }
 
+/** That a machine has sent what none may send. */
 export function protocolError(what: string): VsockDeviceError {
   return new VsockDeviceError("protocol", `invalid vhost-user message: ${what}`);
 }
 
+/** That the machine is gone. */
 export function disconnectedError(cause?: Error): VsockDeviceError {
   const reason = cause === undefined ? "" : `: ${cause.message}`;
   return new VsockDeviceError("disconnected", `the machine has disconnected its vsock device${reason}`, { cause });

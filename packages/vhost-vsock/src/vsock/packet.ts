@@ -16,8 +16,11 @@ export const operations = {
 /** Flags of a shutdown: what its sender will no longer do. */
 export const shutdownFlags = { receive: 1, send: 2, both: 3 } as const;
 
+/** Bytes of a header. */
 export const headerLength = 44;
+/** The type of packets of stream sockets, the only ones there are. */
 export const streamType = 1;
+/** The host's address for every guest. */
 export const hostCid = 2;
 /** Linux sends at most this much in one packet. */
 export const mostData = 64 * 1024;
@@ -37,6 +40,7 @@ export interface PacketHeader {
   readonly taken: number;
 }
 
+/** A packet of the guest. */
 export interface Packet {
   readonly header: PacketHeader;
   /** A copy: the guest cannot change it any more. */
@@ -91,6 +95,7 @@ export function writePacket({ writable }: BufferChain, header: PacketHeader, dat
   return headerLength + (data?.length ?? 0);
 }
 
+/** The header in 44 bytes. */
 export function readHeader(bytes: Buffer): PacketHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, headerLength);
   return {
@@ -107,6 +112,7 @@ export function readHeader(bytes: Buffer): PacketHeader {
   };
 }
 
+/** A header as the bytes of it. */
 export function headerBytes(header: PacketHeader): Buffer {
   const bytes = Buffer.alloc(headerLength);
   bytes.writeBigUInt64LE(BigInt(header.sourceCid), 0);

@@ -3,6 +3,7 @@ import type { DeviceLimits, HostPorts } from "../types.ts";
 import { Connection, type ConnectionOwner } from "./connection.ts";
 import { hostCid, operations, type Packet, type PacketHeader, streamType } from "./packet.ts";
 
+/** What holds where a device is made without limits of its own. */
 export const usualLimits: DeviceLimits = {
   connections: 1024,
   aheadOfHost: 256 * 1024,
