@@ -2,7 +2,7 @@ import { closeSync, rmSync } from "node:fs";
 import koffi from "koffi";
 import { type DescriptorWatch, watchReadable } from "./descriptor-watch.ts";
 import { LinuxCallError } from "./error.ts";
-import { invoke, invokeUnlessBusy } from "./libc.ts";
+import { invokeUnlessBusy } from "./libc.ts";
 import { emptyOf, ioVector, messageHeader } from "./structures.ts";
 import { listenAtUnixSocket } from "./unix-addresses.ts";
 
@@ -84,6 +84,13 @@ export class DescriptorSocket {
   }
 }
 
+/** Who gets the peers of a {@link DescriptorListener}, and owns them. */
+export interface PeerUser {
+  arrived(peer: DescriptorSocket): void;
+  /** None arrives any more, for example for want of descriptors; the listener is closed. */
+  failed(error: Error): void;
+}
+
 /** A Unix socket that listens for peers that send descriptors. */
 export class DescriptorListener {
   readonly #path: string;
@@ -91,12 +98,17 @@ export class DescriptorListener {
   readonly #watch: DescriptorWatch;
   #isOpen = true;
 
-  constructor(path: string, mostDescriptors: number, onPeer: (peer: DescriptorSocket) => void) {
+  constructor(path: string, mostDescriptors: number, user: PeerUser) {
     this.#path = path;
     this.#descriptor = listenAtUnixSocket(path, 1);
     this.#watch = watchReadable(this.#descriptor, () => {
-      const peer = this.#accept();
-      if (peer !== undefined) onPeer(new DescriptorSocket(peer, mostDescriptors));
+      try {
+        const peer = this.#accept();
+        if (peer !== undefined) user.arrived(new DescriptorSocket(peer, mostDescriptors));
+      } catch (error) {
+        this.close();
+        user.failed(error as Error);
+      }
     });
   }
 

@@ -4,6 +4,7 @@ export {
   type ArrivedBytes,
   DescriptorListener,
   DescriptorSocket,
+  type PeerUser,
 } from "./descriptor-sockets.ts";
 export { type DescriptorWatch, watchReadable } from "./descriptor-watch.ts";
 export {
@@ -19,7 +20,7 @@ export {
 } from "./descriptors.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
-export { createEventCounter, signalEvent, takeEvents } from "./event-counters.ts";
+export { becomesEventCounter, createEventCounter, signalEvent, takeEvents } from "./event-counters.ts";
 export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";

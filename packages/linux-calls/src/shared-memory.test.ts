@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
+  becomesEventCounter,
   connectUnixSocket,
   createEventCounter,
   createSharedMemory,
@@ -53,6 +54,15 @@ describe("shared memory", () => {
 });
 
 describe("event counters", () => {
+  it("are told from other descriptors", () => {
+    const counter = createEventCounter();
+    expect(becomesEventCounter(counter)).toBe(true);
+    closeSync(counter);
+    const memory = createSharedMemory("guest", 4096);
+    expect(becomesEventCounter(memory)).toBe(false);
+    closeSync(memory);
+  });
+
   it("wake whoever watches them, and count", async () => {
     const counter = createEventCounter();
     expect(takeEvents(counter)).toBe(0n);
@@ -71,7 +81,7 @@ describe("descriptor sockets", () => {
   it("carry descriptors beside the bytes, to the end", async () => {
     const path = join(folder, "socket");
     const arrived = Promise.withResolvers<DescriptorSocket>();
-    const listener = new DescriptorListener(path, 2, arrived.resolve);
+    const listener = new DescriptorListener(path, 2, { arrived: arrived.resolve, failed: arrived.reject });
     const client = new DescriptorSocket(connectUnixSocket(path) ?? -1, 2);
     const server = await arrived.promise;
     const bytes = Buffer.alloc(16);
@@ -104,7 +114,7 @@ describe("descriptor sockets", () => {
   it("do not wait for a peer that does not read", async () => {
     const path = join(folder, "socket");
     const arrived = Promise.withResolvers<DescriptorSocket>();
-    const listener = new DescriptorListener(path, 2, arrived.resolve);
+    const listener = new DescriptorListener(path, 2, { arrived: arrived.resolve, failed: arrived.reject });
     const client = new DescriptorSocket(connectUnixSocket(path) ?? -1, 2);
     const server = await arrived.promise;
     const much = Buffer.alloc(1 << 16);
