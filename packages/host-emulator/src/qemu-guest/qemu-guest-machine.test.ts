@@ -199,6 +199,18 @@ describeWith("Linux")("a virtual machine", () => {
     }
   });
 
+  it("leaves nothing of a QEMU that has ended before it could be asked", async () => {
+    const start = async (): Promise<RunningQemu> => {
+      const started = running();
+      qemu.die();
+      return started;
+    };
+    const made = machine({}, { start });
+    await expect(made.boot()).rejects.toThrow("QEMU was killed by SIGKILL");
+    await made.ended;
+    expect(openDescriptors()).toBe(descriptors);
+  });
+
   it.each([
     ["the guest's power-off", [["SHUTDOWN", { guest: true, reason: "guest-shutdown" }]], true, "the guest shut down"],
     [
@@ -301,7 +313,7 @@ describeWith("Linux")("a virtual machine", () => {
     await made.limitProcessors({ weight: 200 });
     await made.useProcessors("0-1");
     await made.enterPodGroup("/pod");
-    const limits = ["memory 768", "memory 384"];
+    const limits = ["memory 768", "memory 768", "memory 384"];
     expect(calls).toEqual([...limits, 'processors 2 {"weight":200}', "cpus 0-1", "enter /pod", "removeLeft"]);
     expect(made.usage()).toEqual({ ...usage, memoryLimitBytes: 128 * 2 ** 20 });
     qemu.isHelpful = false;

@@ -131,7 +131,7 @@ export class QemuGuestMachine implements GuestMachine {
       throw error;
     }
     const gone = new AbortController();
-    const ended = qemu.ended.then((end) => {
+    void qemu.ended.then((end) => {
       this.#signs = { ...this.#signs, end, diagnostics: qemu.diagnostics.text };
       const { orderly, reason } = reasonOf(this.#signs);
       const text = qemu.console.text.trim();
@@ -141,7 +141,6 @@ export class QemuGuestMachine implements GuestMachine {
       if (this.#power.kind === "on") this.#power.client.fail(failure);
       return this.#release({ orderly, reason, console: qemu.console.text });
     });
-    void ended;
     const milliseconds = this.#parts.timeouts.bootMs;
     const error = (): Error =>
       new HcsFailure("HCS_E_CONNECTION_TIMEOUT", `the virtual machine did not run within ${milliseconds} ms`);
@@ -193,6 +192,7 @@ export class QemuGuestMachine implements GuestMachine {
     } finally {
       vsock.release();
     }
+    this.#releases.push(() => qemu.monitor.close());
     // It fails too when QEMU ends, which is then the reason.
     void vsock.failed.then(async (error) => {
       if (!(await this.#closes(qemu))) this.#endBecause(`its vsock device failed: ${messageOf(error)}`);
@@ -205,6 +205,8 @@ export class QemuGuestMachine implements GuestMachine {
   async #run(qemu: RunningQemu, until: AbortSignal): Promise<void> {
     const { clock, timeouts, report, cgroups, mostMemoryMb } = this.#parts;
     const { memoryMb: bootMb, processors, limits: share } = this.#specification;
+    // After the end nothing is released any more.
+    until.throwIfAborted();
     const client = new QmpClient(qemu.monitor, {
       clock,
       answerTimeoutMs: timeouts.answerMs,
@@ -281,18 +283,19 @@ export class QemuGuestMachine implements GuestMachine {
       if (memoryMb > former) limit(memoryMb);
       try {
         await memory.resize(memoryMb);
-      } catch (error) {
-        if (memoryMb > former) limit(former);
-        throw error;
-      }
-      if (memoryMb >= former) return;
-      try {
-        limit(memoryMb);
-      } catch (error) {
-        // The guest has given the memory back, whatever QEMU itself uses.
-        this.#reportTrouble(error);
+      } finally {
+        this.#limitAgain(() => limit(memory.sizeMb));
       }
     });
+  }
+
+  /** The guest has what it has, and what QEMU itself uses is no failure of the change. */
+  #limitAgain(limit: () => void): void {
+    try {
+      limit();
+    } catch (error) {
+      this.#reportTrouble(error);
+    }
   }
 
   limitProcessors(share: ProcessorShare): Promise<void> {

@@ -98,14 +98,16 @@ describeWith("Linux")("devices of a QEMU", () => {
   it("ends a fixed VHD before its footer, in whole sectors", async () => {
     const disks = someDisks();
     await disks.attach(slot, diskFile({ readOnly: true, sizeLimit: 4096 + 100 }));
-    const [{ settings } = { settings: {} }] = [...qemu.nodes.values()];
+    const settings = [...qemu.nodes.values()][0]?.settings;
     expect(settings).toMatchObject({
       driver: "raw",
       offset: 0,
       size: 4096,
       "read-only": true,
       "auto-read-only": false,
+      file: { driver: "file", "read-only": true, "auto-read-only": false },
     });
+  });
     expect(settings.file).toMatchObject({ driver: "file", "read-only": true, "auto-read-only": false });
   });
 

@@ -20,11 +20,11 @@ const useAttempts = 100;
  */
 export async function unplug(client: QmpClient, id: string, { clock, unplugTimeoutMs }: Patience): Promise<void> {
   const stop = new AbortController();
-  const isDeletion = client.awaitEvent(
+  const deletion = client.awaitEvent(
     ({ name, data }) => name === "DEVICE_DELETED" && data.device === id,
     stop.signal,
   );
-  isDeletion.catch(() => {});
+  deletion.catch(() => {});
   const error = (): Error =>
     new HcsFailure(
       "HCS_E_OPERATION_TIMEOUT",
@@ -32,7 +32,7 @@ export async function unplug(client: QmpClient, id: string, { clock, unplugTimeo
     );
   try {
     if (await isGone(client, id)) return;
-    await withDeadline((until) => abortable(isDeletion, until), { clock, milliseconds: unplugTimeoutMs, error });
+    await withDeadline((until) => abortable(deletion, until), { clock, milliseconds: unplugTimeoutMs, error });
   } finally {
     stop.abort();
   }
