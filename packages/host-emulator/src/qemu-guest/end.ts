@@ -1,6 +1,6 @@
 import type { GuestEnd } from "../guest-machine.ts";
 import { printable } from "./qmp/qmp-error.ts";
-import type { ProgramEnd } from "./start/confined.ts";
+import type { ProgramEnd } from "./start/own-root.ts";
 
 /** What was seen of a machine's end. */
 export interface EndSigns {

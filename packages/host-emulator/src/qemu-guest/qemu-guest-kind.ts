@@ -12,14 +12,14 @@ import { findAccelerator } from "./start/accelerator.ts";
 import { BootImages } from "./start/boot-images.ts";
 import type { Accelerator } from "./start/command-line.ts";
 import { type RunningQemu, startConfined } from "./start/confined.ts";
-import type { QemuInstallation } from "./start/installation.ts";
+import type { ProgramInstallation } from "./start/installation.ts";
 import { isKernelImage } from "./start/kernel.ts";
 import { tryKvm } from "./start/kvm-trial.ts";
 
 /** What virtual machines are made with. */
 export interface QemuGuestOptions {
   /** Looked for at each boot. Throws an HcsFailure that says how to get one. */
-  installation(): Promise<QemuInstallation>;
+  installation(): Promise<ProgramInstallation>;
   /** Asked once, at the first boot. By default KVM is tried, where there is one. */
   accelerator?(): Promise<Accelerator>;
   openVsock(machine: ServedMachine): Promise<VsockDevice>;
@@ -98,7 +98,7 @@ export class QemuGuestKind implements GuestKind {
   async #start(
     { name, directory }: GuestMachineSpecification,
     { kernel }: LinuxBoot,
-    { parameters, entrances, vsock, accelerator }: QemuStart,
+    { parameters, entrances, vsock, accelerator, signal }: QemuStart,
   ): Promise<RunningQemu> {
     const installation = await this.#options.installation();
     const files = [kernel.KernelFilePath, ...(kernel.InitRdPath === undefined ? [] : [kernel.InitRdPath])];
@@ -112,6 +112,7 @@ export class QemuGuestKind implements GuestKind {
         mountPoint: join(directory, "root"),
         user: userOf(name),
         withKvm: accelerator === "kvm",
+        signal,
       });
     } finally {
       for (const image of images) closeSync(image);

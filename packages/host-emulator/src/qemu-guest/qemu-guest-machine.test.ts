@@ -11,7 +11,8 @@ import { HcsFailure } from "../hcs-failure.ts";
 import { reasonOf } from "./end.ts";
 import { noShares, type VsockDevice } from "./parts.ts";
 import { QemuGuestMachine, type QemuMachineParts, type QemuStart } from "./qemu-guest-machine.ts";
-import type { ProgramEnd, RunningQemu } from "./start/confined.ts";
+import type { RunningQemu } from "./start/confined.ts";
+import type { ProgramEnd } from "./start/own-root.ts";
 import { Tail } from "./start/tail.ts";
 import { FakeQemu } from "./testing/fake-qemu.ts";
 

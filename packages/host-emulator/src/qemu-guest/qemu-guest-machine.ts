@@ -29,6 +29,8 @@ export interface QemuStart {
   readonly entrances: readonly string[];
   /** Of the machine's end of its vsock device, which the caller closes. */
   readonly vsock: number;
+  /** Ends the start, not what was started. */
+  readonly signal: AbortSignal;
 }
 
 /** The cgroups of a machine, as they are used for QEMU. */
@@ -141,18 +143,22 @@ export class QemuGuestMachine implements GuestMachine {
       if (this.#power.kind === "on") this.#power.client.fail(failure);
       return this.#release({ orderly, reason, console: qemu.console.text });
     });
-    const milliseconds = this.#parts.timeouts.bootMs;
-    const error = (): Error =>
-      new HcsFailure("HCS_E_CONNECTION_TIMEOUT", `the virtual machine did not run within ${milliseconds} ms`);
     try {
-      const { clock } = this.#parts;
-      await withDeadline((until) => this.#run(qemu, until), { clock, milliseconds, signal: gone.signal, error });
+      await this.#inTime((until) => this.#run(qemu, until), gone.signal);
     } catch (cause) {
       // How QEMU ends says more than that its monitor has closed.
       if (asFailure(cause).hresult === hresults.HCS_E_CONNECTION_CLOSED) await this.#closes(qemu);
       this.kill();
       throw gone.signal.aborted ? gone.signal.reason : cause;
     }
+  }
+
+  #inTime<T>(work: (until: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { clock, timeouts } = this.#parts;
+    const { bootMs: milliseconds } = timeouts;
+    const error = (): Error =>
+      new HcsFailure("HCS_E_CONNECTION_TIMEOUT", `the virtual machine did not run within ${milliseconds} ms`);
+    return withDeadline(work, { clock, milliseconds, signal, error });
   }
 
   /** Whether QEMU, which has closed its monitor, ends by itself. */
@@ -188,7 +194,8 @@ export class QemuGuestMachine implements GuestMachine {
     try {
       signal.throwIfAborted();
       const { entrances } = cgroups;
-      qemu = await this.#parts.start({ accelerator, parameters, entrances, vsock: vsock.descriptor });
+      const request = { accelerator, parameters, entrances, vsock: vsock.descriptor };
+      qemu = await this.#inTime((until) => this.#parts.start({ ...request, signal: until }), signal);
     } finally {
       vsock.release();
     }

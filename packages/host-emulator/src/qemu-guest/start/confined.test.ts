@@ -12,12 +12,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { QemuInstallation } from "./installation.ts";
+import type { ProgramInstallation } from "./installation.ts";
 import { type ConfinedStart, type RunningQemu, startConfined } from "./confined.ts";
 
 const user = 0x70000001;
 const loader = "/lib64/ld-linux-x86-64.so.2";
-const shell: QemuInstallation = { program: "/usr/bin/sh", folders: ["/usr"], files: [loader] };
+const shell: ProgramInstallation = { program: "/usr/bin/sh", folders: ["/usr"], files: [loader] };
 
 /** A shell in place of QEMU, which tells what it sees on its console. */
 describeWith("root")("a confined program", () => {
@@ -45,6 +45,7 @@ describeWith("root")("a confined program", () => {
       mountPoint: join(folder, "root"),
       user,
       withKvm: false,
+      signal: new AbortController().signal,
       ...more,
     });
     return running;
@@ -104,9 +105,17 @@ describeWith("root")("a confined program", () => {
     expect(await hanging.ended).toEqual({ code: null, signal: "SIGKILL" });
   });
 
+  it("is not started any more once nobody wants it", async () => {
+    const abort = new AbortController();
+    const starting = run("true", { signal: abort.signal });
+    abort.abort(new Error("the system was ended"));
+    await expect(starting).rejects.toThrow("the system was ended");
+    running = undefined;
+  });
+
   it("cannot be started without its cgroup, and leaves nothing then", async () => {
     await expect(run("true", { entrances: [join(folder, "none", "cgroup.procs")] })).rejects.toThrow(
-      /^QEMU could not be confined: .*cgroup\.procs/s,
+      /^\/usr\/bin\/sh could not be confined: .*cgroup\.procs/s,
     );
     running = undefined;
     expect(existsSync(join(folder, "root"))).toBe(false);

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { HcsFailure } from "../../hcs-failure.ts";
 import { findProgram, librariesOf } from "../../process-guest/guest-image.ts";
 
-/** A QEMU with all that it reads of its own; a confined one finds each thing at its usual path. */
-export interface QemuInstallation {
+/** A program with all that it reads of its own; a confined one finds each thing at its usual path. */
+export interface ProgramInstallation {
   /** Path of the program. */
   readonly program: string;
   readonly folders: readonly string[];
@@ -24,7 +24,7 @@ const loadedPart = /^accel-tcg-.*\.so$/;
  * The QEMU below a folder with `usr`, as `npm run boot-files` unpacks it, or that of this machine. Throws an HcsFailure
  * without one.
  */
-export async function findInstallation(unpacked?: string): Promise<QemuInstallation> {
+export async function findInstallation(unpacked?: string): Promise<ProgramInstallation> {
   if (unpacked !== undefined && isThere(unpacked)) {
     const folder = realpathSync(unpacked);
     const prefix = join(folder, "usr");
