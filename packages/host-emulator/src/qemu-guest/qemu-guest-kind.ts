@@ -1,13 +1,15 @@
 import { closeSync, existsSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
-import { type Clock, systemClock } from "@uvm-shim/lifecycle";
+import { type Clock, systemClock, withDeadline } from "@uvm-shim/lifecycle";
 import type { GuestBoot, GuestKind, GuestMachine, GuestMachineSpecification, LinuxBoot } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { VmCgroups } from "../process-guest/cgroups.ts";
 import { removeLeftProcesses } from "../process-guest/leftovers.ts";
 import { type MachineShares, noShares, type ServedMachine, type VsockDevice } from "./parts.ts";
 import { QemuGuestMachine, type QemuStart } from "./qemu-guest-machine.ts";
+import { startShareServer } from "./share-server.ts";
+import { type ShareServing, VsockShares } from "./shares.ts";
 import { findAccelerator } from "./start/accelerator.ts";
 import { BootImages } from "./start/boot-images.ts";
 import type { Accelerator } from "./start/command-line.ts";
@@ -23,8 +25,8 @@ export interface QemuGuestOptions {
   /** Asked once, at the first boot. By default KVM is tried, where there is one. */
   accelerator?(): Promise<Accelerator>;
   openVsock(machine: ServedMachine): Promise<VsockDevice>;
-  /** By default machines have no shares. */
-  sharesOf?(machine: ServedMachine): MachineShares;
+  /** Of the server of Plan9 shares, looked for at each mount; by default machines have no shares. */
+  shareServer?(): Promise<ProgramInstallation>;
   /** Milliseconds until a machine's processors have to run. */
   readonly bootTimeoutMs: number;
   readonly clock?: Clock;
@@ -32,6 +34,8 @@ export interface QemuGuestOptions {
 }
 
 const timeouts = { answerMs: 30_000, unplugMs: 5_000, resizeMs: 10_000, cgroupMs: 5_000, closingMs: 2_000 };
+/** Until the server of a mount has to run. */
+const shareTimeoutMs = 10_000;
 const kvmPath = "/dev/kvm";
 /** A trial takes QEMU's start and some instructions: tens of milliseconds. */
 const kvmTimeoutMs = 3_000;
@@ -63,18 +67,34 @@ export class QemuGuestKind implements GuestKind {
       throw new HcsFailure("ERROR_NOT_SUPPORTED", "virtual machines boot Linux kernels only");
     }
     const { bootTimeoutMs: bootMs, clock = systemClock, report } = this.#options;
+    const cgroups = new VmCgroups(name, undefined, podGroup);
     return new QemuGuestMachine(specification, {
       boot,
       clock,
-      cgroups: new VmCgroups(name, undefined, podGroup),
+      cgroups,
       mostMemoryMb: mostMemoryOf(memoryMb),
       accelerator: () => this.#findAccelerator(),
       start: (start) => this.#start(specification, boot, start),
       openVsock: () => this.#options.openVsock({ name, directory }),
-      shares: this.#options.sharesOf?.({ name, directory }) ?? noShares,
+      shares: this.#sharesOf({ name, directory }, cgroups),
       timeouts: { bootMs, ...timeouts },
       report,
     });
+  }
+
+  #sharesOf(machine: ServedMachine, { entrances }: VmCgroups): MachineShares {
+    const { shareServer, clock = systemClock, report } = this.#options;
+    if (shareServer === undefined) return noShares;
+    let mounts = 0;
+    const start: ShareServing["start"] = async (connection, shares) => {
+      const installation = await shareServer();
+      const mountPoint = join(machine.directory, `share-${++mounts}`);
+      return withDeadline(
+        (signal) => startShareServer({ installation, entrances, mountPoint, signal }, connection, shares),
+        { clock, milliseconds: shareTimeoutMs },
+      );
+    };
+    return new VsockShares(machine, { start, report });
   }
 
   /** A failure is not kept. */

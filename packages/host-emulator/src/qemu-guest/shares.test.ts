@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { startProgram } from "@uvm-shim/child-processes";
 import { hresults, type Plan9Share } from "@uvm-shim/hcs-schema";
@@ -21,8 +22,10 @@ describeWith("Linux")("shares of a virtual machine", () => {
   const start: ShareServing["start"] = async (connection, offered) => {
     if (failure !== undefined) throw failure;
     served.push(offered.map(({ AccessName: name }) => name).join());
-    const child = await startProgram("cat", [], { stdio: [connection, connection, "ignore"] });
-    return { ended: once(child, "close"), kill: () => void child.kill("SIGKILL") };
+    const child = await startProgram("cat", [], { stdio: ["pipe", connection, "ignore"] });
+    connection.pipe(child.stdin as Writable).on("error", () => {});
+    const ended = once(child, "close").then(() => connection.destroy());
+    return { ended, kill: () => void child.kill("SIGKILL") };
   };
 
   beforeEach(() => {

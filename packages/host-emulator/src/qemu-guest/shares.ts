@@ -16,7 +16,7 @@ export interface ShareServer {
 
 /** How the shares of a machine are served. */
 export interface ShareServing {
-  /** Starts a server of these shares with a copy of the connection, of which nothing has been read. */
+  /** Starts a server of these shares on a connection of which nothing has been read, and owns that from then on. */
   start(connection: Socket, shares: readonly Plan9Share[]): Promise<ShareServer>;
   /** Reports a guest's connection that could not be served. */
   readonly report: (message: string) => void;
@@ -62,18 +62,19 @@ export class VsockShares implements MachineShares {
     shares.delete(name);
     if (shares.size > 0) return;
     this.#ports.delete(number);
-    await closed(listener);
+    // Its callback would wait for the connections that stay.
+    listener.close();
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const listeners = [...this.#ports.values()].map(({ listener }) => closed(listener));
+    for (const { listener } of this.#ports.values()) listener.close();
     this.#ports.clear();
     const ends = [...this.#servers].map((server) => {
       server.kill();
       return server.ended;
     });
-    await Promise.all([...listeners, ...ends]);
+    await Promise.all(ends);
   }
 
   #portOf(name: string): readonly [number, Port] | undefined {
@@ -103,14 +104,8 @@ export class VsockShares implements MachineShares {
       void server.ended.then(() => this.#servers.delete(server));
       if (this.#isClosed) server.kill();
     } catch (error) {
-      this.#serving.report(`VM ${this.#machine.name}: a share could not be served: ${messageOf(error)}`);
-    } finally {
-      // The server has its copy, whose end is the connection's.
       connection.destroy();
+      this.#serving.report(`VM ${this.#machine.name}: a share could not be served: ${messageOf(error)}`);
     }
   }
-}
-
-function closed(listener: Server): Promise<void> {
-  return new Promise((resolve) => void listener.close(() => resolve()));
 }

@@ -58,6 +58,8 @@ export async function startConfined(start: ConfinedStart): Promise<RunningQemu> 
       entrances,
       mountPoint,
       devices: withKvm ? [kvmDevice] : [],
+      // Where it finds the descriptors of kernel and initrd by path.
+      withProc: true,
       shown: [],
       signal,
     });

@@ -1,5 +1,5 @@
 import { readdirSync, realpathSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { HcsFailure } from "../../hcs-failure.ts";
 import { findProgram, librariesOf } from "../../process-guest/guest-image.ts";
 
@@ -13,10 +13,21 @@ export interface ProgramInstallation {
   readonly libraryFolder?: string;
 }
 
-const programName = "qemu-system-x86_64";
+/** A program to be found, and where its own folders are below the prefix of an installation. */
+interface WantedProgram {
+  readonly path: string;
+  readonly debianPackage: string;
+  readonly folders: readonly string[];
+}
+
 const multiarch = "x86_64-linux-gnu";
-/** Firmware, and parts that are loaded when they are used, below the prefix of an installation. */
-const ownFolders = ["share/qemu", "share/seabios", `lib/${multiarch}/qemu`];
+/** With its firmware, and parts that are loaded when they are used. */
+const qemu: WantedProgram = {
+  path: "bin/qemu-system-x86_64",
+  debianPackage: "qemu-system-x86",
+  folders: ["share/qemu", "share/seabios", `lib/${multiarch}/qemu`],
+};
+const shareServer: WantedProgram = { path: "sbin/diod", debianPackage: "diod", folders: [] };
 /** What a machine of ours loads of those parts. */
 const loadedPart = /^accel-tcg-.*\.so$/;
 
@@ -24,34 +35,44 @@ const loadedPart = /^accel-tcg-.*\.so$/;
  * The QEMU below a folder with `usr`, as `npm run boot-files` unpacks it, or that of this machine. Throws an HcsFailure
  * without one.
  */
-export async function findInstallation(unpacked?: string): Promise<ProgramInstallation> {
+export function findInstallation(unpacked?: string): Promise<ProgramInstallation> {
+  return find(qemu, unpacked);
+}
+
+/** As {@link findInstallation}, the server of Plan9 shares. */
+export function findShareServer(unpacked?: string): Promise<ProgramInstallation> {
+  return find(shareServer, unpacked);
+}
+
+async function find(wanted: WantedProgram, unpacked: string | undefined): Promise<ProgramInstallation> {
   if (unpacked !== undefined && isThere(unpacked)) {
     const folder = realpathSync(unpacked);
     const prefix = join(folder, "usr");
-    const program = join(prefix, "bin", programName);
+    const program = join(prefix, wanted.path);
     const libraryFolder = join(prefix, "lib", multiarch);
-    const libraries = await librariesOf([program, ...partsIn(prefix)], libraryFolder);
+    const libraries = await librariesOf([program, ...partsIn(prefix, wanted)], libraryFolder);
     const files = libraries.filter((file) => !file.startsWith(`${folder}/`));
     return { program, folders: [folder], files, libraryFolder };
   }
-  const program = findProgram(programName);
+  const name = basename(wanted.path);
+  const program = findProgram(name);
   if (program === undefined) {
     throw new HcsFailure(
       "ERROR_FILE_NOT_FOUND",
-      `program ${programName} not found: run npm run boot-files, or install the Debian package qemu-system-x86`,
+      `program ${name} not found: run npm run boot-files, or install the Debian package ${wanted.debianPackage}`,
     );
   }
   const prefix = "/usr";
-  const folders = ownFolders.map((name) => join(prefix, name)).filter(isThere);
-  return { program, folders, files: [program, ...(await librariesOf([program, ...partsIn(prefix)]))] };
+  const folders = wanted.folders.map((folder) => join(prefix, folder)).filter(isThere);
+  return { program, folders, files: [program, ...(await librariesOf([program, ...partsIn(prefix, wanted)]))] };
 }
 
-function partsIn(prefix: string): readonly string[] {
-  const folder = join(prefix, "lib", multiarch, "qemu");
-  if (!isThere(folder)) return [];
-  return readdirSync(folder)
-    .filter((name) => loadedPart.test(name))
-    .map((name) => join(folder, name));
+function partsIn(prefix: string, { folders }: WantedProgram): readonly string[] {
+  return folders
+    .map((folder) => join(prefix, folder))
+    .filter(isThere)
+    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
+    .filter((path) => loadedPart.test(basename(path)));
 }
 
 function isThere(path: string): boolean {

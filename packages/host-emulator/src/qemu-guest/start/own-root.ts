@@ -38,6 +38,8 @@ export interface ShownFolder {
   /** In the root, beginning with a slash. */
   readonly target: string;
   readonly readOnly: boolean;
+  /** Paths below the folder: these alone are there. All by default. */
+  readonly files?: readonly string[] | undefined;
 }
 
 /** A program with a root and namespaces of its own. */
@@ -53,6 +55,8 @@ export interface OwnRootStart {
   /** A folder that this makes and removes; the program's root appears in it for nobody else. */
   readonly mountPoint: string;
   readonly devices: readonly OpenDevice[];
+  /** Whether it sees its own processes; the kernel's settings come with them. */
+  readonly withProc: boolean;
   readonly shown: readonly ShownFolder[];
   /** Ends the start, not the program. */
   readonly signal: AbortSignal;
@@ -168,19 +172,15 @@ async function settle(
 }
 
 /** Runs in the mount namespace of the program, whose processes all get the new root. */
-function changeRoot({ installation: { folders, files }, mountPoint, devices, shown }: OwnRootStart): void {
+function changeRoot({ installation: { folders, files }, mountPoint, devices, withProc, shown }: OwnRootStart): void {
   mount("root", mountPoint, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=1m");
   const at = (name: string): string => join(mountPoint, name);
   for (const name of ["dev", "old", "proc"]) mkdirSync(at(name));
   for (const path of folders) showFolder({ path, target: at(path), readOnly: true });
-  for (const file of files) {
-    mkdirSync(dirname(at(file)), { recursive: true });
-    closeSync(openSync(at(file), "a"));
-    // A link would lead elsewhere in the new root.
-    attachTree(realpathSync(file), at(file), true);
-  }
-  for (const { path, target, readOnly } of shown) showFolder({ path, target: at(target), readOnly });
-  mount("/proc", at("proc"), "", MS_BIND);
+  // A link would lead elsewhere in the new root.
+  for (const file of files) showFile(realpathSync(file), at(file), true);
+  for (const folder of shown) showFolder({ ...folder, target: at(folder.target) });
+  if (withProc) mount("/proc", at("proc"), "", MS_BIND);
   const umask = process.umask(0);
   try {
     for (const { name, major, minor } of [...basicDevices, ...devices]) {
@@ -195,9 +195,20 @@ function changeRoot({ installation: { folders, files }, mountPoint, devices, sho
   setMountReadOnly("/");
 }
 
-function showFolder({ path, target, readOnly }: ShownFolder): void {
+function showFolder({ path, target, readOnly, files }: ShownFolder): void {
   mkdirSync(target, { recursive: true });
-  attachTree(path, target, readOnly);
+  if (files === undefined) attachTree(path, target, readOnly);
+  for (const name of files ?? []) {
+    const source = join(path, name);
+    if (statSync(source).isDirectory()) showFolder({ path: source, target: join(target, name), readOnly });
+    else showFile(source, join(target, name), readOnly);
+  }
+}
+
+function showFile(source: string, target: string, readOnly: boolean): void {
+  mkdirSync(dirname(target), { recursive: true });
+  closeSync(openSync(target, "a"));
+  attachTree(source, target, readOnly);
 }
 
 function attachTree(source: string, target: string, readOnly: boolean): void {
