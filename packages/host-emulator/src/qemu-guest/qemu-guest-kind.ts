@@ -82,12 +82,14 @@ export class QemuGuestKind implements GuestKind {
     });
   }
 
-  #sharesOf(machine: ServedMachine, { entrances }: VmCgroups): MachineShares {
+  #sharesOf(machine: ServedMachine, cgroups: VmCgroups): MachineShares {
     const { shareServer, clock = systemClock, report } = this.#options;
     if (shareServer === undefined) return noShares;
     let mounts = 0;
     const start: ShareServing["start"] = async (connection, shares) => {
       const installation = await shareServer();
+      // Those of the pod, once the machine is in one.
+      const { entrances } = cgroups;
       const mountPoint = join(machine.directory, `share-${++mounts}`);
       return withDeadline(
         (signal) => startShareServer({ installation, entrances, mountPoint, signal }, connection, shares),
