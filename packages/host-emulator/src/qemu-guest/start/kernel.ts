@@ -33,7 +33,7 @@ const transportCall = "virtio_vsock_init";
  */
 export function kernelLineFor(given: string): string {
   // Quotes protect blanks, and a quoted value begins anywhere in a word.
-  const words = given.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
+  const words: readonly string[] = given.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
   const end = words.indexOf(endOfParameters);
   const parameters = end === -1 ? words : words.slice(0, end);
   const kept = parameters.flatMap((word) => (word === "pci=off" ? [] : withoutBlockedTransport(word)));

@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync, readFileSync, realpathSync, rmdirSync, statSync } from "node:fs";
 import type { Socket } from "node:net";
 import { dirname, join } from "node:path";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import { type ChildProcess, startProgram } from "@uvm-shim/child-processes";
 import { abortable } from "@uvm-shim/lifecycle";
 import {
@@ -73,7 +73,7 @@ export interface ProgramEnd {
 /** A program that has been started. */
 export interface OwnRootProgram {
   /** From 4 on, the ends of pipes. */
-  readonly streams: ChildProcess["stdio"];
+  readonly streams: readonly (Readable | Writable | null | undefined)[];
   /** The end of what it has said on its pipes. */
   readonly diagnostics: Tail;
   /** Resolves when it has ended and all its output has come. */
