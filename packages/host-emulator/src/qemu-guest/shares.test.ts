@@ -47,7 +47,8 @@ describeWith("Linux")("shares of a virtual machine", () => {
     Port: port,
     Flags: 0,
   });
-  const dial = (port = 564): Socket => createConnection({ path: join(folder, `hv.vsock_${port}`), allowHalfOpen: true });
+  const dial = (port = 564): Socket =>
+    createConnection({ path: join(folder, `hv.vsock_${port}`), allowHalfOpen: true });
 
   async function echoed(port?: number): Promise<string> {
     const connection = dial(port);

@@ -1,7 +1,7 @@
+import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { hvsocketBaseName } from "@uvm-shim/host-protocol/guest";
 import { connectUnixSocket } from "@uvm-shim/linux-calls";
-import { closeSync } from "node:fs";
 import { HcsFailure } from "../hcs-failure.ts";
 import type { ServedMachine, VsockDevice } from "./parts.ts";
 

@@ -20,10 +20,7 @@ const useAttempts = 100;
  */
 export async function unplug(client: QmpClient, id: string, { clock, unplugTimeoutMs }: Patience): Promise<void> {
   const stop = new AbortController();
-  const deletion = client.awaitEvent(
-    ({ name, data }) => name === "DEVICE_DELETED" && data.device === id,
-    stop.signal,
-  );
+  const deletion = client.awaitEvent(({ name, data }) => name === "DEVICE_DELETED" && data.device === id, stop.signal);
   deletion.catch(() => {});
   const error = (): Error =>
     new HcsFailure(

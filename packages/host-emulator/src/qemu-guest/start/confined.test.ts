@@ -12,8 +12,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { ProgramInstallation } from "./installation.ts";
 import { type ConfinedStart, type RunningQemu, startConfined } from "./confined.ts";
+import type { ProgramInstallation } from "./installation.ts";
 
 const user = 0x70000001;
 const loader = "/lib64/ld-linux-x86-64.so.2";
@@ -61,9 +61,7 @@ describeWith("root")("a confined program", () => {
   it("sees its own files and devices, and nothing else of this machine", async () => {
     const script = "ls /; ls /lib64; ls /dev; ls /proc | grep -c '^[0-9]'; cat /proc/net/dev | wc -l";
     const before = readFileSync("/proc/self/mountinfo", "utf8");
-    expect(await seen(script)).toMatch(
-      /^dev\nlib64\nproc\nusr\nld-linux-x86-64.so.2\nnull\nurandom\n[1-9]\n3\n$/,
-    );
+    expect(await seen(script)).toMatch(/^dev\nlib64\nproc\nusr\nld-linux-x86-64.so.2\nnull\nurandom\n[1-9]\n3\n$/);
     expect(readFileSync("/proc/self/mountinfo", "utf8")).toBe(before);
     expect(await seen("test -e /dev/kvm && echo kvm", { withKvm: true })).toBe("kvm\n");
   });

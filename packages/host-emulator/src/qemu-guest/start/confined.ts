@@ -38,6 +38,7 @@ export interface RunningQemu {
 
 const consoleDescriptor = 5;
 const consoleTailBytes = 4_000;
+/** /dev/kvm, which a confined QEMU opens by this name. */
 export const kvmDevice = { name: "kvm", major: 10, minor: 232 } as const;
 const powerless = ["--clear-groups", "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
 

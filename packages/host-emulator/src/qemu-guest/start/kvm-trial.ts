@@ -10,7 +10,11 @@ import type { ProgramInstallation } from "./installation.ts";
 const firmwareDescriptor = 6;
 
 /** Runs a guest of a few instructions with KVM, confined as all are; resolves to QEMU's exit code. An abort ends it. */
-export async function tryKvm(installation: ProgramInstallation, user: number, signal: AbortSignal): Promise<number | null> {
+export async function tryKvm(
+  installation: ProgramInstallation,
+  user: number,
+  signal: AbortSignal,
+): Promise<number | null> {
   const folder = mkdtempSync(join(tmpdir(), "uvm-shim-kvm-"));
   try {
     const file = join(folder, "firmware");
