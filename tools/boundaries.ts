@@ -59,6 +59,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
     libraries: ["smol-toml"],
   },
   "packages/linux-calls": { uses: [], libraries: ["koffi"] },
+  "packages/vhost-vsock": { uses: ["host-protocol", "lifecycle", "linux-calls"] },
   "packages/telemetry": {
     uses: [],
     types: ["lifecycle"],

@@ -2,7 +2,8 @@ import { closeSync, openSync, rmSync } from "node:fs";
 import koffi from "koffi";
 import { LinuxCallError } from "./error.ts";
 import { invoke, invokeUnlessBusy } from "./libc.ts";
-import { descriptorMessage, emptyOf, interfaceRequest, ioVector, messageHeader, unixAddress } from "./structures.ts";
+import { descriptorMessage, emptyOf, interfaceRequest, ioVector, messageHeader } from "./structures.ts";
+import { listenAtUnixSocket, unixAddressOf } from "./unix-addresses.ts";
 
 const F_GETFL = 3;
 const F_SETFL = 4;
@@ -92,17 +93,6 @@ export function letBlock(descriptor: number): void {
   invoke("fcntl", "F_SETFL", descriptor, F_SETFL, flags & ~O_NONBLOCK);
 }
 
-function unixAddressOf(path: string): Buffer {
-  const address = emptyOf(unixAddress);
-  const mostBytes = unixAddress.size - koffi.offsetof(unixAddress, "sun_path") - 1;
-  const bytes = Buffer.byteLength(path);
-  if (bytes > mostBytes)
-    throw new RangeError(`invalid socket path ${path}: ${bytes} bytes, expected at most ${mostBytes}`);
-  address.writeUInt16LE(AF_UNIX, 0);
-  address.write(path, koffi.offsetof(unixAddress, "sun_path"));
-  return address;
-}
-
 /** Brings up the loopback interface of the current network namespace. */
 export function bringLoopbackUp(): void {
   const socket = invoke("socket", "AF_INET", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -128,21 +118,7 @@ export interface DescriptorReceiver {
 
 /** Listens on a Unix socket for one peer that sends one file descriptor, as an OCI runtime does with a terminal. */
 export function listenForDescriptor(path: string): DescriptorReceiver {
-  const address = unixAddressOf(path);
-  let listener: number | undefined = invoke(
-    "socket",
-    "AF_UNIX",
-    AF_UNIX,
-    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-    0,
-  );
-  try {
-    invoke("bind", path, listener, address, address.length);
-    invoke("listen", path, listener, 1);
-  } catch (error) {
-    closeSync(listener);
-    throw error;
-  }
+  let listener: number | undefined = listenAtUnixSocket(path, 1);
   return {
     async receive(signal) {
       if (listener === undefined) throw new Error(`socket ${path} is closed`);

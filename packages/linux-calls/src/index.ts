@@ -1,6 +1,13 @@
 export { architecturesRunBy, elfMachine } from "./architectures.ts";
 export { enterNewCgroupNamespace } from "./cgroup-namespaces.ts";
 export {
+  type ArrivedBytes,
+  DescriptorListener,
+  DescriptorSocket,
+  type PeerUser,
+} from "./descriptor-sockets.ts";
+export { type DescriptorWatch, watchReadable } from "./descriptor-watch.ts";
+export {
   bringLoopbackUp,
   connectUnixSocket,
   type DescriptorReceiver,
@@ -13,6 +20,7 @@ export {
 } from "./descriptors.ts";
 export { attachLoop, type LoopDevice, type LoopRequest, makeBlockNode, makeCharNode } from "./devices.ts";
 export { LinuxCallError } from "./error.ts";
+export { becomesEventCounter, createEventCounter, signalEvent, takeEvents } from "./event-counters.ts";
 export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";
@@ -31,6 +39,9 @@ export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } f
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
 export { sealedCopy } from "./sealed-files.ts";
+export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared-memory.ts";
 export { unblockSignal } from "./signals.ts";
+export { unixSocketPair } from "./socket-pairs.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
+export { openTap } from "./taps.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

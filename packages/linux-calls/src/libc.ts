@@ -15,6 +15,7 @@ const prototypes = {
   memfd_create: "int memfd_create(const char *name, unsigned int flags)",
   fcntl: "int fcntl(int fd, int command, long argument)",
   flock: "int flock(int fd, int operation)",
+  socketpair: "int socketpair(int family, int type, int protocol, int *descriptors)",
   pipe2: "int pipe2(int *descriptors, int flags)",
   waitpid: "int waitpid(int pid, int *status, int options)",
   waitid: "int waitid(int idtype, unsigned int id, void *info, int options)",
@@ -30,6 +31,14 @@ const prototypes = {
   splice: "long splice(int in, void *inOffset, int out, void *outOffset, size_t length, unsigned int flags)",
   accept4: "int accept4(int fd, void *address, void *length, int flags)",
   recvmsg: "long recvmsg(int fd, void *message, int flags)",
+  sendmsg: "long sendmsg(int fd, const void *message, int flags)",
+  eventfd: "int eventfd(unsigned int value, int flags)",
+  read: "long read(int fd, void *bytes, size_t length)",
+  write: "long write(int fd, const void *bytes, size_t length)",
+  ftruncate: "int ftruncate(int fd, int64_t length)",
+  // Addresses of programs are safe integers, and a number is what the check for -1 needs.
+  mmap: "intptr_t mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)",
+  munmap: "int munmap(intptr_t address, size_t length)",
   ioctl: "int ioctl(int fd, unsigned long request, void *argument)",
 } as const;
 

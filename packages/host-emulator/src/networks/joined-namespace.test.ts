@@ -210,7 +210,8 @@ describeWith("root", "ip")("a network namespace of this machine", () => {
     });
 
     it("leaves nothing in HCN if some of its objects cannot be made", async () => {
-      const unusedSwitch = { plug: () => expect.fail("nothing is plugged") };
+      const plug = () => expect.fail("nothing is plugged");
+      const unusedSwitch = { plug, plugTap: plug };
       const settings = { IpConfigurations: [{ IpAddress: "198.18.0.2", PrefixLength: 24 }] };
       const bad = { IpConfigurations: [{ IpAddress: "nowhere", PrefixLength: 24 }] };
       const interfaces = [settings, bad].map((one, index) => ({

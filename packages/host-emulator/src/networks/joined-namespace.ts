@@ -144,5 +144,9 @@ function standing(interfaceName: string): VirtualSwitch {
       announceNic(pid, nic, interfaceName);
       return { disconnect: async () => {}, remove: async () => withdrawNic(pid, nic) };
     },
+    plugTap: async () => {
+      const message = `the interface ${interfaceName} is in a network namespace of this machine, which a virtual machine cannot join`;
+      throw new HcsFailure("ERROR_NOT_SUPPORTED", message);
+    },
   };
 }

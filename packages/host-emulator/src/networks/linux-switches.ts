@@ -1,8 +1,8 @@
-import { writeFileSync } from "node:fs";
-import { createNetworkNamespace, type NetworkNamespace } from "@uvm-shim/linux-calls";
+import { closeSync, writeFileSync } from "node:fs";
+import { createNetworkNamespace, type NetworkNamespace, openTap } from "@uvm-shim/linux-calls";
 import { HcsFailure } from "../hcs-failure.ts";
 import { runIp } from "./ip.ts";
-import type { PluggedNic, SwitchPort, VirtualSwitch, VirtualSwitches } from "./switches.ts";
+import type { PluggedNic, SwitchPort, TapPort, VirtualSwitch, VirtualSwitches } from "./switches.ts";
 
 /** Error of `ip` for a missing link. */
 const missingLink = /Cannot find device|does not exist|No such device/;
@@ -36,7 +36,7 @@ export class LinuxSwitches implements VirtualSwitches {
 
   of(network: string): VirtualSwitch {
     const bridge = this.#bridgeOf(network);
-    return { plug: (nic) => this.#plug(bridge, nic) };
+    return { plug: (nic) => this.#plug(bridge, nic), plugTap: () => this.#plugTap(bridge) };
   }
 
   close(): void {
@@ -58,6 +58,23 @@ export class LinuxSwitches implements VirtualSwitches {
       await this.#removeLink(port).catch(() => {});
       throw error;
     }
+    return this.#portOf(port);
+  }
+
+  async #plugTap(bridge: string): Promise<TapPort> {
+    const port = this.#newName("port");
+    this.#namespace ??= openNamespace();
+    const descriptor = this.#namespace.run(() => openTap(port));
+    try {
+      await this.#ip([`link set ${port} master ${bridge} up`]);
+    } catch (error) {
+      closeSync(descriptor);
+      throw error;
+    }
+    return { descriptor, ...this.#portOf(port) };
+  }
+
+  #portOf(port: string): SwitchPort {
     return {
       disconnect: () => this.#unlessGone(this.#ip([`link set ${port} nomaster down`])),
       remove: () => this.#removeLink(port),

@@ -12,6 +12,14 @@ export interface VirtualSwitches {
 export interface VirtualSwitch {
   /** Creates a NIC in the network namespace of a process and connects it to this switch. */
   plug(nic: PluggedNic): Promise<SwitchPort>;
+  /** Connects whoever holds a descriptor, such as a virtual machine, to this switch. */
+  plugTap(): Promise<TapPort>;
+}
+
+/** The switch's end of a NIC whose frames go through a descriptor. */
+export interface TapPort extends SwitchPort {
+  /** Each frame has a virtio header. The caller owns it; the port ends with its last copy. */
+  readonly descriptor: number;
 }
 
 /** A NIC to be made in a network namespace of this machine. */

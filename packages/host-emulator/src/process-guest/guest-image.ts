@@ -141,19 +141,22 @@ export function findProgram(name: string, folders: readonly string[] = programFo
     .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
 }
 
-/** Shared libraries of programs, including their loaders. ldd would start three programs for each of them, one after the other. */
-async function librariesOf(programs: readonly string[]): Promise<readonly string[]> {
+/**
+ * Shared libraries of programs, including their loaders. ldd would start three programs for each of them, one after the other.
+ * Those in `folder` come first.
+ */
+export async function librariesOf(programs: readonly string[], folder?: string): Promise<readonly string[]> {
   const byLoader = Map.groupBy(programs, (program) => loaderOf(readFileSync(program)));
   const loaders = [...byLoader.keys()].filter((loader) => loader !== undefined);
-  const lists = await Promise.all(loaders.map((loader) => listOf(loader, byLoader.get(loader) ?? [])));
+  const lists = await Promise.all(loaders.map((loader) => listOf(loader, byLoader.get(loader) ?? [], folder)));
   return [...new Set([...loaders, ...librariesIn(lists.join(""))])];
 }
 
 /** What a loader prints about programs, in the form of ldd. A shell starts it faster than this process would. */
-async function listOf(loader: string, programs: readonly string[]): Promise<string> {
+async function listOf(loader: string, programs: readonly string[], folder?: string): Promise<string> {
   const each = 'for program; do "$0" --list "$program" || exit; done';
   const child = await startProgram("/bin/sh", ["-c", each, loader, ...programs], {
-    env: { PATH: programFolders.join(":"), LC_ALL: "C" },
+    env: { PATH: programFolders.join(":"), LC_ALL: "C", ...(folder !== undefined && { LD_LIBRARY_PATH: folder }) },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "close");

@@ -2,14 +2,14 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 import { processGuestKernel, windowsGuestBoot } from "@uvm-shim/host-protocol/guest";
-import { delay } from "@uvm-shim/lifecycle";
 import type { GuestBoot, GuestKind, GuestMachine, GuestMachineSpecification } from "../guest-machine.ts";
 import { WindowsGuestMachine } from "../windows-guest/windows-guest-machine.ts";
 import { BootTurns } from "./boot-queue.ts";
 import { VmCgroups } from "./cgroups.ts";
 import { GuestImage, linuxImage, windowsImage } from "./guest-image.ts";
 import { linuxProgram, windowsProgram } from "./guest-program.ts";
-import { killIfAlive, ProcessGuestMachine, type ProcessGuestParts } from "./process-guest-machine.ts";
+import { removeLeftProcesses } from "./leftovers.ts";
+import { ProcessGuestMachine, type ProcessGuestParts } from "./process-guest-machine.ts";
 import { SettingsGuard } from "./settings-guard.ts";
 
 const cgroupTimeoutMs = 5_000;
@@ -100,14 +100,7 @@ export class ProcessGuestKind implements GuestKind {
   }
 
   async removeLeftovers(name: string, podGroup?: string): Promise<void> {
-    const cgroups = new VmCgroups(name, undefined, podGroup);
-    cgroups.thaw();
-    const deadline = performance.now() + cgroupTimeoutMs;
-    for (let pids = cgroups.processes(); pids.length > 0 && performance.now() < deadline; pids = cgroups.processes()) {
-      for (const pid of pids) killIfAlive(pid);
-      await delay(5);
-    }
-    await cgroups.remove(cgroupTimeoutMs);
+    await removeLeftProcesses(new VmCgroups(name, undefined, podGroup), cgroupTimeoutMs);
   }
 
   close(): void {

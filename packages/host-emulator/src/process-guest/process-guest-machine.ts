@@ -24,6 +24,7 @@ import { GuestDisks } from "./disks.ts";
 import { findProgram, programFolders } from "./guest-image.ts";
 import type { GuestProgram } from "./guest-program.ts";
 import { offerNamespace } from "./joined-networks.ts";
+import { killIfAlive } from "./leftovers.ts";
 import { GuestNics } from "./nics.ts";
 import { regroup } from "./regroup.ts";
 import type { SettingsGuard } from "./settings-guard.ts";
@@ -382,14 +383,5 @@ function initOfAny(child: ChildProcess): number | undefined {
     return initOf(child);
   } catch {
     return undefined;
-  }
-}
-
-/** Sends SIGKILL; does nothing for a process that has ended and was reaped. */
-export function killIfAlive(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }

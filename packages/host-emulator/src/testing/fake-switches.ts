@@ -17,7 +17,8 @@ export class FakeSwitches implements VirtualSwitches {
   }
 
   of(): VirtualSwitch {
-    return { plug: () => Promise.reject(new Error("fake switches cannot plug NICs")) };
+    const fail = () => Promise.reject(new Error("fake switches cannot plug NICs"));
+    return { plug: fail, plugTap: fail };
   }
 
   close(): void {

@@ -1,0 +1,48 @@
+import { closeSync, openSync, readSync } from "node:fs";
+
+/** Where a boot loader finds what it looks for in a kernel image for x86 (Documentation/arch/x86/boot.rst of Linux). */
+const bootFlagOffset = 0x1fe;
+const bootFlag = 0xaa55;
+const headerOffset = 0x202;
+const header = "HdrS";
+const bytesRead = 0x206;
+
+/** Whether the file is a kernel image that QEMU can boot on a PC. */
+export function isKernelImage(path: string): boolean {
+  const bytes = Buffer.alloc(bytesRead);
+  const file = openSync(path, "r");
+  try {
+    if (readSync(file, bytes, 0, bytes.length, 0) < bytes.length) return false;
+  } finally {
+    closeSync(file);
+  }
+  const marker = bytes.toString("latin1", headerOffset, headerOffset + header.length);
+  return bytes.readUInt16LE(bootFlagOffset) === bootFlag && marker === header;
+}
+
+/** Ends the parameters of the kernel; what follows is for the guest's init. */
+const endOfParameters = "--";
+/** hvc0 is the console of this machine. Memory that is added is used at once, and can be taken away again. */
+const ownParameters = ["console=hvc0", "memhp_default_state=online_movable"];
+/** What keeps the virtio transport from taking the place of Hyper-V's sockets. */
+const transportCall = "virtio_vsock_init";
+
+/**
+ * The command line for this machine, made of one for Hyper-V, where a guest has neither PCI devices, unless some are
+ * assigned, nor virtio.
+ */
+export function kernelLineFor(given: string): string {
+  // Quotes protect blanks, and a quoted value begins anywhere in a word.
+  const words: readonly string[] = given.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
+  const end = words.indexOf(endOfParameters);
+  const parameters = end === -1 ? words : words.slice(0, end);
+  const kept = parameters.flatMap((word) => (word === "pci=off" ? [] : withoutBlockedTransport(word)));
+  return [...kept, ...ownParameters, ...(end === -1 ? [] : words.slice(end))].join(" ");
+}
+
+function withoutBlockedTransport(word: string): readonly string[] {
+  const [, list] = /^initcall_blacklist=(.*)$/.exec(word) ?? [];
+  if (list === undefined) return [word];
+  const others = list.split(",").filter((call) => call !== transportCall);
+  return others.length === 0 ? [] : [`initcall_blacklist=${others.join(",")}`];
+}
