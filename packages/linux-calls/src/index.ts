@@ -33,4 +33,5 @@ export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } 
 export { sealedCopy } from "./sealed-files.ts";
 export { unblockSignal } from "./signals.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
+export { connectVsock, socketOf, vsockHost } from "./stream-sockets.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";
