@@ -1,0 +1,62 @@
+/** `npm run boot-files`: the boot files of virtual machines, in the cache. */
+import { globSync, rmSync, symlinkSync } from "node:fs";
+import { join } from "node:path";
+import { mustRun } from "@uvm-shim/test-support/command";
+import { cacheFolder } from "../../test/src/support/cache.ts";
+import { Stamps } from "../bootstrap/stamps.mjs";
+import { distributionOf, linuxHost } from "../targets.ts";
+import { bootFiles, buildBootFiles, digestOf, runFromTree } from "./build.ts";
+import { debianTree } from "./debian-tree.ts";
+
+/** What the guest consists of beside Node and the agent. */
+const guestPackages = {
+  name: "guest",
+  whole: ["busybox-static", "crun", "e2fsprogs", "iproute2", "libatomic1", "libstdc++6"],
+  behind: ["linux-image-amd64"],
+};
+/** With its libraries, but for the C library: the machine's loader fits only the machine's own. */
+const imagePackages = {
+  name: "image-tools",
+  alone: ["erofs-utils", "liblz4-1", "libselinux1", "libpcre2-8-0", "libuuid1"],
+};
+/** What runs the guest. Its folder has QEMU's own files where QEMU looks for them, by its own path. */
+const hostPackages = { name: "qemu", whole: ["qemu-system-x86", "diod"], without: ["libc6", "libc-bin"] };
+const makingMs = 180_000;
+
+const print = (line: string): unknown => process.stdout.write(`${line}\n`);
+
+const target = linuxHost();
+if (target !== "linux-x64") throw new Error(`boot files of virtual machines are made on x64, and this is ${target}`);
+const guest = await debianTree(guestPackages, { report: print });
+const host = await debianTree(hostPackages, { report: print });
+const image = await debianTree(imagePackages, { report: print });
+const folder = join(cacheFolder("boot-files"), target);
+const agent = join(distributionOf(target), "LinuxBootFiles");
+const ours = globSync(["*.ts", "guest/*"], { cwd: import.meta.dirname }).sort();
+const sources = [
+  ...ours.map((name) => join(import.meta.dirname, name)),
+  ...["guest-agent.program.cjs", "initrd.img"].map((name) => join(agent, name)),
+];
+const key = `${process.version} ${digestOf([...guest.packages, ...image.packages], sources)}`;
+const names = Object.values(bootFiles);
+const stamps = new Stamps(folder);
+let sizes: Readonly<Record<string, number>> | undefined;
+await stamps.ensure({ name: "boot-files", key, outcomes: names.map((name) => join(folder, name)) }, async () => {
+  const runWithin = (command: string, args: readonly string[]): Promise<string> =>
+    mustRun(command, args, { timeoutMs: makingMs });
+  sizes = await buildBootFiles(folder, {
+    tree: guest.folder,
+    node: process.execPath,
+    agent,
+    makeImage: runFromTree(image.folder, "mkfs.erofs", runWithin),
+  });
+});
+const qemu = join(folder, "qemu");
+rmSync(qemu, { force: true });
+symlinkSync(host.folder, qemu);
+if (sizes === undefined) print(`${folder} is up to date`);
+else {
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
+  for (const [name, size] of Object.entries(sizes)) print(`${join(folder, name)}: ${megabytes(size)}`);
+  print(`together: ${megabytes(Object.values(sizes).reduce((sum, size) => sum + size, 0))}`);
+}
