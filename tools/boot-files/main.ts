@@ -7,20 +7,8 @@ import { Stamps } from "../bootstrap/stamps.mjs";
 import { distributionOf, linuxHost } from "../targets.ts";
 import { bootFiles, buildBootFiles, digestOf, runFromTree } from "./build.ts";
 import { debianTree } from "./debian-tree.ts";
+import { guestPackages, hostPackages, imagePackages } from "./packages.ts";
 
-/** What the guest consists of beside Node and the agent. */
-const guestPackages = {
-  name: "guest",
-  whole: ["busybox-static", "crun", "e2fsprogs", "iproute2", "libatomic1", "libstdc++6"],
-  behind: ["linux-image-amd64"],
-};
-/** With its libraries, but for the C library: the machine's loader fits only the machine's own. */
-const imagePackages = {
-  name: "image-tools",
-  alone: ["erofs-utils", "liblz4-1", "libselinux1", "libpcre2-8-0", "libuuid1"],
-};
-/** What runs the guest. Its folder has QEMU's own files where QEMU looks for them, by its own path. */
-const hostPackages = { name: "qemu", whole: ["qemu-system-x86", "diod"], without: ["libc6", "libc-bin"] };
 const makingMs = 180_000;
 
 const print = (line: string): unknown => process.stdout.write(`${line}\n`);

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { isElf, linkageOf, withoutUnloadedSections } from "./elf.ts";
+import { withoutOtherLanguages } from "./icu-data.ts";
 import { type KernelModules, moduleTables } from "./kernel-modules.ts";
 
 /** Drivers of what the host may attach. Nothing in the guest looks for a device's driver when the device comes. */
@@ -91,7 +92,7 @@ export function layOutRoot(folder: string, { tree, modules, node, agent }: RootP
     chmodSync(path, mode);
   };
   for (const [place, path] of Object.entries(programs)) files.set(place, readFrom(tree, path));
-  files.set("usr/bin/node", withoutUnloadedSections(readFileSync(node)));
+  files.set("usr/bin/node", withoutOtherLanguages(withoutUnloadedSections(readFileSync(node))));
   for (const [place, content] of [...files, ...librariesOf(files, tree)]) put(place, content, 0o755);
   for (const [place, names] of Object.entries(busyboxPrograms)) {
     mkdirSync(join(folder, place), { recursive: true });
