@@ -48,3 +48,9 @@ else {
   for (const [name, size] of Object.entries(sizes)) print(`${join(folder, name)}: ${megabytes(size)}`);
   print(`together: ${megabytes(Object.values(sizes).reduce((sum, size) => sum + size, 0))}`);
 }
+if (process.argv.includes("--try")) {
+  const { tryBoot } = await import("./try.ts");
+  for (const { what, afterMs, guestSeconds } of await tryBoot(folder, qemu)) {
+    print(`${afterMs} ms${guestSeconds === undefined ? "" : `, ${guestSeconds} s in the guest`}: ${what}`);
+  }
+}

@@ -15,16 +15,17 @@ import { isElf, linkageOf, withoutUnloadedSections } from "./elf.ts";
 import { withoutOtherLanguages } from "./icu-data.ts";
 import { type KernelModules, moduleTables } from "./kernel-modules.ts";
 
-/** Drivers of what the host may attach. Nothing in the guest looks for a device's driver when the device comes. */
+/** Drivers of what the host may attach, and of the power button. Nothing in the guest looks for a device's driver when the device comes. */
 export const modulesAtBoot = [
   "vmw_vsock_virtio_transport",
   "pvpanic_mmio",
   "pvpanic_pci",
-  "virtio_console",
   "virtio_rng",
   "virtio_net",
   "virtio_balloon",
   "virtio_mem",
+  "button",
+  "evdev",
 ];
 /** What the kernel loads when it is asked for: file systems, kinds of networks, and what crun and ip ask for. */
 export const modulesOnDemand = [
@@ -60,8 +61,11 @@ const busyboxPrograms = {
   "usr/bin": "cat chmod cp cut df dmesg echo env find free grep head kill ln ls mkdir mount mv ps pwd rm sed sh sleep stty tail top true umount uname uptime vi wc".split(
     " ",
   ),
-  "usr/sbin": "insmod lsmod modprobe poweroff reboot".split(" "),
+  "usr/sbin": "acpid insmod lsmod modprobe poweroff reboot".split(" "),
 };
+
+/** What busybox's acpid runs when the host presses the power button. */
+const powerButton = "etc/acpi/PWRF/00000080";
 
 const etc: Readonly<Record<string, string>> = {
   passwd: "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
@@ -102,6 +106,7 @@ export function layOutRoot(folder: string, { tree, modules, node, agent }: RootP
   for (const [name, place] of Object.entries(agentFiles)) put(join(ownFolder, place), readFileSync(join(agent, name)));
   cpSync(join(agent, "koffi"), join(folder, ownFolder, "koffi"), { recursive: true });
   putModules(folder, modules, put);
+  put(powerButton, "#!/bin/sh\nexec kill -TERM \"$(cat /run/agent.pid)\"\n", 0o755);
   for (const [name, text] of Object.entries(etc)) put(join("etc", name), text);
   put("etc/mke2fs.conf", readFrom(tree, "etc/mke2fs.conf"));
 }

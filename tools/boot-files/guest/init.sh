@@ -26,8 +26,12 @@ step "drivers are loaded"
 
 # The agent logs to its standard error, the console, until the host takes its log.
 UVM_SHIM_VM_GUEST=1 node --disable-sigusr1 --max-semi-space-size=2 /usr/lib/uvm-shim/guest-agent.cjs &
+agent=$!
+echo $agent >/run/agent.pid
 step "the agent is started"
-wait $!
+# It asks the agent to end when the host presses the power button.
+/usr/sbin/acpid -l /dev/null
+wait $agent
 code=$?
 step "the agent has ended with code $code"
 [ $code -eq 0 ] && /usr/sbin/poweroff -f

@@ -17,12 +17,15 @@ fail() {
 busybox mount -t proc -o nosuid,nodev,noexec proc /proc
 busybox mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 busybox mount -t devtmpfs -o nosuid,mode=755 dev /dev
-step "the kernel has started"
 
+read -r started _ </proc/uptime
 # A module for a feature that the processor lacks cannot be loaded, and is not needed.
 for module in /modules/*.ko; do
   busybox insmod "$module" || echo "uvm-shim: $module is not loaded"
 done
+# Without a console of its own the kernel has given this process none: now there may be one of the modules'.
+(: <>/dev/console) 2>/dev/null && exec </dev/console >/dev/console 2>&1
+echo "uvm-shim: ${started} s: the kernel has started"
 step "modules are loaded"
 
 disk=/dev/vda

@@ -25,6 +25,7 @@ async function makeGuest(agent: string): Promise<string> {
   for (const name of ["mnt", "run", "usr", "usr/lib", "usr/lib/uvm-shim"]) mkdirSync(join(root, name));
   for (const name of ["bin", "sbin"]) symlinkSync("../bin", join(root, "usr", name));
   write("bin/modprobe", '#!/bin/sh\necho "loads $1"\n[ "$1" != unknown ]\n');
+  write("bin/acpid", '#!/bin/sh\necho "watches the power button of $(cat /run/agent.pid)"\n');
   write("bin/poweroff", '#!/bin/sh\necho "turns the power off: $*"\n');
   write("bin/node", `#!/bin/sh\n${agent}\n`);
   write("usr/lib/uvm-shim/modules-at-boot", "unknown\nvirtio_net\n");
@@ -53,6 +54,7 @@ describeWith("root", "busybox", "Linux")("the init of a virtual machine", () => 
   it("mounts what the agent needs, loads drivers, and turns the power off when the agent ends", async () => {
     const mounted = ["/proc", "/sys", "/dev/pts", "/dev/shm", "/dev/mqueue", "/run", "/tmp", "/sys/fs/cgroup"];
     const agent = [
+      "sleep 0.5",
       'echo "agent $UVM_SHIM_VM_GUEST $*, parent $PPID"',
       `for place in ${mounted.join(" ")}; do grep -q " $place " /proc/mounts || echo "lacks $place"; done`,
       "[ -d /run/agent ] && [ -e /dev/ptmx ] && [ /proc/self/fd -ef /dev/fd ] && echo has all",
@@ -64,6 +66,7 @@ describeWith("root", "busybox", "Linux")("the init of a virtual machine", () => 
       "loads virtio_net",
       "uvm-shim: drivers are loaded",
       "uvm-shim: the agent is started",
+      expect.stringMatching(/^watches the power button of \d+$/),
       "agent 1 --disable-sigusr1 --max-semi-space-size=2 /usr/lib/uvm-shim/guest-agent.cjs, parent 1",
       "has all",
       "uvm-shim: the agent has ended with code 0",

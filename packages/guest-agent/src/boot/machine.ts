@@ -58,7 +58,7 @@ function bootNamespaces(environment: Environment): GuestMachine {
   };
 }
 
-/** Its power is the machine's own: init turns it off when the agent ends. */
+/** Its power is the machine's own: init turns it off when the agent ends, and asks it to when the power button is pressed. */
 function bootVirtualMachine(): GuestMachine {
   enterVirtualMachine();
   return {
@@ -66,6 +66,6 @@ function bootVirtualMachine(): GuestMachine {
     processors: availableParallelism(),
     dial: dialVsock,
     dialDescriptor: dialVsockDescriptor,
-    reportUp: () => {},
+    reportUp: () => process.on("SIGTERM", () => process.exit(0)),
   };
 }
