@@ -34,7 +34,11 @@ function missingBefore(files: readonly string[], builtIn: ReadonlySet<string>): 
   });
 }
 
-describeWith("boot files", "busybox", "root")("the boot files", () => {
+describeWith(
+  "boot files",
+  "busybox",
+  "root",
+)("the boot files", () => {
   it("have an initial root whose modules are loaded after what they need", async () => {
     const folder = mkdtempSync(join(tmpdir(), "initial-root-"));
     await mustRun("busybox", ["cpio", "-i", "-F", place(bootFiles.initialRamDisk)], { directory: folder });
@@ -45,14 +49,21 @@ describeWith("boot files", "busybox", "root")("the boot files", () => {
     expect(modules.map((path) => underscored(path).slice(3))).toEqual(
       expect.arrayContaining(["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "crc32c_generic", "erofs"]),
     );
-    expect(missingBefore(modules.map((path) => join(folder, path)), new Set())).toEqual([]);
+    expect(
+      missingBefore(
+        modules.map((path) => join(folder, path)),
+        new Set(),
+      ),
+    ).toEqual([]);
   });
 
   it("have a root with all libraries and modules that its own need, and programs that run", async () => {
     const folder = join(mkdtempSync(join(tmpdir(), "guest-root-")), "root");
     await (await imageTool("fsck.erofs"))([`--extract=${folder}`, place(bootFiles.root)]);
     const libraries = join(folder, "usr/lib/x86_64-linux-gnu");
-    const programs = ["bin/node", "bin/crun", "sbin/ip", "sbin/mkfs.ext4", "sbin/e2fsck"].map((name) => join(folder, "usr", name));
+    const programs = ["bin/node", "bin/crun", "sbin/ip", "sbin/mkfs.ext4", "sbin/e2fsck"].map((name) =>
+      join(folder, "usr", name),
+    );
     for (const file of [...programs, ...globSync("*", { cwd: libraries }).map((name) => join(libraries, name))]) {
       const absent = linkageOf(readFileSync(file)).libraries.filter(
         (name) => !name.startsWith("ld-linux") && !existsSync(join(libraries, name)),
@@ -60,7 +71,9 @@ describeWith("boot files", "busybox", "root")("the boot files", () => {
       expect([basename(file), absent]).toEqual([basename(file), []]);
     }
     const [modules = ""] = globSync("usr/lib/modules/*", { cwd: folder });
-    const table = readFileSync(join(folder, modules, "modules.dep"), "utf8").trimEnd().split("\n");
+    const table = readFileSync(join(folder, modules, "modules.dep"), "utf8")
+      .trimEnd()
+      .split("\n");
     for (const line of table) {
       const [path = "", needed = ""] = line.split(":");
       const names = new Set(needed.trim().split(" ").map(underscored));

@@ -1,6 +1,17 @@
 /** Makes the boot files of a virtual machine: kernel, initial RAM disk and root. */
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Run } from "./debian-tree.ts";
 import { initialRamDisk } from "./initial-root.ts";
@@ -51,7 +62,8 @@ function modulesFolder(tree: string): string {
   const above = join(tree, "usr", "lib", "modules");
   const [release, ...others] = existsSync(above) ? readdirSync(above) : [];
   if (release === undefined) throw new Error(`no package in ${tree} has a kernel's modules`);
-  if (others.length > 0) throw new Error(`the packages in ${tree} have several kernels: ${[release, ...others].join(", ")}`);
+  if (others.length > 0)
+    throw new Error(`the packages in ${tree} have several kernels: ${[release, ...others].join(", ")}`);
   return join(above, release);
 }
 

@@ -29,7 +29,8 @@ function fakeRun(answers: (line: string) => Error | undefined = () => undefined)
     const answer = answers(line);
     if (answer !== undefined) throw answer;
     const work = args.find((word) => word.startsWith("work="))?.slice("work=".length) ?? "";
-    if (command === "apt-cache") return "Package: linux-image-amd64\nDepends: linux-image-6.1.0-50-amd64 (= 6.1.176-1)\n";
+    if (command === "apt-cache")
+      return "Package: linux-image-amd64\nDepends: linux-image-6.1.0-50-amd64 (= 6.1.176-1)\n";
     if (line.includes("--download-only")) {
       for (const name of ["libc6", "crun"]) writeFileSync(join(work, "cache", "archives", `${name}_1_amd64.deb`), "");
     }
@@ -73,7 +74,10 @@ it("has packages with all, with nothing, or with the next of what they depend on
 
 it("leaves out what is to stay away", async () => {
   const run = fakeRun();
-  const tree = await debianTree({ name: "qemu", whole: ["crun"], without: ["libc6"] }, { cache, run, report: () => {} });
+  const tree = await debianTree(
+    { name: "qemu", whole: ["crun"], without: ["libc6"] },
+    { cache, run, report: () => {} },
+  );
   expect(tree.packages).toEqual(["crun_1_amd64.deb"]);
 });
 

@@ -31,7 +31,11 @@ export interface DebianTree {
 }
 
 /** Runs a program and returns its output; rejects with its last words. */
-export type Run = (command: string, args: readonly string[], options?: { readonly directory?: string }) => Promise<string>;
+export type Run = (
+  command: string,
+  args: readonly string[],
+  options?: { readonly directory?: string },
+) => Promise<string>;
 
 const downloadMs = 300_000;
 const listFile = ".packages";
@@ -48,7 +52,10 @@ export async function debianTree(
   }: { readonly cache?: string; readonly run?: Run; readonly report: (message: string) => void },
 ): Promise<DebianTree> {
   const { name, whole = [], alone = [], behind = [], without = [] } = wanted;
-  const digest = createHash("sha256").update(JSON.stringify([whole, alone, behind, without])).digest("hex").slice(0, 12);
+  const digest = createHash("sha256")
+    .update(JSON.stringify([whole, alone, behind, without]))
+    .digest("hex")
+    .slice(0, 12);
   const folder = join(cache, `${debianRelease}-${name}-${digest}`);
   if (!existsSync(folder)) {
     const all = [...whole, ...alone, ...behind];
@@ -101,6 +108,7 @@ async function fetchInto(
 async function newestBehind(name: string, apt: readonly string[], run: Run): Promise<string> {
   const shown = await run("apt-cache", [...apt, "show", "--no-all-versions", name]);
   const depends = /^Depends: ([a-z0-9.+-]+)/m.exec(shown)?.[1];
-  if (depends === undefined) throw new Error(`the package ${name} depends on nothing: expected one that stands for another`);
+  if (depends === undefined)
+    throw new Error(`the package ${name} depends on nothing: expected one that stands for another`);
   return depends;
 }

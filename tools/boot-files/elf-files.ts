@@ -48,7 +48,11 @@ export function elfFile({ loader, libraries = [], information }: ElfParts): Buff
   return Buffer.concat([loaded, texts, names, ...sections]);
 }
 
-function writeHeader(file: Buffer, table: number, counts: { readonly segments: number; readonly sections: number }): void {
+function writeHeader(
+  file: Buffer,
+  table: number,
+  counts: { readonly segments: number; readonly sections: number },
+): void {
   file.write("\x7fELF\x02\x01\x01", "latin1");
   file.writeBigUInt64LE(BigInt(headerSize), 0x20);
   file.writeBigUInt64LE(BigInt(table), 0x28);

@@ -35,10 +35,10 @@ export function linkageOf(file: Buffer): Linkage {
   const text = (at: number): string => file.toString("utf8", at, file.indexOf(0, at));
   const loader = bytes(interpreter);
   const entries = bytes(dynamic) ?? Buffer.alloc(0);
-  const pairs = Array.from({ length: Math.floor(entries.length / 16) }, (_, index) => [
-    entries.readBigUInt64LE(index * 16),
-    Number(entries.readBigUInt64LE(index * 16 + 8)),
-  ] as const);
+  const pairs = Array.from(
+    { length: Math.floor(entries.length / 16) },
+    (_, index) => [entries.readBigUInt64LE(index * 16), Number(entries.readBigUInt64LE(index * 16 + 8))] as const,
+  );
   const strings = pairs.find(([tag]) => tag === stringTable)?.[1];
   const home = segments.find(
     ({ type, address, length }) =>

@@ -9,7 +9,8 @@ const mark = Buffer.from("CmnD");
 const markAt = 12;
 
 /** Of the default language, of none, or of all. */
-const keptNames = /^(?:root|en|en_US|en_US_POSIX|pool|res_index|supplementalData|zoneinfo64|metaZones|timezoneTypes|windowsZones|keyTypeData|likelySubtags|plurals|pluralRanges|numberingSystems|genderList|dayPeriods|icuver|icustd|currencyNumericCodes|grammaticalFeatures|langInfo|units|metadata|tzdbNames)\.res$/;
+const keptNames =
+  /^(?:root|en|en_US|en_US_POSIX|pool|res_index|supplementalData|zoneinfo64|metaZones|timezoneTypes|windowsZones|keyTypeData|likelySubtags|plurals|pluralRanges|numberingSystems|genderList|dayPeriods|icuver|icustd|currencyNumericCodes|grammaticalFeatures|langInfo|units|metadata|tzdbNames)\.res$/;
 /** Normalisation, properties and names of characters, rules of sorting; rules of breaking lines, without dictionaries. */
 const keptKinds = /\.(?:nrm|icu|cfu|spp|brk)$/;
 
@@ -21,7 +22,10 @@ export function withoutOtherLanguages(program: Buffer): Buffer {
   const table = start + program.readUInt16LE(start);
   const count = program.readUInt32LE(table);
   const entry = (index: number): { readonly name: string; readonly at: number } => {
-    const [name, at] = [0, 4].map((field) => table + program.readUInt32LE(table + 4 + 8 * index + field)) as [number, number];
+    const [name, at] = [0, 4].map((field) => table + program.readUInt32LE(table + 4 + 8 * index + field)) as [
+      number,
+      number,
+    ];
     return { name: program.toString("latin1", name, program.indexOf(0, name)), at };
   };
   for (let index = 0; index + 1 < count; index += 1) {

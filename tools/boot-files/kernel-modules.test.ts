@@ -6,7 +6,12 @@ import { elfFile } from "./elf-files.ts";
 import { KernelModules, moduleTables, readModuleInformation } from "./kernel-modules.ts";
 
 const modules: Readonly<Record<string, readonly string[]>> = {
-  "kernel/fs/disk-fs.ko": ["license=GPL", "softdep=pre: crypto-sum post: later", "depends=journal,checks", "alias=fs-disk"],
+  "kernel/fs/disk-fs.ko": [
+    "license=GPL",
+    "softdep=pre: crypto-sum post: later",
+    "depends=journal,checks",
+    "alias=fs-disk",
+  ],
   "kernel/fs/journal.ko": ["depends=checks"],
   "kernel/lib/checks.ko": ["depends="],
   "kernel/crypto/sum_generic.ko": ["alias=crypto-sum", "alias=sum", "depends="],
@@ -50,5 +55,7 @@ it("makes the tables of modprobe", () => {
   const { dependencies, aliases } = moduleTables(kernel().inLoadingOrder(["disk_fs"]));
   expect(dependencies.split("\n")).toContain("kernel/fs/disk-fs.ko: kernel/fs/journal.ko kernel/lib/checks.ko");
   expect(dependencies.split("\n")).toContain("kernel/lib/checks.ko:");
-  expect(aliases).toBe("alias crypto-sum sum_generic\nalias crypto-sum sum_quick\nalias fs-disk disk_fs\nalias sum sum_generic\n");
+  expect(aliases).toBe(
+    "alias crypto-sum sum_generic\nalias crypto-sum sum_quick\nalias fs-disk disk_fs\nalias sum sum_generic\n",
+  );
 });

@@ -40,7 +40,10 @@ function sectionOf(file: Buffer, wanted: string): Buffer {
   const [size, count, namesAt] = [0x3a, 0x3c, 0x3e].map((at) => file.readUInt16LE(at)) as [number, number, number];
   const header = (index: number): { readonly name: number; readonly content: Buffer } => {
     const at = table + index * size;
-    const [start, length] = [at + 0x18, at + 0x20].map((each) => Number(file.readBigUInt64LE(each))) as [number, number];
+    const [start, length] = [at + 0x18, at + 0x20].map((each) => Number(file.readBigUInt64LE(each))) as [
+      number,
+      number,
+    ];
     return { name: file.readUInt32LE(at), content: file.subarray(start, start + length) };
   };
   const names = header(namesAt).content;
@@ -63,7 +66,9 @@ export class KernelModules {
     this.folder = folder;
     const files = globSync("kernel/**/*.ko", { cwd: folder });
     this.#paths = new Map(files.map((path) => [nameOf(path), path]));
-    const builtIn = readFileSync(join(folder, "modules.builtin"), "utf8").split("\n").filter((line) => line !== "");
+    const builtIn = readFileSync(join(folder, "modules.builtin"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "");
     this.#builtIn = new Set(builtIn.map(nameOf));
   }
 
@@ -79,7 +84,8 @@ export class KernelModules {
       const name = underscored(wanted);
       if (order.has(name) || this.#builtIn.has(name)) return;
       const found = this.#find(name);
-      if (found === undefined) throw new Error(`the kernel ${this.release} has no module ${wanted}, which ${wantedBy} needs`);
+      if (found === undefined)
+        throw new Error(`the kernel ${this.release} has no module ${wanted}, which ${wantedBy} needs`);
       for (const before of found.before.flatMap((each) => this.#algorithm(each))) add(before, name);
       for (const each of found.depends) add(each, name);
       order.set(name, found);
@@ -119,7 +125,10 @@ export class KernelModules {
 }
 
 /** The tables that modprobe looks modules up in: modules.dep and modules.alias. */
-export function moduleTables(modules: readonly KernelModule[]): { readonly dependencies: string; readonly aliases: string } {
+export function moduleTables(modules: readonly KernelModule[]): {
+  readonly dependencies: string;
+  readonly aliases: string;
+} {
   const byName = new Map(modules.map((module) => [module.name, module]));
   const needed = ({ depends }: KernelModule): readonly KernelModule[] =>
     depends.flatMap((name) => {
@@ -133,7 +142,10 @@ export function moduleTables(modules: readonly KernelModule[]): { readonly depen
 }
 
 function lines(texts: readonly string[]): string {
-  return [...texts].sort().map((text) => `${text}\n`).join("");
+  return [...texts]
+    .sort()
+    .map((text) => `${text}\n`)
+    .join("");
 }
 
 function nameOf(path: string): string {

@@ -15,4 +15,8 @@ export const imagePackages: WantedPackages = {
 };
 
 /** What runs the guest. Its folder has QEMU's own files where QEMU looks for them, by its own path. */
-export const hostPackages: WantedPackages = { name: "qemu", whole: ["qemu-system-x86", "diod"], without: ["libc6", "libc-bin"] };
+export const hostPackages: WantedPackages = {
+  name: "qemu",
+  whole: ["qemu-system-x86", "diod"],
+  without: ["libc6", "libc-bin"],
+};

@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -23,7 +32,8 @@ function put(path: string, content: string | Buffer): void {
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "root-image-"));
   const program = (...names: readonly string[]): Buffer => elfFile({ loader: "/lib64/ld.so", libraries: names });
-  for (const name of ["bin/busybox", "sbin/mke2fs", "sbin/e2fsck", "sbin/ip"]) put(`tree/usr/${name}`, program("libc.so.6"));
+  for (const name of ["bin/busybox", "sbin/mke2fs", "sbin/e2fsck", "sbin/ip"])
+    put(`tree/usr/${name}`, program("libc.so.6"));
   put("tree/usr/bin/crun", program("libyajl.so.2", "libc.so.6"));
   put("tree/usr/lib64/ld.so", elfFile({}));
   put(`tree/${libraries}/libc.so.6`, elfFile({ libraries: ["ld-linux-x86-64.so.2"] }));

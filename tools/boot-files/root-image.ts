@@ -58,9 +58,10 @@ const programs: Readonly<Record<string, string>> = {
 };
 /** Those of busybox that the guest's init, the kernel (modprobe) and whoever looks around in a guest use. */
 const busyboxPrograms = {
-  "usr/bin": "cat chmod cp cut df dmesg echo env find free grep head kill ln ls mkdir mount mv ps pwd rm sed sh sleep stty tail top true umount uname uptime vi wc".split(
-    " ",
-  ),
+  "usr/bin":
+    "cat chmod cp cut df dmesg echo env find free grep head kill ln ls mkdir mount mv ps pwd rm sed sh sleep stty tail top true umount uname uptime vi wc".split(
+      " ",
+    ),
   "usr/sbin": "acpid insmod lsmod modprobe poweroff reboot".split(" "),
 };
 
@@ -100,13 +101,14 @@ export function layOutRoot(folder: string, { tree, modules, node, agent }: RootP
   for (const [place, content] of [...files, ...librariesOf(files, tree)]) put(place, content, 0o755);
   for (const [place, names] of Object.entries(busyboxPrograms)) {
     mkdirSync(join(folder, place), { recursive: true });
-    for (const name of names) symlinkSync(place === "usr/bin" ? "busybox" : "../bin/busybox", join(folder, place, name));
+    for (const name of names)
+      symlinkSync(place === "usr/bin" ? "busybox" : "../bin/busybox", join(folder, place, name));
   }
   put("usr/sbin/init", readFileSync(join(import.meta.dirname, "guest", "init.sh")), 0o755);
   for (const [name, place] of Object.entries(agentFiles)) put(join(ownFolder, place), readFileSync(join(agent, name)));
   cpSync(join(agent, "koffi"), join(folder, ownFolder, "koffi"), { recursive: true });
   putModules(folder, modules, put);
-  put(powerButton, "#!/bin/sh\nexec kill -TERM \"$(cat /run/agent.pid)\"\n", 0o755);
+  put(powerButton, '#!/bin/sh\nexec kill -TERM "$(cat /run/agent.pid)"\n', 0o755);
   for (const [name, text] of Object.entries(etc)) put(join("etc", name), text);
   put("etc/mke2fs.conf", readFrom(tree, "etc/mke2fs.conf"));
 }

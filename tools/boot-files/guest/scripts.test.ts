@@ -10,7 +10,9 @@ const scripts = ["init.sh", "initial-root.sh"].map((name) => join(import.meta.di
 const mostMs = 30_000;
 
 itWith("are shell scripts", "shellcheck")("are shell scripts without a fault that shellcheck finds", async () => {
-  await mustRun("shellcheck", ["--shell=busybox", ...scripts]).catch(() => mustRun("shellcheck", ["--shell=dash", ...scripts]));
+  await mustRun("shellcheck", ["--shell=busybox", ...scripts]).catch(() =>
+    mustRun("shellcheck", ["--shell=dash", ...scripts]),
+  );
 });
 
 /** What stands for the agent, and for programs that would concern this machine. */
@@ -50,7 +52,11 @@ async function boot(agent: string): Promise<{ readonly status: number; readonly 
   return { status: ended.status, lines: `${ended.stdout}${ended.stderr}`.trimEnd().split("\n") };
 }
 
-describeWith("root", "busybox", "Linux")("the init of a virtual machine", () => {
+describeWith(
+  "root",
+  "busybox",
+  "Linux",
+)("the init of a virtual machine", () => {
   it("mounts what the agent needs, loads drivers, and turns the power off when the agent ends", async () => {
     const mounted = ["/proc", "/sys", "/dev/pts", "/dev/shm", "/dev/mqueue", "/run", "/tmp", "/sys/fs/cgroup"];
     const agent = [
