@@ -165,7 +165,11 @@ export function listenForDescriptor(path: string): DescriptorReceiver {
 }
 
 /** What a descriptor is waited for. */
-type Readiness = Parameters<typeof koffi.node.poll>[1];
+interface Readiness {
+  readonly readable?: boolean;
+  readonly writable?: boolean;
+  readonly disconnect?: boolean;
+}
 
 /** Resolves at the first of these events, or when the descriptor has an error. An abort rejects with its reason. */
 export function ready(fd: number, events: Readiness, signal: AbortSignal): Promise<void> {

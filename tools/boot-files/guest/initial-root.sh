@@ -51,6 +51,6 @@ busybox mount -o bind /image/usr usr || fail "no /usr"
 busybox mount -o remount,bind,ro usr
 busybox umount -l /image
 for folder in bin sbin lib lib64; do busybox ln -s "usr/$folder" "$folder"; done
-for folder in dev proc sys; do busybox mount -o move "/$folder" "$folder"; done
 step "the root is mounted"
+for folder in dev proc sys; do busybox mount -o move "/$folder" "$folder"; done
 exec busybox switch_root /root /sbin/init
