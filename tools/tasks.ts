@@ -130,6 +130,12 @@ async function perform(): Promise<number> {
     case "telemetry":
       await alone(() => buildLinux());
       return await runMain("test", "src", task);
+    case "boot-files":
+      await alone(async () => {
+        await buildLinux(["guest-agent"]);
+        await import("./boot-files/main.ts");
+      });
+      return 0;
     case "docs":
       return await run(process.execPath, [join("tools", "api-docs", "main.ts"), ...rest]);
     case "release:version":

@@ -4,7 +4,7 @@
  * the project's cache, which works with apt only.
  */
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makeFolder } from "./machine.mjs";
 import { enumerate, packagesFor } from "./needs.mjs";
@@ -139,11 +139,18 @@ async function unpack(packages, tree, machine, isEnough) {
 }
 
 /** Moves what packages have in /bin, /lib and so on to where the links of a present-day system lead. @param {string} tree */
-function belowUsr(tree) {
+export function belowUsr(tree) {
   for (const name of ["bin", "sbin", "lib", "lib64"].filter((folder) => existsSync(join(tree, folder)))) {
-    cpSync(join(tree, name), join(makeFolder(join(tree, "usr")), name), { recursive: true, verbatimSymlinks: true });
-    rmSync(join(tree, name), { recursive: true });
+    moveInto(join(tree, name), join(makeFolder(join(tree, "usr")), name));
   }
+}
+
+/** Folders that both have become one; of a file that both have, the moved one stays. @param {string} from @param {string} to */
+function moveInto(from, to) {
+  const isFolder = (/** @type {string} */ path) => lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  if (!isFolder(from) || !isFolder(to)) return renameSync(from, to);
+  for (const name of readdirSync(from)) moveInto(join(from, name), join(to, name));
+  rmdirSync(from);
 }
 
 /** @param {string} output */

@@ -7,6 +7,8 @@ export { dialHost, dialHostDescriptor, serveGuestPorts } from "./boot/hvsocket.t
 export { dialPersistently, reportPower } from "./boot/power.ts";
 export { dumpStacks } from "./boot/stacks.ts";
 export { StateDump } from "./boot/state-dump.ts";
+export { enterVirtualMachine } from "./boot/virtual-machine.ts";
+export { dialVsock, dialVsockDescriptor } from "./boot/vsock.ts";
 export type { GroupMetrics } from "./cgroups/cgroup-metrics.ts";
 export {
   cgroupPathOf,

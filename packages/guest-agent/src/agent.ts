@@ -1,29 +1,20 @@
 /** The life of the agent: boot, entropy, log, and the bridge to the host. */
-import { existsSync, writeFileSync } from "node:fs";
-import type { Socket } from "node:net";
+import { writeFileSync } from "node:fs";
 import { GcsBridgeServer } from "@uvm-shim/gcs-bridge";
 import {
-  agentFolders,
   Children,
   type Crash,
-  denyHostCalls,
-  dialHost,
-  dialHostDescriptor,
   dialPersistently,
-  enterGuestRoot,
   followMachineMemory,
   GuestLog,
   loggedRequests,
-  mountNewCgroups,
-  reportPower,
   runUntilFailure,
   StateDump,
-  serveGuestPorts,
 } from "@uvm-shim/guest-agent-common";
 import { linuxVsockPorts } from "@uvm-shim/hcs-schema";
-import { guestFolders, readBootParameters } from "@uvm-shim/host-protocol/guest";
 import { unblockSignal } from "@uvm-shim/linux-calls";
 import { readGuestFacts } from "./boot/facts.ts";
+import { bootMachine, type GuestMachine } from "./boot/machine.ts";
 import { createRuntime, findRuntime } from "./container/runtime.ts";
 import { Guest, guestCapabilities } from "./guest.ts";
 import { writeResult } from "./requests/results.ts";
@@ -32,32 +23,24 @@ import { guestDevices } from "./storage/devices.ts";
 const entropyBytes = 512;
 const entropyTimeoutMs = 2000;
 
-/** Runs until the power is turned off. Must be PID 1 of its own namespaces. */
+/** Runs until the power is turned off. Must be PID 1 of its own namespaces, or the child of a virtual machine's init. */
 export async function runGuestAgent(): Promise<void> {
   const log = new GuestLog(process.stderr);
   await runUntilFailure(log, (crash) => serve(log, crash));
 }
 
 async function serve(log: GuestLog, crash: Crash): Promise<void> {
-  const parameters = readBootParameters(process.env);
-  if (process.pid !== 1)
-    throw new Error(`the guest agent runs as PID ${process.pid}: expected PID 1 of its own namespaces`);
-  const hvsockets = enterGuestRoot(parameters, { folders: [guestFolders.plan9Shares] });
+  const machine = bootMachine(process.env);
   const dump = new StateDump(log);
   process.on("SIGUSR1", () => dump.write());
   // Only with a listener: without one, Node starts its debugger.
   unblockSignal("SIGUSR1");
-  denyHostCalls({ needsBpf: existsSync(`${agentFolders.cgroups}/cgroup.procs`) });
   const children = new Children();
   const containerMemory = followMachineMemory();
   const runtime = createRuntime(findRuntime(), children);
-  serveGuestPorts(hvsockets, new Map());
-  reportPower(() => {
-    mountNewCgroups();
-    followMachineMemory();
-  });
+  machine.reportUp();
 
-  const dial = (port: number, signal?: AbortSignal): Promise<Socket> => dialHost(hvsockets, port, signal);
+  const { dial } = machine;
   await Promise.all([takeEntropy(dial, log), connectLog(dial, log)]);
   let bridge: GcsBridgeServer | undefined;
   const guest = new Guest({
@@ -66,12 +49,13 @@ async function serve(log: GuestLog, crash: Crash): Promise<void> {
     facts: readGuestFacts(),
     devices: guestDevices,
     log,
-    dial: (port, signal) => dialHostDescriptor(hvsockets, port, signal),
+    dial: machine.dialDescriptor,
     notify: (notification) => bridge?.notify(notification),
     powerOff: () => setImmediate(() => process.exit(0)),
     fail: crash,
   });
-  log.info("guest is up", { memoryMb: parameters.memoryMb, processors: parameters.processors, containerMemory });
+  const { memoryMb, processors } = machine;
+  log.info("guest is up", { memoryMb, processors, containerMemory });
   for (;;) {
     const stream = await dialPersistently(() => dial(linuxVsockPorts.gcs));
     bridge = new GcsBridgeServer(stream, loggedRequests(guest.handlers, log), {
@@ -83,7 +67,7 @@ async function serve(log: GuestLog, crash: Crash): Promise<void> {
   }
 }
 
-type Dial = (port: number, signal?: AbortSignal) => Promise<Socket>;
+type Dial = GuestMachine["dial"];
 
 /** The guest boots without the host's entropy as well: the kernel has its own. */
 async function takeEntropy(dial: Dial, log: GuestLog): Promise<void> {

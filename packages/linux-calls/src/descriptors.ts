@@ -122,10 +122,10 @@ export function listenForDescriptor(path: string): DescriptorReceiver {
   return {
     async receive(signal) {
       if (listener === undefined) throw new Error(`socket ${path} is closed`);
-      await readable(listener, signal);
+      await ready(listener, { readable: true, disconnect: true }, signal);
       const peer = invoke("accept4", path, listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
       try {
-        await readable(peer, signal);
+        await ready(peer, { readable: true, disconnect: true }, signal);
         return takeDescriptor(peer, path);
       } finally {
         closeSync(peer);
@@ -140,7 +140,15 @@ export function listenForDescriptor(path: string): DescriptorReceiver {
   };
 }
 
-function readable(fd: number, signal: AbortSignal): Promise<void> {
+/** What a descriptor is waited for. */
+interface Readiness {
+  readonly readable?: boolean;
+  readonly writable?: boolean;
+  readonly disconnect?: boolean;
+}
+
+/** Resolves at the first of these events, or when the descriptor has an error. An abort rejects with its reason. */
+export function ready(fd: number, events: Readiness, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) {
       reject(signal.reason);
@@ -154,7 +162,7 @@ function readable(fd: number, signal: AbortSignal): Promise<void> {
       stop();
       reject(signal.reason);
     };
-    const poll = koffi.node.poll(fd, { readable: true, disconnect: true }, () => {
+    const poll = koffi.node.poll(fd, events, () => {
       stop();
       // koffi calls back outside Node's callback scope, so promises would not continue before the next event.
       setImmediate(resolve);

@@ -44,4 +44,5 @@ export { unblockSignal } from "./signals.ts";
 export { unixSocketPair } from "./socket-pairs.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
 export { openTap } from "./taps.ts";
+export { connectVsock, socketOf, vsockHost } from "./stream-sockets.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

@@ -11,6 +11,7 @@ describe("structures of the kernel", () => {
     ["ifreq", structures.interfaceRequest, 40],
     ["siginfo_t", structures.signalInformation, 128],
     ["sockaddr_un", structures.unixAddress, 110],
+    ["sockaddr_vm", structures.vsockAddress, 16],
     ["iovec", structures.ioVector, 16],
     ["msghdr", structures.messageHeader, 56],
   ] as const)("%s has the kernel's size", (_, type, size) => {

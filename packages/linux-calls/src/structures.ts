@@ -95,6 +95,16 @@ export const signalInformation = koffi.struct({
 /** struct sockaddr_un, linux/un.h. */
 export const unixAddress = koffi.struct({ sun_family: "uint16_t", sun_path: koffi.array("char", 108) });
 
+/** struct sockaddr_vm, linux/vm_sockets.h. */
+export const vsockAddress = koffi.struct({
+  svm_family: "uint16_t",
+  svm_reserved1: "uint16_t",
+  svm_port: "uint32_t",
+  svm_cid: "uint32_t",
+  svm_flags: "uint8_t",
+  svm_zero: koffi.array("uint8_t", 3),
+});
+
 /** struct iovec. */
 export const ioVector = koffi.struct({ iov_base: "uint64_t", iov_len: "size_t" });
 

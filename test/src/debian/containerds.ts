@@ -2,11 +2,11 @@
  * The containerds that the suite runs against: unpacked from Debian's packages into a cache outside the repository,
  * beside whatever containerd the machine itself has.
  */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { cacheFolder } from "../support/cache.ts";
-import { machineSource } from "./machine-source.ts";
+import { aptOptions } from "./apt.ts";
 import { upstreamVersion } from "./sources.ts";
 
 export interface ContainerdBuild {
@@ -28,7 +28,6 @@ export const WANTED: readonly Wanted[] = [
   { release: "trixie", version: "1.7.24" },
   { release: "forky", version: "2.1.9" },
 ];
-const DEFAULT_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /**
  * Finds the wanted containerds, fetching those that are not in the cache.
@@ -63,7 +62,11 @@ async function fetchPackages(
 ): Promise<Map<string, string>> {
   const work = mkdtempSync(join(cache, ".apt-"));
   try {
-    const apt = aptOptions(work, wanted);
+    const apt = aptOptions(
+      work,
+      wanted.map((one) => one.release),
+      WANTED.map((one) => one.release),
+    );
     log(`fetching Debian's containerd ${wanted.map((one) => one.version).join(", ")}`);
     await mustRun("apt-get", [...apt, "update"], { timeoutMs: 180_000 });
     const substitutes = new Map<string, string>();
@@ -86,28 +89,6 @@ async function fetchPackages(
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-/** Options that make apt use nothing of the machine's own lists and caches, and leave them alone. */
-function aptOptions(work: string, wanted: readonly Wanted[]): string[] {
-  const source = machineSource(WANTED.map((one) => one.release));
-  const keyring = source.signedBy ?? (existsSync(DEFAULT_KEYRING) ? DEFAULT_KEYRING : undefined);
-  const releases = wanted.map((one) => one.release).join(" ");
-  mkdirSync(join(work, "lists", "partial"), { recursive: true });
-  mkdirSync(join(work, "cache", "archives", "partial"), { recursive: true });
-  mkdirSync(join(work, "sources"));
-  writeFileSync(
-    join(work, "sources", "releases.sources"),
-    `Types: deb\nURIs: ${source.uri}\nSuites: ${releases}\nComponents: main\n${keyring ? `Signed-By: ${keyring}\n` : ""}`,
-  );
-  return [
-    "Dir::Etc::sourcelist=/dev/null",
-    `Dir::Etc::sourceparts=${join(work, "sources")}`,
-    `Dir::State::Lists=${join(work, "lists")}`,
-    `Dir::Cache=${join(work, "cache")}`,
-    "Acquire::Languages=none",
-    "APT::Sandbox::User=root",
-  ].flatMap((option) => ["-o", option]);
 }
 
 async function chooseVersion(apt: readonly string[], wanted: Wanted): Promise<string> {

@@ -16,6 +16,9 @@ export const windowsGuestBoot = "// uvm-shim Windows guest 1";
 /** Environment variable with the parameters as JSON. */
 export const bootVariable = "UVM_SHIM_GUEST_BOOT";
 
+/** Environment variable by which the init of a virtual machine tells the agent that it runs in one. Its value is 1. */
+export const virtualMachineVariable = "UVM_SHIM_VM_GUEST";
+
 /** The guest's descriptor of the power line. When the host closes its end, the power is gone and the agent ends. */
 export const powerDescriptor = 3;
 
