@@ -36,7 +36,7 @@ export class DescriptorSocket {
   #watch: DescriptorWatch | undefined;
   #isOpen = true;
 
-  /** It owns the socket, which must not block. `mostDescriptors` come with one read. */
+  /** It owns the socket. `mostDescriptors` come with one read. */
   constructor(descriptor: number, mostDescriptors: number) {
     this.#descriptor = descriptor;
     this.#most = mostDescriptors;

@@ -1,10 +1,11 @@
 import { readdirSync } from "node:fs";
 import { connect } from "node:net";
+import { connectUnixSocket, DescriptorListener, type DescriptorSocket } from "@uvm-shim/linux-calls";
 import { afterEach, describe, expect, it } from "vitest";
 import { VsockDevice } from "./index.ts";
 import { Bench, openDescriptors, pattern, readAll, turnsUntil } from "./testing/bench.ts";
 import { type DriverOptions, FakeDriver } from "./testing/fake-driver.ts";
-import type { GuestSocket } from "./testing/fake-guest.ts";
+import { FakeGuest, type GuestSocket, guestCid } from "./testing/fake-guest.ts";
 import { requests } from "./vhost-user/requests.ts";
 
 let bench: Bench;
@@ -229,6 +230,39 @@ describe("a device", () => {
     expect((await bench.driver.ask(requests.getQueueCount)).readBigUInt64LE()).toBe(2n);
     expect(bench.device.state.kind).toBe("Served");
     expect(() => new FakeDriver(`${bench.folder}/machine`)).toThrow("ENOENT");
+  });
+
+  it("serves a machine that is connected already", async () => {
+    bench = await Bench.connect();
+    const path = `${bench.folder}/pair`;
+    const arrived = Promise.withResolvers<DescriptorSocket>();
+    const listener = new DescriptorListener(path, 1, { arrived: arrived.resolve, failed: arrived.reject });
+    const options = { id: "vm", guestCid, socketBase: `${bench.folder}/other.vsock` };
+    const device = await VsockDevice.serve(options, connectUnixSocket(path) ?? -1);
+    const driver = new FakeDriver(await arrived.promise);
+    listener.close();
+    const guest = new FakeGuest(driver);
+    await driver.start();
+    guest.listen(5000, (socket) => socket.end());
+    const host = connect({ path: options.socketBase, allowHalfOpen: true });
+    host.write("CONNECT 5000\n");
+    expect((await readAll(host)).toString()).toMatch(/^OK \d+\n$/);
+    driver.close();
+    expect(await device.ended).toMatchObject({ error: { code: "disconnected" } });
+    host.destroy();
+  });
+
+  it("closes the connection of a machine that it cannot serve", async () => {
+    const before = openDescriptors();
+    bench = await Bench.connect();
+    const during = openDescriptors();
+    const path = `${bench.folder}/pair`;
+    const listener = new DescriptorListener(path, 1, { arrived: (peer) => peer.close(), failed: () => {} });
+    const options = { id: "vm", guestCid, socketBase: `${bench.folder}/none/vm.vsock` };
+    await expect(VsockDevice.serve(options, connectUnixSocket(path) ?? -1)).rejects.toThrow("listen");
+    listener.close();
+    await turnsUntil(() => openDescriptors() <= during);
+    expect(during).toBeGreaterThan(before);
   });
 
   it("ends when it is closed, and leaves nothing", async () => {

@@ -1,10 +1,10 @@
 import { Lifecycle } from "@uvm-shim/lifecycle";
-import { DescriptorListener, type DescriptorSocket } from "@uvm-shim/linux-calls";
+import { DescriptorListener, DescriptorSocket } from "@uvm-shim/linux-calls";
 import { deviceErrorOf } from "./device-error.ts";
 import { HostSockets } from "./host/host-sockets.ts";
 import { type DeviceOperation, type DeviceState, type DeviceStateKind, deviceTable } from "./lifecycle.ts";
 import { QueueWork } from "./queue-work.ts";
-import type { DeviceEnd, VsockDeviceOptions } from "./types.ts";
+import type { DeviceEnd, ListeningOptions, VsockDeviceOptions } from "./types.ts";
 import { VhostUserSession } from "./vhost-user/session.ts";
 import { VsockTransport } from "./vsock/transport.ts";
 
@@ -48,22 +48,43 @@ export class VsockDevice {
   }
 
   /** Resolves once machine and host can connect. */
-  static async listen(options: VsockDeviceOptions): Promise<VsockDevice> {
-    const { guestCid } = options;
-    if (!Number.isInteger(guestCid) || guestCid < leastCid || guestCid > largestCid) {
-      throw new RangeError(`invalid guest CID ${guestCid}: expected ${leastCid} to ${largestCid}`);
-    }
-    const device = new VsockDevice(options);
-    await device.#sockets.listen();
+  static async listen(options: ListeningOptions): Promise<VsockDevice> {
+    const device = await VsockDevice.#open(options);
     try {
       device.#listener = new DescriptorListener(options.machineSocket, VhostUserSession.mostDescriptors, {
         arrived: (peer) => device.#serve(peer),
         failed: (error) => device.#fail(error),
       });
     } catch (error) {
-      device.#sockets.close();
+      device.close();
       throw error;
     }
+    return device;
+  }
+
+  /**
+   * Serves a machine that has the other end of this Unix stream socket: `-chardev socket,fd=...`. The device owns the
+   * descriptor from the call on.
+   */
+  static async serve(options: VsockDeviceOptions, machine: number): Promise<VsockDevice> {
+    const peer = new DescriptorSocket(machine, VhostUserSession.mostDescriptors);
+    try {
+      const device = await VsockDevice.#open(options);
+      device.#serve(peer);
+      return device;
+    } catch (error) {
+      peer.close();
+      throw error;
+    }
+  }
+
+  static async #open(options: VsockDeviceOptions): Promise<VsockDevice> {
+    const { guestCid } = options;
+    if (!Number.isInteger(guestCid) || guestCid < leastCid || guestCid > largestCid) {
+      throw new RangeError(`invalid guest CID ${guestCid}: expected ${leastCid} to ${largestCid}`);
+    }
+    const device = new VsockDevice(options);
+    await device.#sockets.listen();
     return device;
   }
 

@@ -15,8 +15,6 @@ export interface DeviceLimits {
 export interface VsockDeviceOptions {
   /** Names the device in state changes and messages. */
   readonly id: string;
-  /** The socket that the machine connects to: `-chardev socket,path=...`. */
-  readonly machineSocket: string;
   /** The guest's vsock address, 3 or more. */
   readonly guestCid: number;
   /**
@@ -25,6 +23,12 @@ export interface VsockDeviceOptions {
    */
   readonly socketBase: string;
   readonly limits?: Partial<DeviceLimits>;
+}
+
+/** What a device is made with that waits for its machine. */
+export interface ListeningOptions extends VsockDeviceOptions {
+  /** The socket that the machine connects to: `-chardev socket,path=...`. */
+  readonly machineSocket: string;
 }
 
 /** How a device ended: by `close`, or by itself. */

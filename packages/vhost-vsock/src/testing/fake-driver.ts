@@ -61,7 +61,8 @@ export class FakeDriver {
   #replies: ((payload: Buffer) => void)[] = [];
   #isOpen = true;
 
-  constructor(path: string, options: DriverOptions = {}) {
+  /** `machine` is where the device listens, or a connection to it. */
+  constructor(machine: string | DescriptorSocket, options: DriverOptions = {}) {
     this.#options = { queueSize: 16, eventIndex: false, indirect: false, ...options };
     const { queueSize, eventIndex } = this.#options;
     this.#memoryFile = createSharedMemory("fake guest", memorySize);
@@ -70,7 +71,7 @@ export class FakeDriver {
     this.view = new DataView(this.#mapping.buffer);
     this.toGuest = new FakeRing(this.view, 0x1000, queueSize, eventIndex);
     this.fromGuest = new FakeRing(this.view, 0x10000, queueSize, eventIndex);
-    this.socket = new DescriptorSocket(connectUnixSocket(path) ?? -1, 1);
+    this.socket = typeof machine === "string" ? new DescriptorSocket(connectUnixSocket(machine) ?? -1, 1) : machine;
     for (let ring = 0; ring < 2; ring++) {
       this.#kicks.push(createEventCounter());
       const call = createEventCounter();
