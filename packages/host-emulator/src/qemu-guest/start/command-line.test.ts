@@ -42,7 +42,7 @@ describe("the command line of QEMU", () => {
         ...[0, 1, 2, 3].map((index) => `-device virtio-scsi-pci,id=scsi${index}`),
         "-device pvpanic -object rng-builtin,id=entropy -device virtio-rng-pci,rng=entropy",
         "-kernel /proc/self/fd/7 -initrd /proc/self/fd/8",
-        "-append root=/dev/sda console=hvc0 memhp_default_state=online_movable",
+        "-append root=/dev/sda console=hvc0 memhp_default_state=online_movable cryptomgr.notests mitigations=off",
       ].join(" "),
     );
   });
@@ -71,7 +71,7 @@ describe("the command line of QEMU", () => {
 });
 
 describe("the kernel's command line", () => {
-  const own = "console=hvc0 memhp_default_state=online_movable";
+  const own = "console=hvc0 memhp_default_state=online_movable cryptomgr.notests";
   it.each([
     ["", own],
     ["quiet pci=off pmtmr=0", `quiet pmtmr=0 ${own}`],
@@ -81,7 +81,14 @@ describe("the kernel's command line", () => {
     ['dm-mod.create="a -- b, pci=off" init=/init', `dm-mod.create="a -- b, pci=off" init=/init ${own}`],
     ["quiet -- pci=off", `quiet ${own} -- pci=off`],
   ])("of Hyper-V %j fits this machine", (given, expected) => {
-    expect(kernelLineFor(given)).toBe(expected);
+    expect(kernelLineFor(given, false)).toBe(expected);
+  });
+
+  it.each([
+    ["quiet -- x", `quiet ${own} mitigations=off -- x`],
+    ["mitigations=auto", `mitigations=auto ${own}`],
+  ])("of Hyper-V %j fits a machine that is translated", (given, expected) => {
+    expect(kernelLineFor(given, true)).toBe(expected);
   });
 });
 

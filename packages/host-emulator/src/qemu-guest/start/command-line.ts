@@ -63,7 +63,7 @@ export function commandLine(input: CommandLineInput): readonly string[] {
     ...device("pvpanic"),
     ...["-object", options("rng-builtin", { id: "entropy" }), ...device("virtio-rng-pci", { rng: "entropy" })],
     ...["-kernel", pathOf(kernel), ...(input.hasInitrd ? ["-initrd", pathOf(initrd)] : [])],
-    ...["-append", checkedKernelLine(input.kernelLine)],
+    ...["-append", checkedKernelLine(input)],
   ];
 }
 
@@ -101,8 +101,8 @@ function memoryArguments({ memoryMb, mostMemoryMb }: CommandLineInput): readonly
   ];
 }
 
-function checkedKernelLine(given: string): string {
-  const line = kernelLineFor(given);
+function checkedKernelLine({ kernelLine: given, accelerator }: CommandLineInput): string {
+  const line = kernelLineFor(given, accelerator === "tcg");
   if (/[\0\r\n]/.test(given)) {
     throw new HcsFailure("E_INVALIDARG", `${lineField}: expected no line ends, got ${JSON.stringify(given)}`);
   }

@@ -32,8 +32,13 @@ export function initrdOf({ KernelFilePath: kernel, InitRdPath: given }: LinuxKer
 
 /** Ends the parameters of the kernel; what follows is for the guest's init. */
 const endOfParameters = "--";
-/** hvc0 is the console of this machine. Memory that is added is used at once, and can be taken away again. */
-const ownParameters = ["console=hvc0", "memhp_default_state=online_movable"];
+/**
+ * hvc0 is the console of this machine. Memory that is added is used at once, and can be taken away again. A kernel that has
+ * been tested does not test its ciphers at each boot.
+ */
+const ownParameters = ["console=hvc0", "memhp_default_state=online_movable", "cryptomgr.notests"];
+/** A translated guest runs no instruction ahead of its time, so nothing has to be kept from that. */
+const translatedParameter = "mitigations=off";
 /** What keeps the virtio transport from taking the place of Hyper-V's sockets. */
 const transportCall = "virtio_vsock_init";
 
@@ -41,13 +46,15 @@ const transportCall = "virtio_vsock_init";
  * The command line for this machine, made of one for Hyper-V, where a guest has neither PCI devices, unless some are
  * assigned, nor virtio.
  */
-export function kernelLineFor(given: string): string {
+export function kernelLineFor(given: string, isTranslated: boolean): string {
   // Quotes protect blanks, and a quoted value begins anywhere in a word.
   const words: readonly string[] = given.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
   const end = words.indexOf(endOfParameters);
   const parameters = end === -1 ? words : words.slice(0, end);
   const kept = parameters.flatMap((word) => (word === "pci=off" ? [] : withoutBlockedTransport(word)));
-  return [...kept, ...ownParameters, ...(end === -1 ? [] : words.slice(end))].join(" ");
+  const isChosen = kept.some((word) => word.startsWith("mitigations="));
+  const added = isTranslated && !isChosen ? [...ownParameters, translatedParameter] : ownParameters;
+  return [...kept, ...added, ...(end === -1 ? [] : words.slice(end))].join(" ");
 }
 
 function withoutBlockedTransport(word: string): readonly string[] {
