@@ -22,6 +22,7 @@ import { QmpClient, type QmpEvent } from "./qmp/qmp-client.ts";
 import { type Accelerator, commandLine, translatedCodeMb } from "./start/command-line.ts";
 import { kvmDevice, type RunningQemu } from "./start/confined.ts";
 import { initrdOf } from "./start/kernel.ts";
+import { openSerialPort } from "./start/serial-port.ts";
 
 /** What is started as a machine's QEMU. */
 export interface QemuStart {
@@ -30,6 +31,8 @@ export interface QemuStart {
   readonly entrances: readonly string[];
   /** Of the machine's end of its vsock device, which the caller closes. */
   readonly vsock: number;
+  /** Of a listening socket, for a machine with a serial port; the caller closes it. */
+  readonly serial: number | undefined;
   /** Ends the start, not what was started. */
   readonly signal: AbortSignal;
 }
@@ -169,7 +172,7 @@ export class QemuGuestMachine implements GuestMachine {
 
   async #start(): Promise<RunningQemu> {
     const { signal } = this.#killed;
-    const { name, memoryMb, processors, limits: share, cpus } = this.#specification;
+    const { name, memoryMb, processors, limits: share, cpus, serialSocket } = this.#specification;
     const { boot, cgroups, mostMemoryMb, timeouts } = this.#parts;
     signal.throwIfAborted();
     const accelerator = await this.#parts.accelerator();
@@ -183,20 +186,25 @@ export class QemuGuestMachine implements GuestMachine {
       processors,
       kernelLine: boot.kernel.KernelCmdLine ?? "",
       hasInitrd: initrdOf(boot.kernel) !== undefined,
+      hasSerialPort: serialSocket !== undefined,
     });
     // In the order of what is acquired: all is released, whatever was acquired of it.
     this.#releases.push(() => cgroups.remove(timeouts.cgroupMs));
     cgroups.create({ memoryMb: memoryMb + this.#overheadMb, processors, share, cpus });
     if (accelerator === "kvm") cgroups.allowDevice("c", kvmDevice.major, kvmDevice.minor);
     this.#releases.push(() => this.#parts.shares.close());
+    const serial = openSerialPort(serialSocket);
+    this.#releases.push(() => serial?.close());
     const vsock = await this.#parts.openVsock();
     this.#releases.push(() => vsock.close());
     let qemu: RunningQemu;
     try {
       signal.throwIfAborted();
-      const { entrances } = cgroups;
-      const request = { accelerator, parameters, entrances, vsock: vsock.descriptor };
-      qemu = await this.#inTime((until) => this.#parts.start({ ...request, signal: until }), signal);
+      const request = { accelerator, parameters, vsock: vsock.descriptor, serial: serial?.descriptor };
+      qemu = await this.#inTime(
+        (until) => this.#parts.start({ ...request, entrances: cgroups.entrances, signal: until }),
+        signal,
+      );
     } finally {
       vsock.release();
     }

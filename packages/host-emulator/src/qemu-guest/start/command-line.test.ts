@@ -15,6 +15,7 @@ const input: CommandLineInput = {
   processors: 2,
   kernelLine: "root=/dev/sda",
   hasInitrd: true,
+  hasSerialPort: false,
 };
 
 /** The values of an option, such as those of "-device". */
@@ -55,6 +56,14 @@ describe("the command line of QEMU", () => {
       ["size=512M"],
     ]);
     expect(line.join(" ")).not.toMatch(/virtio-mem|-initrd/);
+  });
+
+  it("has a serial port by the descriptor after the others", () => {
+    const values = (hasInitrd: boolean): readonly string[] =>
+      valuesOf("-chardev", commandLine({ ...input, hasInitrd, hasSerialPort: true }));
+    expect(values(true)).toContain("socket,id=serial,fd=9,server=on,wait=off");
+    expect(values(false)).toContain("socket,id=serial,fd=8,server=on,wait=off");
+    expect(valuesOf("-device", commandLine({ ...input, hasSerialPort: true }))).toContain("isa-serial,chardev=serial");
   });
 
   it("doubles the commas of values, so that none becomes an option", () => {
