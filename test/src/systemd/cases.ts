@@ -10,13 +10,13 @@ import {
   containerStatus,
   handlerName,
   output,
-  READY_MS,
   SANDBOX_NOTREADY,
   withPod,
 } from "../e2e/cri-case.ts";
 import { IMAGE } from "../e2e/images.ts";
 import { USUAL_SOCKET } from "../e2e/sandboxer.ts";
 import type { Case, CriCaseContext } from "../e2e/suite.ts";
+import { READY_MS } from "../support/guest-kind.ts";
 import { poll } from "../support/wait.ts";
 import { propertyOf, SERVICE, SOCKETS, systemctl } from "./manager.ts";
 

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
-import { containerStatus, execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-case.ts";
+import { containerStatus, execSync, memoryLimit, output, untilExited, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
 
