@@ -78,7 +78,7 @@ export const packageRules: Readonly<Record<string, PackageRules>> = {
   },
   "packages/grpc-server": { uses: [], libraries: ["@grpc/grpc-js"] },
   "packages/host-emulator": {
-    uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls"],
+    uses: ["child-processes", "command-line", "hcs-schema", "host-protocol", "lifecycle", "linux-calls", "vhost-vsock"],
     tests: ["gcs-bridge"],
   },
   "packages/guest-agent-common": {

@@ -30,6 +30,9 @@ export function distributionOf(target: Target): string {
   return join(root, "dist", target);
 }
 
+/** What `npm run boot-files` puts into a distribution: the boot files of virtual machines, and what runs these. */
+export const machineFolder = "LinuxVmBootFiles";
+
 /** The programs that people and containerd call in a distribution for Linux, and what each starts. */
 export const launchers: Readonly<Record<string, string>> = {
   "containerd-shim-lcow-v2": "shim-lcow",

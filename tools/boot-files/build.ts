@@ -13,13 +13,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { appendVhdFooter } from "@uvm-shim/test-support/disk";
 import type { Run } from "./debian-tree.ts";
 import { initialRamDisk } from "./initial-root.ts";
 import { KernelModules } from "./kernel-modules.ts";
-import { erofsArguments, layOutRoot } from "./root-image.ts";
+import { erofsArguments, layOutRoot, rootId } from "./root-image.ts";
 
-/** The names of the boot files in their folder. */
-export const bootFiles = { kernel: "kernel", initialRamDisk: "initrd.img", root: "rootfs.erofs" } as const;
+/** The names of the boot files in their folder. A shim finds kernel and root by theirs; the host finds the other by the kernel's. */
+export const bootFiles = { kernel: "kernel", initialRamDisk: "kernel.initrd", root: "rootfs.vhd" } as const;
 
 /** What boot files are made from. */
 export interface Ingredients {
@@ -50,6 +51,8 @@ export async function buildBootFiles(
     mkdirSync(root);
     layOutRoot(root, { tree, modules, node, agent });
     await makeImage(erofsArguments(join(work, bootFiles.root), root));
+    // Of the same content it is the same disk.
+    appendVhdFooter(join(work, bootFiles.root), rootId);
     const names = Object.values(bootFiles);
     for (const name of names) renameSync(join(work, name), join(folder, name));
     return Object.fromEntries(names.map((name) => [name, statSync(join(folder, name)).size]));

@@ -1,10 +1,10 @@
-/** `npm run boot-files`: the boot files of virtual machines, in the cache. */
+/** `npm run boot-files`: the boot files of virtual machines, in the cache, and a link to them beside the executables. */
 import { globSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { cacheFolder } from "../../test/src/support/cache.ts";
 import { Stamps } from "../bootstrap/stamps.mjs";
-import { distributionOf, linuxHost } from "../targets.ts";
+import { distributionOf, linuxHost, machineFolder } from "../targets.ts";
 import { bootFiles, buildBootFiles, digestOf, runFromTree } from "./build.ts";
 import { debianTree } from "./debian-tree.ts";
 import { guestPackages, hostPackages, imagePackages } from "./packages.ts";
@@ -39,9 +39,13 @@ await stamps.ensure({ name: "boot-files", key, outcomes: names.map((name) => joi
     makeImage: runFromTree(image.folder, "mkfs.erofs", runWithin),
   });
 });
+const link = (place: string, to: string): void => {
+  rmSync(place, { recursive: true, force: true });
+  symlinkSync(to, place);
+};
 const qemu = join(folder, "qemu");
-rmSync(qemu, { force: true });
-symlinkSync(host.folder, qemu);
+link(qemu, host.folder);
+link(join(distributionOf(target), machineFolder), folder);
 if (sizes === undefined) print(`${folder} is up to date`);
 else {
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

@@ -165,12 +165,12 @@ function readFrom(tree: string, path: string, wantedBy = "the guest"): Buffer {
 }
 
 /** Whoever looks at the image finds the same; the kernel has no use for it. */
-const uuid = "7b1c5b0e-6e1b-4d51-9d4e-75766d2d7368";
+export const rootId = "7b1c5b0e-6e1b-4d51-9d4e-75766d2d7368";
 
 /**
  * The arguments with which mkfs.erofs makes an image of a folder: the same bytes of the same files. Blocks of 128 KiB
  * compressed are as small as larger ones, and a page of the runtime is read with few others.
  */
 export function erofsArguments(image: string, folder: string): readonly string[] {
-  return ["--quiet", "-zlz4hc,9", "-C131072", "-T0", "-x-1", `-U${uuid}`, "--all-root", image, folder];
+  return ["--quiet", "-zlz4hc,9", "-C131072", "-T0", "-x-1", `-U${rootId}`, "--all-root", image, folder];
 }

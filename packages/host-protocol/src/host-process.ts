@@ -14,6 +14,8 @@ export const hostVariables = {
   devices: "UVM_SHIM_HOST_DEVICES",
   /** The root folder of a Linux with Wine, for Windows guests. */
   wine: "UVM_SHIM_HOST_WINE",
+  /** A folder with `usr` that has QEMU and the server of Plan9 shares, for virtual machines. */
+  qemu: "UVM_SHIM_HOST_QEMU",
   /** CPU groups: `<GUID>=<processors>`, separated by semicolons. */
   cpuGroups: "UVM_SHIM_HOST_CPU_GROUPS",
 } as const;

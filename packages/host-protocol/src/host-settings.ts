@@ -5,6 +5,7 @@ export interface HostSettings {
   readonly idleMs?: number;
   readonly devicesFile?: string;
   readonly wine?: string;
+  readonly qemu?: string;
   /** By GUID in lower case: the processors as the kernel writes lists of them, such as `0-3,7`. */
   readonly cpuGroups: ReadonlyMap<string, string>;
 }
@@ -15,10 +16,12 @@ export function readHostSettings(env: { readonly [name: string]: string | undefi
   if (!/^\d{0,9}$/.test(idle)) throw wrong(hostVariables.idleMs, "milliseconds", idle);
   const devicesFile = pathOf(env, hostVariables.devices);
   const wine = pathOf(env, hostVariables.wine);
+  const qemu = pathOf(env, hostVariables.qemu);
   return {
     ...(idle === "" ? {} : { idleMs: Number(idle) }),
     ...(devicesFile === undefined ? {} : { devicesFile }),
     ...(wine === undefined ? {} : { wine }),
+    ...(qemu === undefined ? {} : { qemu }),
     cpuGroups: readCpuGroups(env[hostVariables.cpuGroups] ?? ""),
   };
 }

@@ -26,3 +26,16 @@ it("answers the questions of a document's build about files, and then fails as t
     rmSync(folder, { recursive: true });
   }
 });
+
+it.skipIf(process.platform === "win32")(
+  "names the boot files of the kind of guest that the environment asks for",
+  async () => {
+    const asked = (guest: string): Promise<string | undefined> =>
+      withHostFacts("/opt", { UVM_SHIM_GUEST: guest }, ({ linuxBootFolder }) => linuxBootFolder);
+    expect([await asked("qemu"), await asked("process"), await asked("")]).toEqual([
+      "LinuxVmBootFiles",
+      undefined,
+      undefined,
+    ]);
+  },
+);

@@ -6,6 +6,9 @@ import type { HostFacts } from "@uvm-shim/sandbox-common";
 import { callFileSystem, randomUuid } from "@uvm-shim/shim";
 import { hostPathGrammar } from "./host.ts";
 
+/** Beside the executables, made by `npm run boot-files`. */
+const machineBootFolder = "LinuxVmBootFiles";
+
 /**
  * Builds from facts about this machine. `build` is synchronous, and file systems may not answer, so files are looked up
  * between builds: a build that needed unknown files is repeated once they are known.
@@ -33,7 +36,7 @@ export async function withHostFacts<T>(
       newId: randomUuid,
       // Only of the policies of confidential VMs.
       sha256: (data) => process.getBuiltinModule("node:crypto").createHash("sha256").update(data).digest(),
-      ...(process.platform === "win32" && windowsFacts(env)),
+      ...(process.platform === "win32" ? windowsFacts(env) : emulatedFacts(env)),
     };
     try {
       const built = build(facts);
@@ -69,6 +72,11 @@ async function statOf(file: string): Promise<Stats | undefined> {
 export function hostBuild(): number | undefined {
   // Windows' release has the form major.minor.build.
   return process.platform === "win32" ? Number(release().split(".")[2]) : undefined;
+}
+
+/** Of the emulated host, which boots virtual machines out of a folder of their own. */
+function emulatedFacts({ UVM_SHIM_GUEST: guest }: NodeJS.ProcessEnv): Partial<HostFacts> {
+  return guest === "qemu" ? { linuxBootFolder: machineBootFolder } : {};
 }
 
 function windowsFacts({ ProgramFiles: programFiles }: NodeJS.ProcessEnv): Partial<HostFacts> {

@@ -11,6 +11,8 @@ export interface HostFacts {
   readonly hasFolder: (path: string) => boolean;
   /** Folder of the shim's executable; boot files are searched beside it. */
   readonly executableFolder: string;
+  /** The name of the folder with boot files of Linux beside the executable; `LinuxBootFiles` when absent. */
+  readonly linuxBootFolder?: string;
   /** %ProgramFiles% of a Windows host, where boot files are searched next. */
   readonly programFiles?: string;
   /** Of the host's processors; amd64 when absent. */

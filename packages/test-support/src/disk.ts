@@ -13,8 +13,8 @@ export async function makeExt4(path: string, mebibytes: number, contents?: strin
 }
 
 /** Turns a raw disk image into a fixed VHD by appending the footer. */
-export function appendVhdFooter(path: string): void {
-  appendFileSync(path, vhdFooter(statSync(path).size, randomUUID()));
+export function appendVhdFooter(path: string, id: string = randomUUID()): void {
+  appendFileSync(path, vhdFooter(statSync(path).size, id));
 }
 
 /**

@@ -15,7 +15,7 @@ import { BootImages } from "./start/boot-images.ts";
 import type { Accelerator } from "./start/command-line.ts";
 import { type RunningQemu, startConfined } from "./start/confined.ts";
 import type { ProgramInstallation } from "./start/installation.ts";
-import { isKernelImage } from "./start/kernel.ts";
+import { initrdOf, isKernelImage } from "./start/kernel.ts";
 import { tryKvm } from "./start/kvm-trial.ts";
 
 /** What virtual machines are made with. */
@@ -123,7 +123,8 @@ export class QemuGuestKind implements GuestKind {
     { parameters, entrances, vsock, accelerator, signal }: QemuStart,
   ): Promise<RunningQemu> {
     const installation = await this.#options.installation();
-    const files = [kernel.KernelFilePath, ...(kernel.InitRdPath === undefined ? [] : [kernel.InitRdPath])];
+    const initrd = initrdOf(kernel);
+    const files = [kernel.KernelFilePath, ...(initrd === undefined ? [] : [initrd])];
     const images = this.#images.open(files);
     try {
       return await startConfined({

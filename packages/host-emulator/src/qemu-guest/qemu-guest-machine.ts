@@ -21,6 +21,7 @@ import type { MachineShares, VsockDevice } from "./parts.ts";
 import { QmpClient, type QmpEvent } from "./qmp/qmp-client.ts";
 import { type Accelerator, commandLine, translatedCodeMb } from "./start/command-line.ts";
 import { kvmDevice, type RunningQemu } from "./start/confined.ts";
+import { initrdOf } from "./start/kernel.ts";
 
 /** What is started as a machine's QEMU. */
 export interface QemuStart {
@@ -181,7 +182,7 @@ export class QemuGuestMachine implements GuestMachine {
       mostMemoryMb,
       processors,
       kernelLine: boot.kernel.KernelCmdLine ?? "",
-      hasInitrd: boot.kernel.InitRdPath !== undefined,
+      hasInitrd: initrdOf(boot.kernel) !== undefined,
     });
     // In the order of what is acquired: all is released, whatever was acquired of it.
     this.#releases.push(() => cgroups.remove(timeouts.cgroupMs));

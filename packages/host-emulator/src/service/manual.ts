@@ -31,6 +31,11 @@ const variables: { readonly [Name in keyof typeof hostVariables]: Omit<VariableM
     meaning: "root folder of a Linux with Wine, for Windows guests",
     standard: "uvm-shim/wine/wine-10.1 in $XDG_CACHE_HOME, else in ~/.cache",
   },
+  qemu: {
+    value: "FOLDER",
+    meaning: "folder with usr that has QEMU and diod, for virtual machines",
+    standard: "LinuxVmBootFiles/qemu beside the program, else what the machine has installed",
+  },
   cpuGroups: { value: "GUID=PROCESSORS;…", meaning: "CPU groups, such as <GUID>=0-3,7", standard: "no groups" },
 };
 

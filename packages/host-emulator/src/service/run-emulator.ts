@@ -6,6 +6,7 @@ import { messageOf } from "@uvm-shim/lifecycle";
 import { lockFile, unblockSignal } from "@uvm-shim/linux-calls";
 import { EmulatedHost } from "../emulated-host.ts";
 import { ProcessGuestKind } from "../process-guest/process-guest-kind.ts";
+import { machineKind } from "../qemu-guest/machine-kind.ts";
 import type { CpuGroups } from "../system/topology.ts";
 import { defaultIdleMs, exitCodes } from "./constants.ts";
 import { isHelp, isVersion, parseFlags, UsageError } from "./flags.ts";
@@ -24,6 +25,8 @@ export interface EmulatorSettings {
   readonly cpuGroups: CpuGroups;
   /** Root folder of a Linux with Wine, for Windows guests. */
   readonly wine?: string;
+  /** Folder with `usr` that has QEMU and the server of Plan9 shares. */
+  readonly qemu?: string;
   /** Instead of serving: asks the running host to freeze or thaw the guest of a system. */
   readonly fault?: { readonly system: string; readonly isFrozen: boolean };
 }
@@ -38,7 +41,7 @@ export function readSettings(
   const values = parseFlags(argv);
   const socketPath = values[hostSocketOption] ?? defaultHostSocket;
   const stateDirectory = values.state ?? dirname(socketPath);
-  const { idleMs = defaultIdleMs, cpuGroups, wine, devicesFile: declared } = readVariables(env);
+  const { idleMs = defaultIdleMs, cpuGroups, wine, qemu, devicesFile: declared } = readVariables(env);
   const devicesFile = values.devices ?? declared;
   for (const [name, path] of [
     [`--${hostSocketOption}`, socketPath],
@@ -55,6 +58,7 @@ export function readSettings(
     cpuGroups,
     ...(devicesFile === undefined ? {} : { devicesFile }),
     ...(wine === undefined ? {} : { wine }),
+    ...(qemu === undefined ? {} : { qemu }),
     ...faultOf(values),
   };
 }
@@ -141,7 +145,7 @@ function goFirst(report: (message: string) => void): number {
 }
 
 async function serve(settings: EmulatorSettings, report: (message: string) => void): Promise<number> {
-  const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups, wine } = settings;
+  const { socketPath, stateDirectory, idleMs, devicesFile, cpuGroups, wine, qemu } = settings;
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const lock = lockFile(join(stateDirectory, "lock"));
   if (lock === undefined) return exitCodes.done;
@@ -157,6 +161,7 @@ async function serve(settings: EmulatorSettings, report: (message: string) => vo
         report,
         ...(wine === undefined ? {} : { wine }),
       }),
+      machineKind({ ...(qemu === undefined ? {} : { qemu }), bootTimeoutMs, report }),
     ],
     report,
   });

@@ -21,6 +21,13 @@ describe("the default folder", () => {
     expect(build({}, { host: windowsHost({}, files) }).boot?.KernelFilePath).toBe(`${folder}\\kernel`);
   });
 
+  it("has the name that the host gives it, below that of the executable", () => {
+    const facts = host({ linuxBootFolder: "Others" }, ["/opt/shim/Others/kernel", "/opt/shim/Others/rootfs.vhd"]);
+    const { boot, Devices } = build({}, { host: facts });
+    expect(boot?.KernelFilePath).toBe("/opt/shim/Others/kernel");
+    expect(JSON.stringify(Devices?.Scsi)).toContain("/opt/shim/Others/rootfs.vhd");
+  });
+
   it("must be an absolute path of the host", () => {
     const key = `${vm}bootfilesrootpath`;
     expect(() => build({ [key]: "/boot" }, { host: windowsHost() })).toThrow("expected an absolute path");

@@ -1,5 +1,13 @@
 import type { Chipset } from "@uvm-shim/hcs-schema";
-import { cleanPath, hasBuild, isAbsolute, joinPath, refuse, refusePath } from "@uvm-shim/sandbox-common";
+import {
+  cleanPath,
+  type HostFacts,
+  hasBuild,
+  isAbsolute,
+  joinPath,
+  refuse,
+  refusePath,
+} from "@uvm-shim/sandbox-common";
 import { keyOf } from "../annotations/annotations.ts";
 import type { Context } from "../context.ts";
 import { kernelLine, type RootFs } from "./kernel-line.ts";
@@ -34,8 +42,8 @@ export function bootFolder({ values, options, host }: Context): BootFolder {
   return { path: cleanPath(pathGrammar, path), require, has: (name) => hasFile(join(name)) };
 }
 
-function defaultFolder({ pathGrammar, executableFolder, programFiles, hasFolder }: Context["host"]): string {
-  const local = joinPath(pathGrammar, executableFolder, localFolder);
+function defaultFolder({ pathGrammar, executableFolder, linuxBootFolder, programFiles, hasFolder }: HostFacts): string {
+  const local = joinPath(pathGrammar, executableFolder, linuxBootFolder ?? localFolder);
   return hasFolder(local) || programFiles === undefined
     ? local
     : joinPath(pathGrammar, programFiles, "Linux Containers");

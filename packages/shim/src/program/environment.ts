@@ -20,6 +20,7 @@ const isFolder = (value: string): boolean => path.isAbsolute(value);
 export const shimVariables: readonly ShimVariable[] = [
   { name: "UVM_SHIM_SOCKET_DIRECTORY", expected: "an absolute path", accepts: isFolder },
   { name: "UVM_SHIM_SANDBOXER", expected: "an absolute path or none", accepts: isSandboxerAddress },
+  { name: "UVM_SHIM_GUEST", expected: "process or qemu", accepts: (value) => value === "process" || value === "qemu" },
   { name: "UVM_SHIM_TELEMETRY_FILE", expected: "an absolute path", accepts: isFolder },
   {
     name: "UVM_SHIM_RECORDS",

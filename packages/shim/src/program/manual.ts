@@ -57,6 +57,13 @@ const variables: readonly VariableManual[] = [
     standard: "Linux: the emulated host, which is started when it does not run; Windows: the compute services",
   },
   {
+    name: "UVM_SHIM_GUEST",
+    value: "process or qemu",
+    meaning:
+      "what Linux pods boot on an emulated host, where no option or annotation names a folder of boot files: a process of this machine's kernel, or a virtual machine (QEMU) with a kernel of its own",
+    standard: "process",
+  },
+  {
     name: "UVM_SHIM_SOCKET_DIRECTORY",
     value: "FOLDER",
     meaning: "where shims make their sockets; an absolute path of at most 63 bytes (Linux)",

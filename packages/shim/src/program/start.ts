@@ -156,7 +156,8 @@ async function handOver(
   const { namespace, id } = flags;
   try {
     await hostPod(choice.control, {
-      ...{ namespace, id, bundle, socket, flavour: options.flavour, host: env.UVM_SHIM_HOST ?? "" },
+      ...{ namespace, id, bundle, socket, flavour: options.flavour },
+      ...{ host: env.UVM_SHIM_HOST ?? "", guest: env.UVM_SHIM_GUEST ?? "" },
       ...{ runtimeOptions: input.runtimeOptions, debug: isDebugging(flags, input) },
       ttrpcAddress: ttrpcAddressOf(input, nodeProcess),
       grpcAddress: grpcAddressOf(input, flags, nodeProcess),

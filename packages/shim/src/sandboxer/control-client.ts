@@ -25,6 +25,8 @@ export async function hostPod(
     readonly flavour: string;
     /** What UVM_SHIM_HOST says. */
     readonly host: string;
+    /** What UVM_SHIM_GUEST says. */
+    readonly guest: string;
     readonly runtimeOptions: RuntimeOptions | undefined;
   },
 ): Promise<void> {
@@ -40,6 +42,7 @@ export async function hostPod(
     ...(options === undefined ? [] : ([[8, encodeAny(options.typeUrl, options.value)]] as const)),
     [9, pod.flavour],
     [10, pod.host],
+    [11, pod.guest],
   ]);
   await call(control, "Host", request, hostMilliseconds);
 }

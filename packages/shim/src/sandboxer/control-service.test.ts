@@ -22,7 +22,7 @@ afterEach(() => {
 function connect(host = "emulator:"): TtrpcClient {
   const log = { log: () => {} };
   const server = controlServer({
-    ...{ registry: new PodRegistry<HostedPod>(log), flavour: "lcow", host, pid: 77, log },
+    ...{ registry: new PodRegistry<HostedPod>(log), flavour: "lcow", host, guest: "process", pid: 77, log },
     whileMaking: (work) => work(),
     makings: { begin: async () => {}, end: ({ id }) => void ended.push(id) },
     makePod: (pod) => {
@@ -66,6 +66,7 @@ it.each([
     'host pod c1: UVM_SHIM_HOST is "emulator:/elsewhere", and "emulator:" for this sandboxer: expected the same',
   ],
   [{ host: "" }, "FailedPrecondition", 'UVM_SHIM_HOST is "", and "emulator:"'],
+  [{ guest: "qemu" }, "FailedPrecondition", 'UVM_SHIM_GUEST is "qemu", and "process" for this sandboxer'],
   [{ id: "../c1" }, "InvalidArgument", "host pod: id"],
   [{ namespace: "" }, "InvalidArgument", "host pod: namespace"],
 ] as const)("refuses %j, and makes nothing", async (change, code, message) => {

@@ -25,6 +25,8 @@ export interface ControlServiceOptions {
   readonly flavour: string;
   /** What UVM_SHIM_HOST says. */
   readonly host: string;
+  /** What UVM_SHIM_GUEST says. */
+  readonly guest: string;
   readonly pid: number;
   readonly makePod: (pod: HandedPod) => HostedPod;
   /** Other work waits while a pod is being made. */
@@ -36,7 +38,7 @@ export interface ControlServiceOptions {
 
 /** The service by which `start` hands pods over and `delete` gives them up. */
 export function controlServer(options: ControlServiceOptions): TtrpcServer {
-  const { registry, flavour, host, pid, log } = options;
+  const { registry, flavour, host, guest, pid, log } = options;
   return new TtrpcServer({
     services: [
       implement(uvmshim.sandboxer.v1.Sandboxer, {
@@ -47,10 +49,14 @@ export function controlServer(options: ControlServiceOptions): TtrpcServer {
               `host pod ${request.id}: it is of flavour ${request.flavour}, and this sandboxer serves ${flavour}`,
             );
           }
-          if (request.host !== host) {
+          for (const [variable, given, own] of [
+            ["UVM_SHIM_HOST", request.host, host],
+            ["UVM_SHIM_GUEST", request.guest, guest],
+          ]) {
+            if (given === own) continue;
             throw new ShimError(
               "FailedPrecondition",
-              `host pod ${request.id}: UVM_SHIM_HOST is ${JSON.stringify(request.host)}, and ${JSON.stringify(host)} for this sandboxer: expected the same`,
+              `host pod ${request.id}: ${variable} is ${JSON.stringify(given)}, and ${JSON.stringify(own)} for this sandboxer: expected the same`,
             );
           }
           const { bundle, socket, debug, ttrpcAddress, grpcAddress, runtimeOptions } = request;

@@ -81,6 +81,7 @@ export class Sandboxer {
     this.control = controlServer({
       ...{ registry, flavour, pid: identity.pid, makePod, whileMaking, makings, log },
       host: options.nodeProcess.env.UVM_SHIM_HOST ?? "",
+      guest: options.nodeProcess.env.UVM_SHIM_GUEST ?? "",
     });
   }
 

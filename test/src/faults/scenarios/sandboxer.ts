@@ -139,7 +139,14 @@ export const sandboxerScenarios: readonly Scenario[] = [
     begin(context): Play {
       const { registry, make, leftovers } = podsOn(context);
       const server = controlServer({
-        ...{ registry: registry as unknown as PodRegistry<HostedPod>, flavour: "lcow", host: "", pid: 7, log },
+        ...{
+          registry: registry as unknown as PodRegistry<HostedPod>,
+          flavour: "lcow",
+          host: "",
+          guest: "",
+          pid: 7,
+          log,
+        },
         makePod: () => make() as unknown as HostedPod,
         whileMaking: (work) => work(),
         makings: { begin: async () => {}, end: () => {} },

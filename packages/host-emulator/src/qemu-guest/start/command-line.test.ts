@@ -5,7 +5,7 @@ import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { afterAll, describe, expect, it } from "vitest";
 import { findAccelerator, probeArguments, probeFirmware } from "./accelerator.ts";
 import { type CommandLineInput, commandLine, options } from "./command-line.ts";
-import { isKernelImage, kernelLineFor } from "./kernel.ts";
+import { initrdOf, isKernelImage, kernelLineFor } from "./kernel.ts";
 
 const input: CommandLineInput = {
   name: "uvm-1",
@@ -137,5 +137,18 @@ describe("the accelerator", () => {
     const image = probeFirmware();
     expect([image.length, image.subarray(65_520, 65_525).toString("hex")]).toEqual([65_536, "b02ae6f4f4"]);
     expect(probeArguments("/dev/fd/3").join(" ")).toContain("-accel kvm -cpu host -bios /dev/fd/3");
+  });
+});
+
+describe("the initial root of a kernel", () => {
+  const folder = mkdtempSync(join(tmpdir(), "initial-root-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it("is the document's, else the one beside the kernel, else none", () => {
+    const KernelFilePath = join(folder, "kernel");
+    expect(initrdOf({ KernelFilePath })).toBeUndefined();
+    writeFileSync(`${KernelFilePath}.initrd`, "");
+    expect(initrdOf({ KernelFilePath })).toBe(`${KernelFilePath}.initrd`);
+    expect(initrdOf({ KernelFilePath, InitRdPath: "/initrd.img" })).toBe("/initrd.img");
   });
 });

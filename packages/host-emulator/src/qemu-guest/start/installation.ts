@@ -1,5 +1,6 @@
 import { readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { hostVariables } from "@uvm-shim/host-protocol";
 import { HcsFailure } from "../../hcs-failure.ts";
 import { findProgram, librariesOf } from "../../process-guest/guest-image.ts";
 
@@ -31,22 +32,31 @@ const shareServer: WantedProgram = { path: "sbin/diod", debianPackage: "diod", f
 /** What a machine of ours loads of those parts. */
 const loadedPart = /^accel-tcg-.*\.so$/;
 
-/**
- * The QEMU below a folder with `usr`, as `npm run boot-files` unpacks it, or that of this machine. Throws an HcsFailure
- * without one.
- */
-export function findInstallation(unpacked?: string): Promise<ProgramInstallation> {
-  return find(qemu, unpacked);
+/** Where programs are looked for before this machine's own. */
+export interface UnpackedPackages {
+  /** A folder with `usr`, as `npm run boot-files` makes it. */
+  readonly unpacked: string;
+  /** Whether somebody has named the folder: then the machine's own programs do not count. */
+  readonly isAsked: boolean;
+}
+
+/** The QEMU below a folder with `usr`, or that of this machine. Throws an HcsFailure without one. */
+export function findInstallation(packages?: UnpackedPackages): Promise<ProgramInstallation> {
+  return find(qemu, packages);
 }
 
 /** As {@link findInstallation}, the server of Plan9 shares. */
-export function findShareServer(unpacked?: string): Promise<ProgramInstallation> {
-  return find(shareServer, unpacked);
+export function findShareServer(packages?: UnpackedPackages): Promise<ProgramInstallation> {
+  return find(shareServer, packages);
 }
 
-async function find(wanted: WantedProgram, unpacked: string | undefined): Promise<ProgramInstallation> {
-  if (unpacked !== undefined && isThere(unpacked)) {
-    const folder = realpathSync(unpacked);
+async function find(wanted: WantedProgram, packages: UnpackedPackages | undefined): Promise<ProgramInstallation> {
+  const asked = packages === undefined ? undefined : join(packages.unpacked, "usr", wanted.path);
+  if (packages?.isAsked === true && asked !== undefined && !isThere(asked)) {
+    throw new HcsFailure("ERROR_FILE_NOT_FOUND", `${hostVariables.qemu}: there is no ${asked}`);
+  }
+  if (packages !== undefined && asked !== undefined && isThere(asked)) {
+    const folder = realpathSync(packages.unpacked);
     const prefix = join(folder, "usr");
     const program = join(prefix, wanted.path);
     const libraryFolder = join(prefix, "lib", multiarch);

@@ -1,4 +1,5 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import type { LinuxKernelDirect } from "@uvm-shim/hcs-schema";
 
 /** Where a boot loader finds what it looks for in a kernel image for x86 (Documentation/arch/x86/boot.rst of Linux). */
 const bootFlagOffset = 0x1fe;
@@ -18,6 +19,15 @@ export function isKernelImage(path: string): boolean {
   }
   const marker = bytes.toString("latin1", headerOffset, headerOffset + header.length);
   return bytes.readUInt16LE(bootFlagOffset) === bootFlag && marker === header;
+}
+
+/**
+ * What the kernel has as its initial root: that of the document, else the one beside the kernel, by which a kernel whose
+ * drivers are modules mounts the disk that its command line names.
+ */
+export function initrdOf({ KernelFilePath: kernel, InitRdPath: given }: LinuxKernelDirect): string | undefined {
+  const own = `${kernel}.initrd`;
+  return given ?? (existsSync(own) ? own : undefined);
 }
 
 /** Ends the parameters of the kernel; what follows is for the guest's init. */
