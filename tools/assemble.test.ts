@@ -71,6 +71,15 @@ describeWith("Linux")("the launcher", () => {
     expect(spawnSync(join(directory, "printing", NAME), ["-v"], { encoding: "utf8", env }).stdout).toBe("131072\n");
   });
 
+  it("bounds the memory of the emulated host as that of a sandboxer", () => {
+    put("printing/lib/node", '#!/bin/sh\necho "$MALLOC_TRIM_THRESHOLD_" "$@"\n');
+    put("printing/hcs-emulator", launcher("hcs-emulator", "x"));
+    const env = { PATH: "/usr/bin:/bin" };
+    const { stdout } = spawnSync(join(directory, "printing", "hcs-emulator"), [], { encoding: "utf8", env });
+    const script = join(directory, "printing", "lib", "x.cjs");
+    expect(stdout).toBe(`131072 --disable-sigusr1 --max-semi-space-size=1 ${script}\n`);
+  });
+
   it("reports what is missing when no runtime is beside it or in PATH", () => {
     expect(run(`alone/${NAME}`)).toMatchObject({
       status: 127,

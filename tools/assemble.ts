@@ -181,7 +181,8 @@ function startInBackground(program: string): readonly string[] {
  * Without it V8's young generation grows with a burst of pods and stays large, at 50 pods by 38 MiB. A sandboxer starts
  * once, and what it takes it keeps.
  */
-const smallYoungGeneration = ["young=", `[ "$flag" = sandboxer ] && young=--max-semi-space-size=1`];
+const smallestYoungGeneration = "--max-semi-space-size=1";
+const smallYoungGeneration = ["young=", `[ "$flag" = sandboxer ] && young=${smallestYoungGeneration}`];
 
 /** Lines of a shell that print the bytes, and exit. */
 export function printingLines(bytes: Uint8Array): string {
@@ -202,6 +203,10 @@ export function launcher(
   libraries: readonly string[] = libraryFolders["linux-x64"],
 ): string {
   const isShim = name.startsWith("containerd-shim-");
+  const isEmulator = name === "hcs-emulator";
+  const isResident = isShim || isEmulator;
+  // The one that serves all pods of the machine keeps what it takes, as a sandboxer does.
+  const youngGeneration = isShim ? "$young " : isEmulator ? `${smallestYoungGeneration} ` : "";
   return [
     firstLine,
     "self=$0",
@@ -215,14 +220,15 @@ export function launcher(
     "  fi",
     "fi",
     `lib=\${self%/*}/lib`,
-    ...(isShim ? [...answerItself(program), ...smallYoungGeneration, giveFreedMemoryBack] : []),
+    ...(isShim ? [...answerItself(program), ...smallYoungGeneration] : []),
+    ...(isResident ? [giveFreedMemoryBack] : []),
     ...unsetRuntimesOwn,
     ...tellSoftLimit,
     ...writeNoCore,
     ...tellMissingLibrary(libraries),
     ...(isShim ? startInBackground(program) : []),
     // SIGUSR1 would make the runtime open a debugger port to any user of the machine.
-    `exec "$lib/node" --disable-sigusr1 ${isShim ? "$young " : ""}"$lib/${program}.cjs" "$@"`,
+    `exec "$lib/node" --disable-sigusr1 ${youngGeneration}"$lib/${program}.cjs" "$@"`,
     "",
   ].join("\n");
 }

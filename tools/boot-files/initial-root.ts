@@ -4,8 +4,19 @@ import { join } from "node:path";
 import { type CpioEntry, cpioArchive } from "./cpio.ts";
 import type { KernelModules } from "./kernel-modules.ts";
 
-/** The console first, to see the rest; then disks of both kinds that a root may be on, and its file system. */
-export const modulesOfRoot = ["virtio_pci", "virtio_console", "virtio_blk", "virtio_scsi", "sd_mod", "erofs"];
+/**
+ * The console first, to see the rest, and what tells the host of a panic; then disks of both kinds that a root may be on, and
+ * its file system.
+ */
+export const modulesOfRoot = [
+  "virtio_pci",
+  "virtio_console",
+  "pvpanic_mmio",
+  "virtio_blk",
+  "virtio_scsi",
+  "sd_mod",
+  "erofs",
+];
 
 const script = join(import.meta.dirname, "guest", "initial-root.sh");
 

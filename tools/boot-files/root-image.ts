@@ -18,7 +18,6 @@ import { type KernelModules, moduleTables } from "./kernel-modules.ts";
 /** Drivers of what the host may attach, and of the power button. Nothing in the guest looks for a device's driver when the device comes. */
 export const modulesAtBoot = [
   "vmw_vsock_virtio_transport",
-  "pvpanic_mmio",
   "pvpanic_pci",
   "virtio_rng",
   "virtio_net",

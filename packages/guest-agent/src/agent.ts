@@ -49,6 +49,7 @@ async function serve(log: GuestLog, crash: Crash): Promise<void> {
     facts: readGuestFacts(),
     devices: guestDevices,
     log,
+    attached: machine.attached,
     dial: machine.dialDescriptor,
     notify: (notification) => bridge?.notify(notification),
     powerOff: () => setImmediate(() => process.exit(0)),

@@ -28,7 +28,7 @@ import { readContainerSettings, readProcessParameters, readPropertyTypes } from 
 import { withReadOnlyRoot } from "./container/read-only-root.ts";
 import type { OciRuntime } from "./container/runtime.ts";
 import { rewriteSpecification } from "./container/specification.ts";
-import { NetworkNamespaces } from "./network/namespaces.ts";
+import { NetworkNamespaces, type NicFinder } from "./network/namespaces.ts";
 import { AbsentPart, demandSettings } from "./pods/absent-parts.ts";
 import { readContainerKind } from "./pods/container-kind.ts";
 import { PodTable } from "./pods/pod-table.ts";
@@ -41,7 +41,7 @@ import { type DialPort, StdioRelay } from "./process/stdio-relay.ts";
 import { VmProcesses } from "./process/vm-processes.ts";
 import { readGuestRequest } from "./requests/guest-requests.ts";
 import type { GuestDevices } from "./storage/devices.ts";
-import { modifyStorage, type RunTool } from "./storage/storage.ts";
+import { type AttachedDisks, modifyStorage, type RunTool, type ShareMounter } from "./storage/storage.ts";
 
 const sigterm = 15;
 const sigkill = 9;
@@ -61,12 +61,20 @@ export const guestCapabilities: GcsCapabilities = {
   },
 };
 
+/** How the guest reaches what the host attaches to its machine. */
+export interface Attached {
+  readonly disks: AttachedDisks;
+  readonly mountShare: ShareMounter;
+  readonly findNic: NicFinder;
+}
+
 /** What the guest needs of its machine. */
 export interface GuestSurroundings {
   readonly children: Children;
   readonly runtime: OciRuntime;
   readonly facts: GuestFacts;
   readonly devices: GuestDevices;
+  readonly attached: Attached;
   readonly log: GuestLog;
   readonly dial: DialPort;
   /** Dropped while there is no bridge. */
@@ -99,7 +107,8 @@ export class Guest {
   constructor(surroundings: GuestSurroundings) {
     this.#surroundings = surroundings;
     this.#vm = new VmProcesses(surroundings.children);
-    this.#namespaces = new NetworkNamespaces(runInNetwork(surroundings.children));
+    const { attached, children } = surroundings;
+    this.#namespaces = new NetworkNamespaces(attached.findNic, runInNetwork(children));
     const done = {};
     this.handlers = {
       create: async ({ ContainerConfig }, { containerId }) => {
@@ -280,13 +289,13 @@ export class Guest {
   }
 
   async #modify(request: LinuxGuestRequest, containerId: string, signal: AbortSignal): Promise<void> {
-    const { children, log } = this.#surroundings;
+    const { attached, children, log } = this.#surroundings;
     if (!isVm(containerId)) {
       this.#guard?.checkId(containerId, "container");
       return await this.#modifyContainer(this.#get(containerId), request, signal);
     }
-    const runTool: RunTool = (command, parameters, toolSignal) =>
-      children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe"] }, toolSignal);
+    const runTool: RunTool = (command, parameters, toolSignal, ...descriptors) =>
+      children.run(command, parameters, { stdio: ["ignore", "ignore", "pipe", ...descriptors] }, toolSignal);
     switch (request.ResourceType) {
       case "ContainerConstraints":
       case "ContainerFreezer":
@@ -312,7 +321,7 @@ export class Guest {
       case "VPCIDevice":
         return await modifyStorage(
           request,
-          { runTool, guard: this.#guard, containers: [...this.#containers.values()] },
+          { ...attached, runTool, guard: this.#guard, containers: [...this.#containers.values()] },
           signal,
         );
       default:

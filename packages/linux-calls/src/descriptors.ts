@@ -2,7 +2,7 @@ import { closeSync, openSync, rmSync } from "node:fs";
 import koffi from "koffi";
 import { LinuxCallError } from "./error.ts";
 import { invoke, invokeUnlessBusy } from "./libc.ts";
-import { descriptorMessage, emptyOf, interfaceRequest, ioVector, messageHeader } from "./structures.ts";
+import { descriptorMessage, emptyOf, ioVector, messageHeader } from "./structures.ts";
 import { listenAtUnixSocket, unixAddressOf } from "./unix-addresses.ts";
 
 const F_GETFL = 3;
@@ -12,18 +12,13 @@ const O_CLOEXEC = 0o2000000;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const AF_UNIX = 1;
-const AF_INET = 2;
 const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
 const MSG_CTRUNC = 8;
-const SIOCGIFFLAGS = 0x8913;
-const SIOCSIFFLAGS = 0x8914;
-const IFF_UP = 1;
 /** CMSG_LEN of one descriptor, without the padding in which a second one would fit. */
 const oneDescriptorLength = 20;
 
@@ -91,21 +86,6 @@ export function connectUnixSocket(path: string): number | undefined {
 export function letBlock(descriptor: number): void {
   const flags = invoke("fcntl", "F_GETFL", descriptor, F_GETFL, 0);
   invoke("fcntl", "F_SETFL", descriptor, F_SETFL, flags & ~O_NONBLOCK);
-}
-
-/** Brings up the loopback interface of the current network namespace. */
-export function bringLoopbackUp(): void {
-  const socket = invoke("socket", "AF_INET", AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  try {
-    const request = emptyOf(interfaceRequest);
-    request.write("lo");
-    invoke("ioctl", "SIOCGIFFLAGS lo", socket, SIOCGIFFLAGS, request);
-    const offset = koffi.offsetof(interfaceRequest, "ifr_flags");
-    request.writeInt16LE(request.readInt16LE(offset) | IFF_UP, offset);
-    invoke("ioctl", "SIOCSIFFLAGS lo", socket, SIOCSIFFLAGS, request);
-  } finally {
-    closeSync(socket);
-  }
 }
 
 /** A Unix socket that takes one descriptor from another process. */

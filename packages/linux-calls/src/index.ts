@@ -8,7 +8,6 @@ export {
 } from "./descriptor-sockets.ts";
 export { type DescriptorWatch, watchReadable } from "./descriptor-watch.ts";
 export {
-  bringLoopbackUp,
   connectUnixSocket,
   type DescriptorReceiver,
   type FileLock,
@@ -24,6 +23,7 @@ export { becomesEventCounter, createEventCounter, signalEvent, takeEvents } from
 export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";
+export { bringLoopbackUp, renameInterface } from "./interfaces.ts";
 export {
   MNT_DETACH,
   mount,
@@ -43,6 +43,6 @@ export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared
 export { unblockSignal } from "./signals.ts";
 export { unixSocketPair } from "./socket-pairs.ts";
 export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./splice.ts";
-export { openTap } from "./taps.ts";
 export { connectVsock, socketOf, vsockHost } from "./stream-sockets.ts";
+export { openTap } from "./taps.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";

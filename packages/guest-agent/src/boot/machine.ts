@@ -17,11 +17,17 @@ import {
   serveGuestPorts,
 } from "@uvm-shim/guest-agent-common";
 import { guestFolders, readBootParameters, virtualMachineVariable } from "@uvm-shim/host-protocol/guest";
+import { dialledShares } from "../attached/dialled-shares.ts";
+import { findPluggedNic, mountPluggedShare, pluggedDisks } from "../attached/plugged.ts";
+import { scsiDisks } from "../attached/scsi-disks.ts";
+import { nicsByAddress } from "../attached/virtio-nics.ts";
+import type { Attached } from "../guest.ts";
 
 /** The machine after its boot. */
 export interface GuestMachine {
   readonly memoryMb: number;
   readonly processors: number;
+  readonly attached: Attached;
   /** Dials a port of the host. */
   dial(port: number, signal?: AbortSignal): Promise<Socket>;
   /** As `dial`, but the caller owns the descriptor. */
@@ -46,6 +52,7 @@ function bootNamespaces(environment: Environment): GuestMachine {
   return {
     memoryMb: parameters.memoryMb,
     processors: parameters.processors,
+    attached: { disks: pluggedDisks, mountShare: mountPluggedShare, findNic: findPluggedNic },
     dial: (port, signal) => dialHost(hvsockets, port, signal),
     dialDescriptor: (port, signal) => dialHostDescriptor(hvsockets, port, signal),
     reportUp: () => {
@@ -64,6 +71,7 @@ function bootVirtualMachine(): GuestMachine {
   return {
     memoryMb: Math.floor(totalmem() / 2 ** 20),
     processors: availableParallelism(),
+    attached: { disks: scsiDisks(), mountShare: dialledShares(dialVsockDescriptor), findNic: nicsByAddress() },
     dial: dialVsock,
     dialDescriptor: dialVsockDescriptor,
     reportUp: () => process.on("SIGTERM", () => process.exit(0)),

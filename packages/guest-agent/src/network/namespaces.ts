@@ -11,6 +11,7 @@ import {
   runIp,
   setUpCommands,
 } from "@uvm-shim/guest-agent-common";
+import type { LinuxNetworkAdapter } from "@uvm-shim/hcs-schema";
 import { nicInterface } from "@uvm-shim/host-protocol/guest";
 import { delay } from "@uvm-shim/lifecycle";
 import type { NameResolution } from "../pods/pod-files.ts";
@@ -22,6 +23,9 @@ const nicTimeoutMs = 5000;
 const nicPollMs = 10;
 const interfaces = "/sys/class/net";
 const lowestMtu = 1280;
+
+/** The name of a NIC's interface in the VM's own network; undefined while it is absent. */
+export type NicFinder = (adapter: LinuxNetworkAdapter) => string | undefined;
 
 interface Nic {
   readonly adapter: DescribedAdapter;
@@ -39,9 +43,11 @@ type NicPlace =
 /** The network namespaces that the host knows, by id. */
 export class NetworkNamespaces {
   readonly #namespaces = new Map<string, NetworkNamespace>();
+  readonly #find: NicFinder;
   readonly #run: RunInNetwork;
 
-  constructor(run: RunInNetwork) {
+  constructor(find: NicFinder, run: RunInNetwork) {
+    this.#find = find;
     this.#run = run;
   }
 
@@ -60,7 +66,7 @@ export class NetworkNamespaces {
   getOrAdd(id: string): NetworkNamespace {
     const known = this.find(id);
     if (known !== undefined) return known;
-    const namespace = new NetworkNamespace(id.toLowerCase(), this.#run);
+    const namespace = new NetworkNamespace(id.toLowerCase(), this.#find, this.#run);
     this.#namespaces.set(id.toLowerCase(), namespace);
     return namespace;
   }
@@ -78,14 +84,16 @@ export class NetworkNamespaces {
 /** NICs that wait for the container that holds the namespace, or are in it. */
 export class NetworkNamespace {
   readonly #id: string;
+  readonly #find: NicFinder;
   readonly #run: RunInNetwork;
   #nics: readonly Nic[] = [];
   /** First process of the container that it is assigned to. */
   #owner: number | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(id: string, run: RunInNetwork) {
+  constructor(id: string, find: NicFinder, run: RunInNetwork) {
     this.#id = id;
+    this.#find = find;
     this.#run = run;
   }
 
@@ -110,8 +118,7 @@ export class NetworkNamespace {
       if (this.#nics.some((nic) => nic.adapter.ID === adapter.ID)) {
         throw new GuestFault("E_FAIL", `NIC ${adapter.ID} is already in network namespace ${JSON.stringify(this.#id)}`);
       }
-      const hostName = nicInterface(adapter.ID);
-      await waitForInterface(hostName, adapter.ID, signal);
+      const hostName = await this.#appearanceOf(adapter, signal);
       this.#nics = [...this.#nics, { adapter, hostName, place: placeOf(hostName) }];
       await this.#synchronize();
     });
@@ -183,6 +190,18 @@ export class NetworkNamespace {
     await runIp(setUpCommands(adapter, { number, hostName, mtu }), owner, this.#run);
   }
 
+  async #appearanceOf(adapter: DescribedAdapter, signal: AbortSignal): Promise<string> {
+    const joined = nicInterface(adapter.ID);
+    for (let waited = 0; ; waited += nicPollMs) {
+      const found = isJoinedNic(joined) ? joined : this.#find(adapter);
+      if (found !== undefined) return found;
+      if (waited >= nicTimeoutMs) {
+        throw new GuestFault("E_FAIL", `NIC ${adapter.ID} did not appear within ${nicTimeoutMs} ms`);
+      }
+      await delay(nicPollMs, signal);
+    }
+  }
+
   #inTurn(change: () => Promise<void>): Promise<void> {
     const turn = this.#turn.then(change);
     this.#turn = turn.catch(() => {});
@@ -193,13 +212,4 @@ export class NetworkNamespace {
 function placeOf(hostName: string): NicPlace {
   if (isJoinedNic(hostName)) return { kind: "joined" };
   return { kind: "vm", mtu: Number(readFileSync(`${interfaces}/${hostName}/mtu`, "utf8")) };
-}
-
-async function waitForInterface(name: string, id: string, signal: AbortSignal): Promise<void> {
-  for (let waited = 0; !isJoinedNic(name) && !existsSync(`${interfaces}/${name}`); waited += nicPollMs) {
-    if (waited >= nicTimeoutMs) {
-      throw new GuestFault("E_FAIL", `NIC ${id} did not appear within ${nicTimeoutMs} ms`);
-    }
-    await delay(nicPollMs, signal);
-  }
 }

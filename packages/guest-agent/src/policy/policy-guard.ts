@@ -100,12 +100,12 @@ export class PolicyGuard {
     this.#unmount(MountPath, unmount, undo);
   }
 
-  addShare({ ShareName }: LinuxMappedDirectory, mount: () => void): void {
+  /** Called before a share is mounted. */
+  checkShare({ ShareName }: LinuxMappedDirectory): void {
     this.checkConsistent();
     if (!/^[0-9]+$/.test(ShareName)) {
       throw denied(`invalid Request.Settings.ShareName ${JSON.stringify(ShareName)}: expected digits`);
     }
-    mount();
   }
 
   removeShare({ MountPath }: LinuxMappedDirectory, unmount: () => void): void {

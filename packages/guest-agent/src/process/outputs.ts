@@ -1,7 +1,7 @@
 /** The outputs of a process, carried to the host. */
 import { closeSync } from "node:fs";
 import { Socket } from "node:net";
-import { SplicedOutput, type TerminalStream } from "@uvm-shim/linux-calls";
+import { SplicedOutput, socketOf as socketOfAny, type TerminalStream } from "@uvm-shim/linux-calls";
 
 /** Dials the host again after it has closed a connection; undefined once that is no longer needed. */
 export type Redial = () => Promise<number | undefined>;
@@ -99,7 +99,15 @@ export class StreamOutput implements Output {
   }
 }
 
-/** The stream of a connection by its descriptor, which it owns from now on. */
+/**
+ * The stream of a connection by its descriptor, which it owns from now on. Node has none for those of a virtual machine; for
+ * the others its own is made with fewer calls.
+ */
 export function socketOf(connection: number): Socket {
-  return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
+  try {
+    return new Socket({ fd: connection, readable: true, writable: true, allowHalfOpen: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ERR_INVALID_FD_TYPE") throw error;
+    return socketOfAny(connection);
+  }
 }

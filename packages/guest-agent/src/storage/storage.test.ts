@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { detectFilesystem, readOnlyOptionsOf } from "@uvm-shim/guest-agent-common";
@@ -53,7 +53,13 @@ describe("file systems", () => {
 });
 
 describe("requests that storage cannot serve", () => {
-  const surroundings = { runTool: async () => ({ exitCode: 1, stderr: "" }), guard: undefined, containers: [] };
+  const surroundings = {
+    disks: { find: () => undefined, release: () => {} },
+    mountShare: () => Promise.reject(new Error("no share")),
+    runTool: async () => ({ exitCode: 1, stderr: "" }),
+    guard: undefined,
+    containers: [],
+  };
   const none = new AbortController().signal;
   const device = { Controller: 0, Lun: 0 };
 
@@ -69,10 +75,42 @@ describe("requests that storage cannot serve", () => {
     await expect(modifyStorage(combine, surroundings, none)).rejects.toThrow("Request.Settings.Layers is empty");
   });
 
+  it("leave no mount point of a share that cannot be mounted", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "guest-agent-"));
+    const share = { MountPath: join(folder, "below", "it"), Port: 564, ShareName: "7", ReadOnly: false };
+    const add = { ResourceType: "MappedDirectory", RequestType: "Add", Settings: share } as const;
+    await expect(modifyStorage(add, surroundings, none)).rejects.toThrow("no share");
+    expect(readdirSync(folder)).toEqual([]);
+    rmSync(folder, { recursive: true });
+  });
+
   it("stop waiting for a disk when the host disconnects", async () => {
     const disk = { ...device, MountPath: "/run/x", Partition: 0, ReadOnly: true };
     const add = { ResourceType: "MappedVirtualDisk", RequestType: "Add", Settings: disk } as const;
     const gone = AbortSignal.abort(new Error("gone"));
     await expect(modifyStorage(add, surroundings, gone)).rejects.toThrow("gone");
+  });
+});
+
+describe("a disk that the host is about to detach", () => {
+  const request = { ResourceType: "SCSIDevice", RequestType: "Remove", Settings: { Controller: 1, Lun: 2 } } as const;
+  const released: string[] = [];
+  const surroundings = (node: string | undefined) => ({
+    disks: {
+      find: () => node,
+      release: (controller: number, lun: number) => released.push(`${controller} ${lun}`),
+    },
+    mountShare: async () => {},
+    runTool: async () => ({ exitCode: 1, stderr: "" }),
+    guard: undefined,
+    containers: [],
+  });
+
+  it("is given up, unless it is gone already", async () => {
+    const { signal } = new AbortController();
+    await modifyStorage(request, surroundings(undefined), signal);
+    expect(released).toEqual([]);
+    await modifyStorage(request, surroundings("/dev/null"), signal);
+    expect(released).toEqual(["1 2"]);
   });
 });

@@ -9,19 +9,31 @@ import type {
   LinuxMappedDirectory,
   LinuxMappedVirtualDisk,
 } from "@uvm-shim/hcs-schema";
-import { assignedDeviceFiles, assignedDeviceFolder, diskNode, guestFolders } from "@uvm-shim/host-protocol/guest";
-import { MNT_DETACH, mount, mountFlags, setMountReadOnly, umount } from "@uvm-shim/linux-calls";
+import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
+import { MNT_DETACH, mount, mountFlags, setMountReadOnly } from "@uvm-shim/linux-calls";
 import type { GuardedContainer, PolicyGuard } from "../policy/policy-guard.ts";
 import { waitForAppearance } from "./appearance.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
 
-/** Runs a program of the guest until it ends. */
+/** Runs a program of the guest until it ends. The descriptor is its fourth. */
 export type RunTool = (
   command: string,
   parameters: readonly string[],
   signal: AbortSignal,
+  descriptor?: number,
 ) => Promise<{ exitCode: number; stderr: string }>;
+
+/** Where the guest has the disks that the host attaches. */
+export interface AttachedDisks {
+  /** The node of a disk (partition 0) or of one of its partitions; undefined while it is absent. */
+  find(controller: number, lun: number, partition?: number): string | undefined;
+  /** Gives up a disk that nothing uses, which the host then detaches. */
+  release(controller: number, lun: number): void;
+}
+
+/** Mounts a share of the host at its mount path, which exists. Rejects with a GuestFault. */
+export type ShareMounter = (share: LinuxMappedDirectory, runTool: RunTool, signal: AbortSignal) => Promise<void>;
 
 /** A request about disks, shares, layers or devices. */
 export type StorageRequest = Extract<
@@ -33,6 +45,8 @@ export type StorageRequest = Extract<
 
 /** What changes of storage need of the guest. */
 export interface StorageSurroundings {
+  readonly disks: AttachedDisks;
+  readonly mountShare: ShareMounter;
   readonly runTool: RunTool;
   /** Present once the guest has a policy. */
   readonly guard: PolicyGuard | undefined;
@@ -57,29 +71,39 @@ export async function modifyStorage(
         : await removeDisk(request.Settings, surroundings, signal);
     case "SCSIDevice":
       if (isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Add SCSIDevice: expected Remove");
-      return checkDeviceUnused(request.Settings);
+      return removeDevice(request.Settings, surroundings);
     case "MappedDirectory":
-      return isAdd ? addShare(request.Settings, surroundings) : removeShare(request.Settings, surroundings);
+      return isAdd
+        ? await addShare(request.Settings, surroundings, signal)
+        : removeShare(request.Settings, surroundings);
     case "CombinedLayers":
       return isAdd ? addLayers(request.Settings, surroundings) : removeLayers(request.Settings, surroundings);
     case "VPCIDevice":
       // The host removes it by itself.
       if (!isAdd) throw new GuestFault("ERROR_NOT_SUPPORTED", "Remove VPCIDevice: expected Add");
-      return await waitForAppearance(declarationOf(request.Settings.VMBusGUID), signal);
+      return await waitForDeclaration(request.Settings.VMBusGUID, signal);
   }
 }
 
-function declarationOf(vmBusGuid: string): string {
-  return `${assignedDeviceFolder(vmBusGuid)}/${assignedDeviceFiles.declaration}`;
+async function waitForDeclaration(vmBusGuid: string, signal: AbortSignal): Promise<void> {
+  const path = `${assignedDeviceFolder(vmBusGuid)}/${assignedDeviceFiles.declaration}`;
+  await waitForAppearance(() => existsSync(path) || undefined, signal);
+}
+
+function waitForDisk(
+  { Controller, Lun, Partition }: LinuxMappedVirtualDisk,
+  disks: AttachedDisks,
+  signal: AbortSignal,
+): Promise<string> {
+  return waitForAppearance(() => disks.find(Controller, Lun, Partition), signal);
 }
 
 async function addDisk(
   disk: LinuxMappedVirtualDisk,
-  { runTool, guard }: StorageSurroundings,
+  { disks, runTool, guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
-  const device = diskNode(disk.Controller, disk.Lun, disk.Partition);
-  await waitForAppearance(device, signal);
+  const device = await waitForDisk(disk, disks, signal);
   const mountIt = (): Promise<void> => mountDisk(disk, device, runTool, signal);
   await (guard === undefined ? mountIt() : guard.addDisk(disk, device, mountIt));
 }
@@ -123,12 +147,11 @@ async function filesystemFor(
 
 async function removeDisk(
   disk: LinuxMappedVirtualDisk,
-  { guard }: StorageSurroundings,
+  { disks, guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
-  const device = diskNode(disk.Controller, disk.Lun, disk.Partition);
   // The real guest waits for the disk although only its mount point matters.
-  await waitForAppearance(device, signal);
+  const device = await waitForDisk(disk, disks, signal);
   const remove = (): void => {
     if (disk.BlockDev === true) rmSync(disk.MountPath, { force: true });
     else removeMount(disk.MountPath, 0);
@@ -137,8 +160,14 @@ async function removeDisk(
   else guard.removeDisk(disk, device, remove);
 }
 
-function checkDeviceUnused(address: GuestScsiDevice): void {
-  const device = diskNode(address.Controller, address.Lun);
+function removeDevice({ Controller, Lun }: GuestScsiDevice, { disks }: StorageSurroundings): void {
+  const device = disks.find(Controller, Lun);
+  if (device === undefined) return;
+  checkUnused(device);
+  disks.release(Controller, Lun);
+}
+
+function checkUnused(device: string): void {
   const node = statSync(device, { throwIfNoEntry: false });
   if (node === undefined) return;
   const number = `${(node.rdev >> 8) & 0xfff}:${(node.rdev & 0xff) | ((node.rdev >> 12) & 0xfff00)}`;
@@ -150,32 +179,25 @@ function checkDeviceUnused(address: GuestScsiDevice): void {
   throw new GuestFault("HCS_E_INVALID_STATE", `disk ${device} is still mounted at ${user[4]}`);
 }
 
-function addShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings): void {
-  if (guard === undefined) mountShare(share);
-  else guard.addShare(share, () => mountShare(share));
+async function addShare(
+  share: LinuxMappedDirectory,
+  { guard, mountShare, runTool }: StorageSurroundings,
+  signal: AbortSignal,
+): Promise<void> {
+  guard?.checkShare(share);
+  const undo = makeMountPoint(share.MountPath);
+  try {
+    await mountShare(share, runTool, signal);
+  } catch (error) {
+    undo();
+    throw error;
+  }
 }
 
 function removeShare(share: LinuxMappedDirectory, { guard }: StorageSurroundings): void {
   const remove = (): void => removeMount(share.MountPath, MNT_DETACH);
   if (guard === undefined) remove();
   else guard.removeShare(share, remove);
-}
-
-function mountShare(share: LinuxMappedDirectory): void {
-  const source = `${guestFolders.plan9Shares}/${share.ShareName}`;
-  if (!existsSync(source)) {
-    throw new GuestFault("ERROR_PATH_NOT_FOUND", `Request.Settings.ShareName: share ${share.ShareName} does not exist`);
-  }
-  mountAt(share.MountPath, () => {
-    mount(source, share.MountPath, "", mountFlags.MS_BIND | mountFlags.MS_REC);
-    if (!share.ReadOnly) return;
-    try {
-      setMountReadOnly(share.MountPath, true);
-    } catch (error) {
-      umount(share.MountPath, MNT_DETACH);
-      throw error;
-    }
-  });
 }
 
 function addLayers(layers: LinuxCombinedLayers, { guard }: StorageSurroundings): void {
@@ -246,13 +268,21 @@ function escapeOverlay(path: string): string {
 
 /** Makes the mount point if needed, and removes it again if mounting fails. */
 function mountAt(target: string, act: () => void): void {
-  const first = mkdirSync(target, { recursive: true, mode: 0o755 });
+  const undo = makeMountPoint(target);
   try {
     act();
   } catch (error) {
-    if (first !== undefined) rmSync(first, { recursive: true, force: true });
+    undo();
     throw error;
   }
+}
+
+/** Returns what removes the folders that had to be made. */
+function makeMountPoint(target: string): () => void {
+  const first = mkdirSync(target, { recursive: true, mode: 0o755 });
+  return () => {
+    if (first !== undefined) rmSync(first, { recursive: true, force: true });
+  };
 }
 
 /** A missing path or mount counts as removed. The mount point is removed even if it existed before the mount. */

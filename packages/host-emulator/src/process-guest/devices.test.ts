@@ -158,6 +158,17 @@ describeWith(
     expect(readdirSync(inGuest("/dev/scsi/0"))).toEqual([]);
     expect(loopsOf(files.directory)).toEqual([]);
   });
+
+  it("that are disks in a VHDX are refused, as a process has no reader of it", async () => {
+    const path = files.write("some.vhdx", "vhdxfile and more");
+    const add = system.modify({
+      ResourcePath: resourcePaths.scsi(scsiControllerGuids[0], 4),
+      RequestType: "Add",
+      Settings: { Type: "VirtualDisk", Path: path },
+    });
+    await expect(add).rejects.toThrow(`${path} is a VHDX: expected a raw image or a fixed VHD`);
+    expect(existsSync(inGuest("/dev/scsi/0/4"))).toBe(false);
+  });
 });
 
 /** A disk with a master boot record and two ext4 partitions of 8 MiB, each with its number in a file. */

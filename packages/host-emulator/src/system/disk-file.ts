@@ -8,6 +8,8 @@ export interface DiskFile {
   readonly readOnly: boolean;
   /** Bytes of the disk within the file; by default all. */
   readonly sizeLimit?: number;
+  /** Its content is in blocks that a table tells, which only virtual machines can have read for them. */
+  readonly isVhdx?: true;
   /** Identity of the file, independent of its path. */
   readonly identity: string;
 }
@@ -16,8 +18,8 @@ const footerBytes = 512;
 const fixedDisk = 2;
 
 /**
- * Inspects the file of an attachment. Supports raw images and fixed VHDs (raw content and a footer; Microsoft's Virtual
- * Hard Disk Image Format Specification 1.0). Other formats are ERROR_NOT_SUPPORTED.
+ * Inspects the file of an attachment. Supports raw images, fixed VHDs (raw content and a footer; Microsoft's Virtual
+ * Hard Disk Image Format Specification 1.0), and VHDX for guests that can have one. Other formats are ERROR_NOT_SUPPORTED.
  */
 export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFile {
   const { Type: type, Path: path, ReadOnly: readOnly = false } = attachment;
@@ -38,12 +40,7 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
       throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is not a block device: PassThru requires one`);
     }
     if (!stat.isFile()) throw new HcsFailure("E_INVALIDARG", `${field}.Path: ${path} is not a file`);
-    if (readAt(file, 0, 8).equals(Buffer.from("vhdxfile"))) {
-      throw new HcsFailure(
-        "ERROR_NOT_SUPPORTED",
-        `${field}.Path: ${path} is a VHDX: expected a raw image or a fixed VHD`,
-      );
-    }
+    if (readAt(file, 0, 8).equals(Buffer.from("vhdxfile"))) return { path: real, readOnly, identity, isVhdx: true };
     const footer = readAt(file, Math.max(0, stat.size - footerBytes), footerBytes);
     if (footer.length < footerBytes || footer.toString("latin1", 0, 8) !== "conectix") {
       return { path: real, readOnly, identity };

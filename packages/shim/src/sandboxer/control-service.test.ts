@@ -7,7 +7,15 @@ import type { HostedPod } from "./hosted-pod.ts";
 import { PodRegistry } from "./registry.ts";
 
 const { Sandboxer } = uvmshim.sandboxer.v1;
-const request = { namespace: "k8s.io", id: "c1", bundle: "/b", socket: "/s", flavour: "lcow", host: "emulator:" };
+const request = {
+  namespace: "k8s.io",
+  id: "c1",
+  bundle: "/b",
+  socket: "/s",
+  flavour: "lcow",
+  host: "emulator:",
+  guest: "process",
+};
 
 const made: HandedPod[] = [];
 const ended: string[] = [];

@@ -95,6 +95,12 @@ describeWith("Linux")("devices of a QEMU", () => {
     expect(qemu.held).toEqual([]);
   });
 
+  it("has QEMU read a VHDX", async () => {
+    await someDisks().attach(slot, diskFile({ isVhdx: true }));
+    const settings = [...qemu.nodes.values()][0]?.settings;
+    expect(settings).toMatchObject({ driver: "vhdx", file: { driver: "file", "read-only": false } });
+  });
+
   it("ends a fixed VHD before its footer, in whole sectors", async () => {
     const disks = someDisks();
     await disks.attach(slot, diskFile({ readOnly: true, sizeLimit: 4096 + 100 }));

@@ -74,11 +74,17 @@ function keyOf({ controller, lun }: DiskSlot): string {
 }
 
 /** Explicit about writing on both levels: a node that decides by itself would look for another descriptor. */
-function nodeOf(name: string, { readOnly, sizeLimit }: DiskFile, set: number, isBlockDevice: boolean): QmpFields {
+function nodeOf(
+  name: string,
+  { readOnly, sizeLimit, isVhdx }: DiskFile,
+  set: number,
+  isBlockDevice: boolean,
+): QmpFields {
   const both = { "read-only": readOnly, "auto-read-only": false, discard: "unmap" };
   const file = { driver: isBlockDevice ? "host_device" : "file", filename: `/dev/fdset/${set}`, ...both };
   const size = sizeLimit === undefined ? {} : { offset: 0, size: sizeLimit - (sizeLimit % sectorBytes) };
-  return { driver: "raw", "node-name": name, ...both, ...size, file };
+  const driver = isVhdx === true ? "vhdx" : "raw";
+  return { driver, "node-name": name, ...both, ...size, file };
 }
 
 function setOf(answer: unknown): number {
