@@ -36,6 +36,7 @@ import { protocolProcessCases } from "./cases/protocol-processes.ts";
 import { protocolRuntimeCases } from "./cases/protocol-runtime.ts";
 import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
+import { protocolVerityCases } from "./cases/protocol-verity.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
@@ -141,6 +142,7 @@ export const PROTOCOL_CASES = [
   ...protocolSettingCases,
   ...protocolErrorCases,
   ...protocolMountCases,
+  ...protocolVerityCases,
   ...protocolBlockDeviceCases,
   ...protocolPropagationCases,
   ...protocolProcessCases,

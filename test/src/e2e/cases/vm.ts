@@ -6,7 +6,16 @@ import { runInGuest } from "../../support/in-guest.ts";
 import { findServers, type Server } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
 import type { Case, CaseContext } from "../suite.ts";
-import { assertStatus, exec, hasOwnShims, removeContainer, runArguments, taskStatus, withDetached } from "./ctr.ts";
+import {
+  assertStatus,
+  exec,
+  hasOwnShims,
+  removeContainer,
+  runArguments,
+  runContainer,
+  taskStatus,
+  withDetached,
+} from "./ctr.ts";
 
 async function ownKernel(context: CaseContext): Promise<void> {
   await withDetached(context, {}, async (id) => {
@@ -40,6 +49,12 @@ const killed = (server: Server): Case["run"] => {
   return (context) => endedBy(context, async () => process.kill(findServers()[server], "SIGKILL"));
 };
 
+/** What it has left goes when the next one starts. */
+async function killedHost(context: CaseContext): Promise<void> {
+  await killed("emulated host")(context);
+  assertStatus(await runContainer(context, { id: context.newId("next"), command: ["true"] }), 0);
+}
+
 const ofVms = (context: CaseContext): boolean => context.runtime.key === "lcow" && hasOwnShims(context);
 const ofMachines = (context: CaseContext): boolean => ofVms(context) && guestKind === "qemu";
 
@@ -47,5 +62,5 @@ export const vmCases: readonly Case[] = [
   { name: "a VM has a kernel of its own", applies: ofMachines, run: ownKernel },
   { name: "a panic of a VM's kernel ends its containers, and is told as what it is", applies: ofMachines, run: panics },
   { name: "kill -9 of a VM", applies: ofVms, run: killed("guest agent") },
-  { name: "kill -9 of the emulated host", applies: ofVms, run: killed("emulated host") },
+  { name: "kill -9 of the emulated host, whose next start removes what is left", applies: ofVms, run: killedHost },
 ];
