@@ -17,7 +17,7 @@ import { QemuDisks } from "./devices/disks.ts";
 import { QemuMemory } from "./devices/memory.ts";
 import { QemuNics } from "./devices/nics.ts";
 import { type EndSigns, reasonOf } from "./end.ts";
-import type { MachineShares, VsockDevice } from "./parts.ts";
+import type { MachineShares, QemuTimeouts, VsockDevice } from "./parts.ts";
 import { QmpClient, type QmpEvent } from "./qmp/qmp-client.ts";
 import { type Accelerator, commandLine, translatedCodeMb } from "./start/command-line.ts";
 import { kvmDevice, type RunningQemu } from "./start/confined.ts";
@@ -67,20 +67,6 @@ export interface QemuMachineParts {
   readonly shares: MachineShares;
   readonly timeouts: QemuTimeouts;
   readonly report: (message: string) => void;
-}
-
-/** Milliseconds. */
-export interface QemuTimeouts {
-  /** From the start until QEMU runs its guest, which boots then. */
-  readonly bootMs: number;
-  readonly answerMs: number;
-  /** That a guest has to let go of a device. */
-  readonly unplugMs: number;
-  /** That a guest has to give or take memory. */
-  readonly resizeMs: number;
-  readonly cgroupMs: number;
-  /** From the end of QEMU's monitor until its own. */
-  readonly closingMs: number;
 }
 
 /** What QEMU itself needs beside the guest's memory: its own, and with TCG the translated code. */
