@@ -13,7 +13,7 @@ export const qemuDescriptors = { monitor: 4, console: 5, vsock: 6, kernel: 7, in
 
 /** What a machine's command line is made from. */
 export interface CommandLineInput {
-  /** Of the machine, for whoever lists processes. */
+  /** Of the machine, for whoever lists processes, and of its guest. */
   readonly name: string;
   readonly accelerator: Accelerator;
   readonly memoryMb: number;
@@ -63,7 +63,7 @@ export function commandLine(input: CommandLineInput): readonly string[] {
     ...device("pvpanic"),
     ...["-object", options("rng-builtin", { id: "entropy" }), ...device("virtio-rng-pci", { rng: "entropy" })],
     ...["-kernel", pathOf(kernel), ...(input.hasInitrd ? ["-initrd", pathOf(initrd)] : [])],
-    ...["-append", checkedKernelLine(input.kernelLine)],
+    ...["-append", checkedKernelLine(input)],
   ];
 }
 
@@ -101,8 +101,8 @@ function memoryArguments({ memoryMb, mostMemoryMb }: CommandLineInput): readonly
   ];
 }
 
-function checkedKernelLine(given: string): string {
-  const line = kernelLineFor(given);
+function checkedKernelLine({ kernelLine: given, name }: CommandLineInput): string {
+  const line = kernelLineFor(given, name);
   if (/[\0\r\n]/.test(given)) {
     throw new HcsFailure("E_INVALIDARG", `${lineField}: expected no line ends, got ${JSON.stringify(given)}`);
   }
