@@ -43,7 +43,7 @@ describe("the command line of QEMU", () => {
         ...[0, 1, 2, 3].map((index) => `-device virtio-scsi-pci,id=scsi${index}`),
         "-device pvpanic -object rng-builtin,id=entropy -device virtio-rng-pci,rng=entropy",
         "-kernel /proc/self/fd/7 -initrd /proc/self/fd/8",
-        "-append root=/dev/sda console=hvc0 memhp_default_state=online_movable",
+        "-append hostname=uvm-1 apparmor=0 root=/dev/sda console=hvc0 memhp_default_state=online_movable",
       ].join(" "),
     );
   });
@@ -80,6 +80,7 @@ describe("the command line of QEMU", () => {
 });
 
 describe("the kernel's command line", () => {
+  const first = "hostname=uvm-1 apparmor=0";
   const own = "console=hvc0 memhp_default_state=online_movable";
   it.each([
     ["", own],
@@ -90,7 +91,7 @@ describe("the kernel's command line", () => {
     ['dm-mod.create="a -- b, pci=off" init=/init', `dm-mod.create="a -- b, pci=off" init=/init ${own}`],
     ["quiet -- pci=off", `quiet ${own} -- pci=off`],
   ])("of Hyper-V %j fits this machine", (given, expected) => {
-    expect(kernelLineFor(given)).toBe(expected);
+    expect(kernelLineFor(given, "uvm-1")).toBe(`${first} ${expected}`);
   });
 });
 

@@ -18,7 +18,7 @@ function serialDescriptor(hasInitrd: boolean): number {
 
 /** What a machine's command line is made from. */
 export interface CommandLineInput {
-  /** Of the machine, for whoever lists processes. */
+  /** Of the machine, for whoever lists processes, and of its guest. */
   readonly name: string;
   readonly accelerator: Accelerator;
   readonly memoryMb: number;
@@ -70,7 +70,7 @@ export function commandLine(input: CommandLineInput): readonly string[] {
     ...device("pvpanic"),
     ...["-object", options("rng-builtin", { id: "entropy" }), ...device("virtio-rng-pci", { rng: "entropy" })],
     ...["-kernel", pathOf(kernel), ...(input.hasInitrd ? ["-initrd", pathOf(initrd)] : [])],
-    ...["-append", checkedKernelLine(input.kernelLine)],
+    ...["-append", checkedKernelLine(input)],
   ];
 }
 
@@ -114,8 +114,8 @@ function memoryArguments({ memoryMb, mostMemoryMb }: CommandLineInput): readonly
   ];
 }
 
-function checkedKernelLine(given: string): string {
-  const line = kernelLineFor(given);
+function checkedKernelLine({ kernelLine: given, name }: CommandLineInput): string {
+  const line = kernelLineFor(given, name);
   if (/[\0\r\n]/.test(given)) {
     throw new HcsFailure("E_INVALIDARG", `${lineField}: expected no line ends, got ${JSON.stringify(given)}`);
   }

@@ -32,6 +32,8 @@ export function initrdOf({ KernelFilePath: kernel, InitRdPath: given }: LinuxKer
 
 /** Ends the parameters of the kernel; what follows is for the guest's init. */
 const endOfParameters = "--";
+/** A guest has no profiles to load, so its kernel is not to say that it enforces any. */
+const withoutProfiles = "apparmor=0";
 /** hvc0 is the console of this machine. Memory that is added is used at once, and can be taken away again. */
 const ownParameters = ["console=hvc0", "memhp_default_state=online_movable"];
 /** What keeps the virtio transport from taking the place of Hyper-V's sockets. */
@@ -39,15 +41,16 @@ const transportCall = "virtio_vsock_init";
 
 /**
  * The command line for this machine, made of one for Hyper-V, where a guest has neither PCI devices, unless some are
- * assigned, nor virtio.
+ * assigned, nor virtio. What it says of the guest's name is kept.
  */
-export function kernelLineFor(given: string): string {
+export function kernelLineFor(given: string, name: string): string {
   // Quotes protect blanks, and a quoted value begins anywhere in a word.
   const words: readonly string[] = given.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
   const end = words.indexOf(endOfParameters);
   const parameters = end === -1 ? words : words.slice(0, end);
   const kept = parameters.flatMap((word) => (word === "pci=off" ? [] : withoutBlockedTransport(word)));
-  return [...kept, ...ownParameters, ...(end === -1 ? [] : words.slice(end))].join(" ");
+  const defaults = [`hostname=${name}`, withoutProfiles];
+  return [...defaults, ...kept, ...ownParameters, ...(end === -1 ? [] : words.slice(end))].join(" ");
 }
 
 function withoutBlockedTransport(word: string): readonly string[] {
