@@ -46,3 +46,4 @@ export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./s
 export { connectVsock, socketOf, vsockHost } from "./stream-sockets.ts";
 export { openTap } from "./taps.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";
+export { listenAtUnixSocket } from "./unix-addresses.ts";

@@ -10,6 +10,7 @@ import { dialHost, dialHostDescriptor, GuestLog, serveGuestPorts } from "@uvm-sh
 import type { LinuxProcessParameters } from "@uvm-shim/hcs-schema";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../testing/collected.ts";
+import { socketOf } from "./outputs.ts";
 import { StdioRelay } from "./stdio-relay.ts";
 
 const parameters: LinuxProcessParameters = {
@@ -186,6 +187,14 @@ describe("stdio of a process", () => {
     expect(isFinished).toBe(false);
     socket.end();
     await finished;
+  });
+});
+
+describe("the stream of a connection", () => {
+  it("is made of a kind that Node has no sockets for, too", async () => {
+    const stream = socketOf(openSync("/dev/null", "r+"));
+    stream.destroy();
+    await once(stream, "close");
   });
 });
 

@@ -63,6 +63,7 @@ describeWith("root")("the kind of virtual machines", () => {
       limits: {},
       cpus: undefined,
       podGroup: undefined,
+      serialSocket: undefined,
     });
 
   it("is for documents with a kernel image", () => {

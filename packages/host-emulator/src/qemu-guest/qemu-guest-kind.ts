@@ -122,7 +122,7 @@ export class QemuGuestKind implements GuestKind {
   async #start(
     { name, directory }: GuestMachineSpecification,
     { kernel }: LinuxBoot,
-    { parameters, entrances, vsock, accelerator, signal }: QemuStart,
+    { parameters, entrances, vsock, serial, accelerator, signal }: QemuStart,
   ): Promise<RunningQemu> {
     const installation = await this.#options.installation();
     const initrd = initrdOf(kernel);
@@ -132,7 +132,7 @@ export class QemuGuestKind implements GuestKind {
       return await startConfined({
         installation,
         parameters,
-        descriptors: [vsock, ...images],
+        descriptors: [vsock, ...images, ...(serial === undefined ? [] : [serial])],
         entrances,
         mountPoint: join(directory, "root"),
         user: userOf(name),
