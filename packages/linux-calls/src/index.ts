@@ -38,7 +38,7 @@ export {
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
-export { sealedCopy } from "./sealed-files.ts";
+export { sealedCopy, sealedFile } from "./sealed-files.ts";
 export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared-memory.ts";
 export { unblockSignal } from "./signals.ts";
 export { unixSocketPair } from "./socket-pairs.ts";
