@@ -260,7 +260,8 @@ async function demo(command, machine, needed) {
   // It is awaited when all that does not need it is done.
   needed.catch(() => {});
   const isWindowsScene = rest.includes("--windows");
-  const file = join(toolchain, isWindowsScene ? "demo-windows.ready" : "demo.ready");
+  const scene = ["windows", "vm"].find((name) => rest.includes(`--${name}`));
+  const file = join(toolchain, scene === undefined ? "demo.ready" : `demo-${scene}.ready`);
   const readiness = new Readiness(root, file, `${host} ${checkedOut(root, env)}`);
   if (!readiness.isReady()) {
     const sources = {

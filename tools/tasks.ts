@@ -87,6 +87,11 @@ function alone<T>(work: () => Promise<T>): Promise<T> {
   );
 }
 
+/** What virtual machines boot from, and what runs them, where anything that they are made of has changed. */
+async function makeBootFiles(): Promise<void> {
+  await import("./boot-files/main.ts");
+}
+
 /** What the demo is made of; tools/run.mjs then starts it, and has the lock meanwhile. */
 async function makeDemo(): Promise<number> {
   const isWindowsScene = rest.includes("--windows");
@@ -95,6 +100,7 @@ async function makeDemo(): Promise<number> {
     buildLinux([...demoPrograms, ...(isWindowsScene ? ["shim-wcow"] : [])]),
     isWindowsScene ? undefined : bundleDemo(),
   ]);
+  if (rest.includes("--vm")) await makeBootFiles();
   return 0;
 }
 
@@ -130,10 +136,16 @@ async function perform(): Promise<number> {
     case "telemetry":
       await alone(() => buildLinux());
       return await runMain("test", "src", task);
+    case "e2e:vm":
+      await alone(async () => {
+        await buildLinux();
+        await makeBootFiles();
+      });
+      return await run(process.execPath, [join("test", "src", "e2e", "main.ts"), "--guest", "qemu", ...rest]);
     case "boot-files":
       await alone(async () => {
         await buildLinux(["guest-agent"]);
-        await import("./boot-files/main.ts");
+        await makeBootFiles();
       });
       return 0;
     case "docs":

@@ -89,6 +89,11 @@ export const needs = {
   },
   iptables: { what: "iptables", programs: ["iptables"], packages: everywhere("iptables") },
   debootstrap: { what: "debootstrap", programs: ["debootstrap"], packages: everywhere("debootstrap") },
+  debian: {
+    what: "Debian's apt-get and dpkg-deb, by which it gets a kernel and QEMU (100 MB)",
+    programs: ["apt-get"],
+    packages: { apt: "apt" },
+  },
   systemd: {
     what: "systemd",
     programs: ["/lib/systemd/systemd"],
@@ -103,7 +108,7 @@ export const needs = {
 
 const { atomic, ociRuntime, crun, runc, busybox, mkfs, mount, unshare, setpriv, losetup, script, mkfifo, ldd, ip } =
   needs;
-const { hostname, python, git, shellcheck, tmux, plugins, iptables, debootstrap, mingw, systemd } = needs;
+const { hostname, python, git, shellcheck, tmux, plugins, iptables, debootstrap, mingw, systemd, debian } = needs;
 
 const emulatedHost = [atomic, ociRuntime, mount, unshare, setpriv, mkfifo, ldd];
 const wine = [debootstrap, mingw, ip, mkfs, hostname];
@@ -120,6 +125,7 @@ const windows = { ...plain, rootFor: namespaces, required: [...containers, ...wi
 /** Commands that need more than the workspace itself. @type {{ readonly [task: string]: Command }} */
 const commands = {
   demo: { ...plain, rootFor: namespaces, required: emulatedHost, dependencies: "runtime" },
+  "demo --vm": { ...plain, rootFor: namespaces, required: [...emulatedHost, debian], dependencies: "runtime" },
   "demo --windows": { ...plain, rootFor: namespaces, required: [...emulatedHost, ...wine], dependencies: "runtime" },
   test: { ...plain, optional: [...containers.filter((need) => need !== atomic), python, git, shellcheck, tmux] },
   build: { ...plain, runtimes: ["win32-x64"] },
@@ -132,6 +138,7 @@ const commands = {
   soak: containerd,
   systemd: { ...containerd, required: [...containerd.required, systemd] },
   attack: { ...containerd, required: [...containerd.required, python] },
+  "e2e:vm": { ...containerd, required: [...containerd.required, debian] },
   "e2e:windows": windows,
   "bench:windows": windows,
   bare: { ...plain, rootFor: namespaces, required: [atomic, debootstrap, mount, unshare, git] },
@@ -145,7 +152,8 @@ const commands = {
  * @returns {Command}
  */
 export function commandOf(task, args) {
-  return (args.includes("--windows") ? commands[`${task} --windows`] : undefined) ?? commands[task] ?? plain;
+  const kind = ["--windows", "--vm"].find((option) => args.includes(option));
+  return (kind === undefined ? undefined : commands[`${task} ${kind}`]) ?? commands[task] ?? plain;
 }
 
 /**

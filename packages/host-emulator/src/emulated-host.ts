@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type ComputeSystemProperties, hresults } from "@uvm-shim/hcs-schema";
+import { hostPipePath } from "@uvm-shim/host-protocol";
 import { hvsocketBaseName, longestHvsocketName } from "@uvm-shim/host-protocol/guest";
 import { messageOf } from "@uvm-shim/lifecycle";
 import type { GuestKind } from "./guest-machine.ts";
@@ -106,6 +107,13 @@ export class EmulatedHost {
     this.#podGroups.recover();
   }
 
+  #pipeSocketOf(pipe: string): string {
+    const socket = hostPipePath(this.#options.stateDirectory, pipe);
+    if (socket !== undefined) return socket;
+    const field = "VirtualMachine.Devices.ComPorts.0.NamedPipe";
+    throw new HcsFailure("E_INVALIDARG", `${field}: expected a pipe's name without slashes, got ${pipe}`);
+  }
+
   get isEmpty(): boolean {
     return this.#systems.size === 0 && this.networks.isEmpty && this.guestServices.isEmpty;
   }
@@ -126,6 +134,8 @@ export class EmulatedHost {
         `${bootFileOf(plan.boot)}: expected one for a guest of kind ${known}`,
       );
     }
+    const { serialPipe } = plan;
+    const serialSocket = serialPipe === undefined ? undefined : this.#pipeSocketOf(serialPipe);
     const cpuGroups = this.#options.cpuGroups ?? new Map<string, string>();
     const groupField = "VirtualMachine.ComputeTopology.Processor.CpuGroup.Id";
     const cpus = plan.cpuGroupId === undefined ? undefined : processorsOf(cpuGroups, plan.cpuGroupId, groupField);
@@ -154,6 +164,7 @@ export class EmulatedHost {
           processors: plan.processors,
           limits: plan.limits,
           cpus,
+          serialSocket,
           podGroup: this.#podGroups.pathOf(id),
         }),
       stopped: () => {

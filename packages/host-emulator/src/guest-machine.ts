@@ -48,6 +48,8 @@ export interface GuestMachineSpecification {
   readonly limits: ProcessorShare;
   /** Allowed processors in the form of cpusets; undefined for all. */
   readonly cpus: string | undefined;
+  /** The Unix socket that stands for the pipe of its serial port; undefined for a machine without one. */
+  readonly serialSocket: string | undefined;
   /** The pod's cgroup, as path from the root of each hierarchy; undefined for a VM without one. */
   readonly podGroup: string | undefined;
 }

@@ -39,7 +39,7 @@ export {
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
-export { sealedCopy } from "./sealed-files.ts";
+export { sealedCopy, sealedFile } from "./sealed-files.ts";
 export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared-memory.ts";
 export { unblockSignal } from "./signals.ts";
 export { unixSocketPair } from "./socket-pairs.ts";
@@ -47,3 +47,4 @@ export { type FillWatcher, PipeFiller, SplicedOutput, type SpliceEnd } from "./s
 export { connectVsock, socketOf, vsockHost } from "./stream-sockets.ts";
 export { openTap } from "./taps.ts";
 export { openTerminal, type Terminal, TerminalStream } from "./terminal.ts";
+export { listenAtUnixSocket } from "./unix-addresses.ts";

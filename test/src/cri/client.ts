@@ -1,9 +1,9 @@
 /** A client of the Container Runtime Interface, as far as the suite speaks it. */
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { runtime } from "../generated/messages.js";
+import { CALL_MS } from "../support/guest-kind.ts";
 
 const { RuntimeService, ImageService } = runtime.v1;
-const CALL_MS = 20_000;
 
 interface Message<T, I> {
   encode(message: I): { finish(): Uint8Array };

@@ -16,9 +16,13 @@ const SHELL_SCRIPT = [
 ].join("\n");
 const EXEC_SCRIPT = 'echo "An exec in $(hostname) sees process 1, $(cat /proc/1/comm), and its own number $$"';
 
+export const NO_BOUNDARY =
+  "This VM is a process guest, on this machine's own kernel: no security boundary. See SECURITY.md.";
+
 export const linuxScene: Scene = {
   title: "uvm-shim: one pod in its own utility VM, on an emulated Hyper-V host",
   program: SHIM_PROGRAM,
+  boundary: NO_BOUNDARY,
   phases: {
     start: `${SHIM_PROGRAM} start: the shim serves on its socket`,
     "create sandbox": "CreateSandbox: the compute service has the VM's document",

@@ -1,6 +1,6 @@
 /**
  * `npm run demo`: a pod with one container through the real shim, without containerd; each step with its duration. With
- * `-- --windows`, a pod of Windows containers.
+ * `-- --vm`, in a virtual machine; with `-- --windows`, a pod of Windows containers.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -16,8 +16,8 @@ import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DemoConsole } from "./console.ts";
 import { linuxScene } from "./linux-scene.ts";
 import type { Scene } from "./scene.ts";
+import { vmScene } from "./vm-scene.ts";
 
-const NO_BOUNDARY = "This VM is a process guest, on this machine's own kernel: no security boundary. See SECURITY.md.";
 const INTERRUPTED = 130;
 const NOTHING_LEFT_MS = 10_000;
 
@@ -34,7 +34,7 @@ function missing(scene: Scene, args: readonly string[]): string | undefined {
 async function demonstrate(scene: Scene, { directory, signal }: Isolation): Promise<number> {
   const console = new DemoConsole(process.stdout);
   console.title(scene.title);
-  console.line(`  ${NO_BOUNDARY}`);
+  console.line(`  ${scene.boundary}`);
   const scope = shimScope([join(directory, "pod")]);
   mkdirSync(join(directory, "pod"));
   const before = await takeHoldings(scope);
@@ -64,6 +64,7 @@ async function runPod(scene: Scene, console: DemoConsole, directory: string, sig
     directory: join(directory, "pod"),
   });
   try {
+    if (scene.describeVm) console.line(`    ${scene.describeVm()}`);
     await stage.ready;
     const container = await pod.createContainer({ ...stage.container, id: "demo" });
     try {
@@ -76,9 +77,14 @@ async function runPod(scene: Scene, console: DemoConsole, directory: string, sig
       const execStarted = performance.now();
       const exec = await container.exec("look", stage.exec);
       try {
-        const execShown = showLines(exec.stdout, (line) => console.output(line));
+        const lines: string[] = [];
+        const execShown = showLines(exec.stdout, (line) => {
+          lines.push(line);
+          console.output(line);
+        });
         const execStatus = await container.wait("look");
         await execShown;
+        stage.checkExec?.(lines);
         await container.deleteExec("look");
         console.step("exec", `Exec, Start, Wait, Delete: exit code ${execStatus}`, performance.now() - execStarted);
       } finally {
@@ -116,9 +122,18 @@ async function main(): Promise<number> {
 }
 
 async function sceneOf(args: readonly string[]): Promise<Scene> {
-  const unknown = args.find((arg) => arg !== "--windows");
-  if (unknown !== undefined) throw new Error(`${unknown} is unknown: expected nothing, or --windows`);
-  return args.length === 0 ? linuxScene : (await import("./windows-scene.ts")).windowsScene;
+  const [arg, ...more] = args;
+  if (more.length > 0) throw new Error(`${args.join(" ")} is too much: expected nothing, --vm or --windows`);
+  switch (arg) {
+    case undefined:
+      return linuxScene;
+    case "--vm":
+      return vmScene;
+    case "--windows":
+      return (await import("./windows-scene.ts")).windowsScene;
+    default:
+      throw new Error(`${arg} is unknown: expected nothing, --vm or --windows`);
+  }
 }
 
 try {

@@ -7,6 +7,7 @@ import type { Mount } from "../shim-client/pod.ts";
 import { windowsLayers, windowsSpecs } from "../shim-client/windows-spec.ts";
 import { HOST_ENVIRONMENT, WINDOWS_SHIM, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
 import type { DemoConsole } from "./console.ts";
+import { NO_BOUNDARY } from "./linux-scene.ts";
 import type { Scene, Stage } from "./scene.ts";
 
 /** A batch file in a layer of its own, on top of the base layer. */
@@ -26,6 +27,7 @@ const EXEC = "echo An exec in %COMPUTERNAME% runs beside it, in the processor ar
 export const windowsScene: Scene = {
   title: "uvm-shim: one pod of Windows containers in its own utility VM, on an emulated Hyper-V host, under Wine",
   program: WINDOWS_SHIM_PROGRAM,
+  boundary: NO_BOUNDARY,
   phases: {
     start: `${WINDOWS_SHIM_PROGRAM} start: the shim serves on its socket`,
     "create sandbox": "Create of the pod's own task: the VM runs and its guest has answered",

@@ -11,6 +11,7 @@ import { criPodCases } from "./cases/cri-pod.ts";
 import { criPrivilegeCases } from "./cases/cri-privileges.ts";
 import { criSandboxerCases } from "./cases/cri-sandboxer.ts";
 import { criSizeCases } from "./cases/cri-size.ts";
+import { criWindowsCases } from "./cases/cri-windows.ts";
 import { deviceCases } from "./cases/devices.ts";
 import { diagnosisCases, windowsDiagnosisCases } from "./cases/diagnosis-tool.ts";
 import { diagnosticCases, windowsDiagnosticCases } from "./cases/diagnostics.ts";
@@ -35,6 +36,7 @@ import { protocolProcessCases } from "./cases/protocol-processes.ts";
 import { protocolRuntimeCases } from "./cases/protocol-runtime.ts";
 import { protocolSandboxCases } from "./cases/protocol-sandbox.ts";
 import { protocolSettingCases } from "./cases/protocol-settings.ts";
+import { protocolVerityCases } from "./cases/protocol-verity.ts";
 import { resourceCases } from "./cases/resources.ts";
 import { runningCases } from "./cases/running.ts";
 import { sandboxCases } from "./cases/sandbox.ts";
@@ -43,8 +45,12 @@ import { snapshotterCases } from "./cases/snapshotters.ts";
 import { specificationCases } from "./cases/specification.ts";
 import { stdioCases } from "./cases/stdio.ts";
 import { storageCases } from "./cases/storage.ts";
+import { vmCases } from "./cases/vm.ts";
+import { warmPoolCases } from "./cases/warm-pool.ts";
 import { windowsCases } from "./cases/windows.ts";
 import { windowsResourceCases } from "./cases/windows-resources.ts";
+import { LEFT_OUT_CASES } from "./left-out.ts";
+import { SHORT_CASES } from "./short.ts";
 import type { Case, CriCaseContext } from "./suite.ts";
 
 /** containerd, through its own client. */
@@ -64,8 +70,30 @@ export const CASES: readonly Case[] = [
   ...networkCases,
   ...resourceCases,
   ...hungCases,
+  ...vmCases,
   ...diagnosisCases,
 ];
+
+const IN_ONE_VM: readonly string[] = [
+  "output and exit code 0",
+  "exit code 1",
+  "exit code 137 after SIGKILL",
+  "exit code 143 after SIGTERM",
+  "signals by name and by number, and invalid ones",
+  "a command that does not exist fails with its name",
+  "an exec of a command that does not exist fails with its name, and the container goes on",
+  "environment, working directory and a directory of the host",
+  "a read-only root file system",
+  "ten containers at once",
+  "8 MiB printed by an init that exits at once",
+  "8 MiB printed by an exec that exits at once",
+  "20 MiB through stdin and stdout of an exec",
+  "a terminal, its size, a resize, and a line typed",
+  "a directory of the host, read-only and writable, and a single file",
+];
+
+/** The cases whose containers can be members of one pod, in this order. */
+export const ONE_VM_CASES: readonly Case[] = CASES.filter(({ name }) => IN_ONE_VM.includes(name));
 
 /** The same where a sandboxer serves what its client makes: how containers run and end, and what only it does. */
 export const HANDED_OVER_CASES: readonly Case[] = [...runningCases, ...sandboxCases, ...handedOverCases];
@@ -114,6 +142,7 @@ export const PROTOCOL_CASES = [
   ...protocolSettingCases,
   ...protocolErrorCases,
   ...protocolMountCases,
+  ...protocolVerityCases,
   ...protocolBlockDeviceCases,
   ...protocolPropagationCases,
   ...protocolProcessCases,
@@ -130,3 +159,21 @@ export const WINDOWS_CASES = [
   ...windowsDiagnosticCases,
   ...windowsDiagnosisCases,
 ];
+
+const ALL_CASES: readonly { readonly name: string }[] = [
+  ...CASES,
+  ...ONE_VM_CASES,
+  ...HANDED_OVER_CASES,
+  ...CRI_CASES,
+  ...SANDBOXER_CASES,
+  ...warmPoolCases,
+  ...PROTOCOL_CASES,
+  ...WINDOWS_CASES,
+  ...criWindowsCases,
+];
+
+/** What the lists of names have that is the name of no case. */
+export function unknownNames(): readonly string[] {
+  const known = new Set(ALL_CASES.map(({ name }) => name));
+  return [...LEFT_OUT_CASES, ...SHORT_CASES, ...IN_ONE_VM].filter((name) => !known.has(name));
+}

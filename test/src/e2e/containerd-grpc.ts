@@ -3,13 +3,14 @@ import { connect as connectHttp2, constants } from "node:http2";
 import { connect } from "node:net";
 import { messageOf } from "@uvm-shim/lifecycle";
 import protobuf from "protobufjs";
+import { patient } from "../support/guest-kind.ts";
 
 /** The name of containerd's own sandbox controller, which starts a shim. */
 export const SHIM_CONTROLLER = "shim";
 const SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 /** Until containerd 2.3, the address of a task's sandbox is a field of runc's options, whatever the runtime. */
 const TASK_OPTIONS_TYPE = "containerd.runc.v1.Options";
-const CALL_MS = 30_000;
+const CALL_MS = patient(30_000);
 /** Before each message: whether it is compressed, and its length. */
 const FRAME_PREFIX = 5;
 

@@ -11,6 +11,7 @@ import {
 } from "@uvm-shim/test-support/command";
 import { pluginFolder } from "../../../tools/bootstrap/needs.mjs";
 import type { ContainerdBuild } from "../debian/containerds.ts";
+import { COMMAND_MS } from "../support/guest-kind.ts";
 import { poll } from "../support/wait.ts";
 import { makeNetworks, pluginNetworks } from "./cni.ts";
 import { SANDBOXER_PLUGIN } from "./sandboxer.ts";
@@ -198,7 +199,7 @@ export class Containerd {
   }
 
   ctr(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-    return runCommand(this.#ctrProgram, this.#ctrArguments(args), { environment: this.environment, ...options });
+    return runCommand(this.#ctrProgram, this.#ctrArguments(args), this.#ctrOptions(options));
   }
 
   /** Runs a ctr command that has to succeed; returns what it printed. */
@@ -209,7 +210,7 @@ export class Containerd {
   }
 
   startCtr(args: readonly string[], options: CommandOptions = {}): RunningCommand {
-    return startCommand(this.#ctrProgram, this.#ctrArguments(args), { environment: this.environment, ...options });
+    return startCommand(this.#ctrProgram, this.#ctrArguments(args), this.#ctrOptions(options));
   }
 
   /** The whole command line of a ctr command, for a shell. */
@@ -221,6 +222,10 @@ export class Containerd {
 
   get #ctrProgram(): string {
     return join(this.build.programs, "ctr");
+  }
+
+  #ctrOptions(options: CommandOptions): CommandOptions {
+    return { environment: this.environment, timeoutMs: COMMAND_MS, ...options };
   }
 
   #ctrArguments(args: readonly string[]): string[] {

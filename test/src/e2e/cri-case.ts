@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { PodConfig } from "../cri/client.ts";
 import { CriPod } from "../cri/pod.ts";
 import { runtime } from "../generated/messages.js";
+import { READY_MS, WAIT_MS } from "../support/guest-kind.ts";
 import { poll } from "../support/wait.ts";
 import { classicHandler, type PodForm } from "./containerd.ts";
 import { IMAGE } from "./images.ts";
@@ -10,7 +11,6 @@ import type { Case, CriCaseContext } from "./suite.ts";
 
 export const { CONTAINER_EXITED, CONTAINER_RUNNING } = runtime.v1.ContainerState;
 export const { SANDBOX_READY, SANDBOX_NOTREADY } = runtime.v1.PodSandboxState;
-export const READY_MS = 20_000;
 
 /** The name of a runtime's handler for pods of a form. */
 export function handlerName(runtime: string, form: PodForm): string {
@@ -62,8 +62,10 @@ export async function withPod(
   await pod.remove();
 }
 
+const EXEC_SECONDS = WAIT_MS / 1000;
+
 export async function execSync(context: CriCaseContext, containerId: string, cmd: readonly string[]) {
-  const { stdout, stderr, exitCode } = await context.cri.call("ExecSync", { containerId, cmd, timeout: 20 });
+  const { stdout, stderr, exitCode } = await context.cri.call("ExecSync", { containerId, cmd, timeout: EXEC_SECONDS });
   return { status: exitCode, stdout: Buffer.from(stdout).toString(), stderr: Buffer.from(stderr).toString() };
 }
 

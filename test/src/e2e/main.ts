@@ -1,34 +1,45 @@
 /**
- * The containerd suite: `node test/src/e2e/main.ts [--runtime lcow|runc] [--containerd 1.6,1.7,2.1] [--form <form>] [--only <pattern>]`.
- * Prints a line for each case and, last, how many passed and failed; its exit code says whether all passed.
+ * The containerd suite: `node test/src/e2e/main.ts [--runtime lcow|runc] [--guest process|qemu] [--containerd 1.6,1.7,2.1]
+ * [--form <form>] [--only <pattern>] [--short | --stale]`. Prints a line for each case and, last, how many passed and failed; its exit code says whether all passed.
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { messageOf } from "@uvm-shim/lifecycle";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { makeExt4 } from "@uvm-shim/test-support/disk";
 import { describeCounts } from "../../../tools/counts.ts";
 import { lackOfWine, wineRoot } from "../../windows-host/wine-environment.ts";
 import { CriClient } from "../cri/client.ts";
-import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
+import type { ContainerdBuild } from "../debian/containerds.ts";
 import { shimScope } from "../leaks/shim-scope.ts";
+import { GUEST_VARIABLE } from "../support/guest-kind.ts";
 import { type Isolation, isolation, runIsolated } from "../support/isolate.ts";
 import { DISTRIBUTION, HOST_ENVIRONMENT, WINDOWS_SHIM_PROGRAM } from "../support/programs.ts";
 import { makeWindowsLayers } from "../support/windows-layers.ts";
 import { type CriWindowsContext, criWindowsCases } from "./cases/cri-windows.ts";
 import { declareDevices } from "./cases/devices.ts";
 import { runProtocolCase } from "./cases/protocol.ts";
-import { CASES, COMMON_CRI_CASES, CRI_CASES, PROTOCOL_CASES, SANDBOXER_CASES, WINDOWS_CASES } from "./cases.ts";
-import { askedHandler, networkedHandler, podForms } from "./containerd.ts";
+import {
+  CASES,
+  COMMON_CRI_CASES,
+  CRI_CASES,
+  PROTOCOL_CASES,
+  SANDBOXER_CASES,
+  unknownNames,
+  WINDOWS_CASES,
+} from "./cases.ts";
+import { askedHandler, networkedHandler } from "./containerd.ts";
 import { handlerName, makers } from "./cri-case.ts";
 import { documentedTables } from "./documented.ts";
 import { runHandedOver } from "./handed-over.ts";
 import { makeImages, PAUSE_IMAGE } from "./images.ts";
+import { leftOut } from "./left-out.ts";
 import { checkMachine } from "./machine.ts";
-import { print, type Round, runCases, type Selection, withContainerd } from "./round.ts";
+import { runInOneVm } from "./one-vm.ts";
+import { hasCases, print, type Round, runCases, withContainerd } from "./round.ts";
 import { SANDBOXER_PLUGIN, SandboxerProcess, sandboxerSocket } from "./sandboxer.ts";
 import { endStrayProcesses } from "./scope.ts";
+import { askedKind, type Selection, select } from "./selection.ts";
 import { type Case, type CriCaseContext, leavingNothing, Report, RUNTIMES, type Runtime } from "./suite.ts";
 import { runWarmPool } from "./warm-pool.ts";
 import { CONFIGURED_HANDLER, importWindowsImage, SNAPSHOTTER, WINDOWS_RUNTIME } from "./windows/cri-image.ts";
@@ -38,35 +49,13 @@ import { runWindowsCase } from "./windows/windows-pods.ts";
 /** A completed pod's shim ends while a case can still wait for it, and long after other cases have removed theirs. */
 const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 
-async function select(log: (line: string) => void): Promise<Selection> {
-  const { values } = parseArgs({
-    options: {
-      runtime: { type: "string", default: "lcow" },
-      containerd: { type: "string", default: WANTED.map((one) => one.version).join(",") },
-      only: { type: "string", default: "" },
-      form: { type: "string" },
-    },
-  });
-  const runtime = Object.values(RUNTIMES).find((one) => one.key === values.runtime);
-  if (runtime === undefined) throw new Error(`invalid --runtime ${values.runtime}: expected lcow or runc`);
-  const form = podForms.find((one) => one === values.form);
-  if (values.form !== undefined && form === undefined) {
-    throw new Error(`invalid --form ${values.form}: expected ${podForms.join(", ")}`);
-  }
-  const wanted = WANTED.filter((one) =>
-    values.containerd.split(",").some((version) => one.version.startsWith(version)),
-  );
-  if (wanted.length === 0) {
-    throw new Error(
-      `invalid --containerd ${values.containerd}: expected one of ${WANTED.map((one) => one.version).join(", ")}`,
-    );
-  }
-  return { runtime, form, only: new RegExp(values.only), builds: await findContainerds(wanted, log) };
-}
-
 async function inside({ directory, signal }: Isolation): Promise<number> {
   const selection = await select(() => undefined);
-  const report = new Report(print, signal);
+  const report = new Report(print, signal, {
+    reasons: leftOut(selection.kind),
+    areTried: selection.extent === "stale",
+  });
+  for (const name of unknownNames()) report.fail(`${name} is in a list of cases, and no case has that name`, "");
   const images = await makeImages(join(directory, "images"));
   const environment = { ...HOST_ENVIRONMENT, ...declareDevices(directory) };
   const blockfileScratch = join(directory, "blockfile.ext4");
@@ -78,7 +67,10 @@ async function inside({ directory, signal }: Isolation): Promise<number> {
   for (const build of selection.builds) {
     if (signal.aborted) break;
     const round = { build, selection, images, blockfileScratch, report, directory, environment, signal };
-    if (selection.form === undefined) await runAgainst(round);
+    if (selection.form === undefined) {
+      await runAgainst(round);
+      if (selection.kind !== "process") await runInOneVm(round);
+    }
     if (isHandedOver(selection)) {
       await runHandedOver(round, "named");
       await runHandedOver(round, "found");
@@ -102,10 +94,11 @@ async function runProtocol(
   const executable = join(DISTRIBUTION, selection.runtime.program);
   const parent = join(round.directory, "p");
   mkdirSync(parent);
+  if (!hasCases(selection, PROTOCOL_CASES)) return;
   print(`the shim protocol, ${selection.runtime.program}`);
   for (const [index, one] of PROTOCOL_CASES.entries()) {
     if (signal.aborted) return;
-    if (!selection.only.test(one.name)) continue;
+    if (!selection.takes(one.name)) continue;
     const context = { executable, environment, images, signal, directory: join(parent, `${index}`) };
     const passed = await report.run(
       one.name,
@@ -117,11 +110,12 @@ async function runProtocol(
 }
 
 /** Whether so many cases of Windows containers cannot be run, which is said, or are none. */
-function isLeftOut(count: number): boolean {
-  const reason = lackOfWine();
-  if (reason !== undefined && count > 0)
-    print(`left out: ${count} cases of Windows containers, which need Wine: ${reason}`);
-  return reason !== undefined || count === 0;
+function isLeftOut({ kind }: Selection, count: number): boolean {
+  if (count === 0) return true;
+  const lack = lackOfWine();
+  const reason = kind === "process" ? lack && `they need Wine: ${lack}` : `their guest is no VM of the kind ${kind}`;
+  if (reason !== undefined) print(`left out: ${count} cases of Windows containers: ${reason}`);
+  return reason !== undefined;
 }
 
 /** The cases of Windows containers, which no containerd for Linux asks for: its calls are made by the suite. */
@@ -129,8 +123,8 @@ async function runWindows(
   round: Pick<Round, "selection" | "report" | "directory" | "environment" | "signal">,
 ): Promise<void> {
   const { selection, report, environment, signal } = round;
-  const cases = WINDOWS_CASES.filter(({ name }) => selection.only.test(name));
-  if (isLeftOut(cases.length)) return;
+  const cases = WINDOWS_CASES.filter(({ name }) => selection.takes(name));
+  if (isLeftOut(selection, cases.length)) return;
   const parent = join(round.directory, "w");
   mkdirSync(parent);
   print(`Windows containers, ${WINDOWS_SHIM_PROGRAM}, by the calls of a containerd for Windows`);
@@ -151,6 +145,7 @@ async function runWindows(
 /** All cases on one containerd, which is started for them and stopped after them. */
 async function runAgainst(round: Round): Promise<void> {
   const { build, selection, images } = round;
+  if (!hasCases(selection, CASES)) return;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}`);
   await withContainerd(round, build.version, {}, async (containerd, context) => {
     await containerd.mustCtr(["image", "import", images.archive]);
@@ -186,6 +181,7 @@ function criCasesOf(forms: CriCaseContext["forms"]): readonly Case<CriCaseContex
 async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<void> {
   const { build, selection, images } = round;
   const { key, name, program } = selection.runtime;
+  if (!hasCases(selection, criCasesOf(forms))) return;
   print(
     `containerd ${build.version}, Container Runtime Interface, runtime ${name}, pods made by ${forms.map((form) => makers[form]).join(" and ")}`,
   );
@@ -239,7 +235,7 @@ async function runCri(round: Round, forms: CriCaseContext["forms"]): Promise<voi
 /** The cases of Windows pods that a containerd for Linux makes through Kubernetes' runtime interface. */
 async function runCriWindows(round: Round): Promise<void> {
   const { build, selection, directory } = round;
-  if (isLeftOut(criWindowsCases.filter(({ name }) => selection.only.test(name)).length)) return;
+  if (isLeftOut(selection, criWindowsCases.filter(({ name }) => selection.takes(name)).length)) return;
   print(`containerd ${build.version}, Container Runtime Interface, runtime ${WINDOWS_RUNTIME}, pods made by the shim`);
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);
   const layers = await makeWindowsLayers(join(directory, "windows-image"));
@@ -274,9 +270,11 @@ async function runCriWindows(round: Round): Promise<void> {
 async function main(): Promise<number> {
   const isolated = isolation();
   if (isolated !== undefined) return await inside(isolated);
-  const { runtime } = await select(print);
-  checkMachine(runtime);
-  if (runtime.key === "lcow" && lackOfWine() === undefined) await wineRoot();
+  // What is run, and how long is waited for it, is told by it: also inside, where all is loaded anew.
+  process.env[GUEST_VARIABLE] = askedKind();
+  const { runtime, kind } = await select(print);
+  checkMachine(runtime, kind);
+  if (kind === "process" && runtime.key === "lcow" && lackOfWine() === undefined) await wineRoot();
   return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
 }
 

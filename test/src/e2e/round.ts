@@ -3,18 +3,11 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerdBuild } from "../debian/containerds.ts";
 import { DISTRIBUTION } from "../support/programs.ts";
-import { Containerd, type ContainerdOptions, type PodForm } from "./containerd.ts";
+import { Containerd, type ContainerdOptions } from "./containerd.ts";
 import type { Images } from "./images.ts";
 import { endStrays, scopeOf } from "./scope.ts";
-import { type Case, type CaseContext, leavingNothing, type Report, type Runtime } from "./suite.ts";
-
-export interface Selection {
-  readonly runtime: Runtime;
-  readonly only: RegExp;
-  readonly builds: readonly ContainerdBuild[];
-  /** Leaves out all but the cases with pods of this form. */
-  readonly form: PodForm | undefined;
-}
+import type { Selection } from "./selection.ts";
+import { type Case, type CaseContext, leavingNothing, type Report } from "./suite.ts";
 
 export interface Round {
   readonly build: ContainerdBuild;
@@ -59,20 +52,34 @@ export async function runCases<G extends CaseContext>(
   cases: readonly Case<G>[],
   context: G,
 ): Promise<void> {
-  const { selection, report, signal } = round;
+  for (const one of cases) {
+    if (round.signal.aborted) return;
+    await runCase(round, one, context);
+  }
+}
+
+/** Returns whether all is in order after it: else everything has been ended. */
+export async function runCase<G extends CaseContext>(
+  { selection, report, signal }: Round,
+  one: Case<G>,
+  context: G,
+): Promise<boolean> {
+  if (!selection.takes(one.name) || one.applies?.(context) === false) return true;
   const { containerd } = context;
   const scope = scopeOf(containerd, selection.runtime);
-  for (const one of cases) {
-    if (signal.aborted) return;
-    if (!selection.only.test(one.name) || one.applies?.(context) === false) continue;
-    const logged = containerd.log().length;
-    const passed = await report.run(
-      one.name,
-      () => leavingNothing(scope, signal, () => one.run(context)),
-      () => `containerd's log:\n${containerd.log().slice(logged).slice(-6000)}`,
-    );
-    if (!passed) await endStrays(context);
-  }
+  const logged = containerd.log().length;
+  const passed = await report.run(
+    one.name,
+    () => leavingNothing(scope, signal, () => one.run(context)),
+    () => `containerd's log:\n${containerd.log().slice(logged).slice(-6000)}`,
+  );
+  if (!passed) await endStrays(context);
+  return passed;
+}
+
+/** Whether a round has anything to do. */
+export function hasCases({ takes }: Selection, cases: readonly { readonly name: string }[]): boolean {
+  return cases.some(({ name }) => takes(name));
 }
 
 export function print(line: string): void {

@@ -15,7 +15,7 @@ import { leavingNothing } from "./suite.ts";
 export async function runWarmPool(round: Round): Promise<void> {
   const { build, selection, images, report, signal } = round;
   const { name, program } = selection.runtime;
-  const cases = warmPoolCases.filter((one) => selection.only.test(one.name));
+  const cases = warmPoolCases.filter((one) => selection.takes(one.name));
   if (cases.length === 0) return;
   print(`containerd ${build.version}, Container Runtime Interface, a sandboxer with ${READY_VMS} VMs ready`);
   await mustRun("busybox", ["ip", "link", "set", "dev", "lo", "up"]);

@@ -1,8 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { WAIT_MS } from "./guest-kind.ts";
 import { poll } from "./wait.ts";
-
-const WAIT_MS = 20_000;
 
 /** A program to which a shim writes output, by containerd's contract for `binary://`. */
 export interface LoggingProgram {

@@ -9,8 +9,12 @@ export const DISTRIBUTION = join(
 );
 export const SHIM_PROGRAM = "containerd-shim-lcow-v2";
 export const WINDOWS_SHIM_PROGRAM = "containerd-shim-wcow-v2";
+export const DIAGNOSIS_TOOL = join(DISTRIBUTION, "uvm-diag");
 export const SHIM = join(DISTRIBUTION, SHIM_PROGRAM);
 export const WINDOWS_SHIM = join(DISTRIBUTION, WINDOWS_SHIM_PROGRAM);
+
+/** The folder with what virtual machines boot from, beside the executables. */
+export const VM_BOOT_FILES = "LinuxVmBootFiles";
 
 /** The emulated host ends this soon after its last user, in milliseconds, so that its end can be seen. */
 export const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "300" };

@@ -3,7 +3,8 @@ import { readProcesses } from "../leaks/holdings.ts";
 /** The lasting processes of a pod on the emulated host, recognized by their command lines. */
 export const SERVERS = {
   shim: /^\S+\/node (--\S+ )*\S+\/shim-lcow\.cjs .*(?:-socket .*|start *)$/,
-  "guest agent": /^\S+\/node (--\S+ )*\S+\/initrd\.img$/,
+  // Of a virtual machine, the machine: its agent is no process here.
+  "guest agent": /^(\S+\/node (--\S+ )*\S+\/initrd\.img$|\S*\/qemu-system-\S+ )/,
   "emulated host": /^\S+\/node (--\S+ )*\S+\/hcs-emulator\.cjs/,
 } as const;
 

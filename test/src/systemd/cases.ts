@@ -5,18 +5,11 @@ import { describe, runCommand } from "@uvm-shim/test-support/command";
 import { CriPod } from "../cri/pod.ts";
 import { undefinedIfUnavailable } from "../e2e/cases/cri-sandboxer.ts";
 import { assertStatus, runContainer, servingShim, withDetached } from "../e2e/cases/ctr.ts";
-import {
-  CONTAINER_EXITED,
-  containerStatus,
-  handlerName,
-  output,
-  READY_MS,
-  SANDBOX_NOTREADY,
-  withPod,
-} from "../e2e/cri-case.ts";
+import { CONTAINER_EXITED, containerStatus, handlerName, output, SANDBOX_NOTREADY, withPod } from "../e2e/cri-case.ts";
 import { IMAGE } from "../e2e/images.ts";
 import { USUAL_SOCKET } from "../e2e/sandboxer.ts";
 import type { Case, CriCaseContext } from "../e2e/suite.ts";
+import { READY_MS } from "../support/guest-kind.ts";
 import { poll } from "../support/wait.ts";
 import { propertyOf, SERVICE, SOCKETS, systemctl } from "./manager.ts";
 

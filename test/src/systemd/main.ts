@@ -15,6 +15,7 @@ import { makeImages, PAUSE_IMAGE } from "../e2e/images.ts";
 import { checkMachine } from "../e2e/machine.ts";
 import { print, runCases, withContainerd } from "../e2e/round.ts";
 import { SANDBOXER_PLUGIN, USUAL_SOCKET } from "../e2e/sandboxer.ts";
+import type { Selection } from "../e2e/selection.ts";
 import { Report, RUNTIMES } from "../e2e/suite.ts";
 import { runSuite } from "../support/isolate.ts";
 import { HOST_ENVIRONMENT } from "../support/programs.ts";
@@ -35,7 +36,11 @@ async function underSystemd(directory: string): Promise<number> {
   const [build] = await findContainerds(newest, () => undefined);
   if (build === undefined) throw new Error("no containerd of the suite was found");
   const images = await makeImages(join(directory, "images"));
-  const selection = { runtime: RUNTIMES.lcow, only: new RegExp(flags.only), builds: [build], form: undefined };
+  const only = new RegExp(flags.only);
+  const selection: Selection = {
+    ...{ runtime: RUNTIMES.lcow, kind: "process", extent: "all", builds: [build], form: undefined },
+    takes: (name) => only.test(name),
+  };
   const round = {
     build,
     selection,

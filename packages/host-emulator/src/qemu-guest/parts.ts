@@ -29,6 +29,20 @@ export interface MachineShares {
   close(): Promise<void>;
 }
 
+/** Milliseconds. */
+export interface QemuTimeouts {
+  /** From the start until QEMU runs its guest, which boots then. */
+  readonly bootMs: number;
+  readonly answerMs: number;
+  /** That a guest has to let go of a device. */
+  readonly unplugMs: number;
+  /** That a guest has to give or take memory. */
+  readonly resizeMs: number;
+  readonly cgroupMs: number;
+  /** From the end of QEMU's monitor until its own. */
+  readonly closingMs: number;
+}
+
 /** A machine without a server of 9p. */
 export const noShares: MachineShares = {
   add: async ({ AccessName: name }) => {

@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hresults } from "@uvm-shim/hcs-schema";
@@ -77,6 +77,7 @@ describeWith("Linux")("a virtual machine", () => {
       limits: {},
       cpus: undefined,
       podGroup: undefined,
+      serialSocket: undefined,
       ...more,
     };
     return new QemuGuestMachine(specification, {
@@ -136,6 +137,17 @@ describeWith("Linux")("a virtual machine", () => {
     expect([openDescriptors(), reports]).toEqual([descriptors, []]);
     expect(() => made.usage()).toThrow("the guest has ended");
     await expect(made.freeze(true)).rejects.toMatchObject({ hresult: hresults.HCS_E_INVALID_STATE });
+  });
+
+  it("has a serial port at a socket as long as it runs", async () => {
+    const serialSocket = join(folder, "pipes", "console");
+    const made = machine({ serialSocket });
+    await made.boot();
+    expect(started?.serial).toEqual(expect.any(Number));
+    expect(existsSync(serialSocket)).toBe(true);
+    made.kill();
+    await made.ended;
+    expect([existsSync(serialSocket), openDescriptors()]).toEqual([false, descriptors]);
   });
 
   it("lets KVM be opened where it has it", async () => {

@@ -17,11 +17,12 @@ import { QemuDisks } from "./devices/disks.ts";
 import { QemuMemory } from "./devices/memory.ts";
 import { QemuNics } from "./devices/nics.ts";
 import { type EndSigns, reasonOf } from "./end.ts";
-import type { MachineShares, VsockDevice } from "./parts.ts";
+import type { MachineShares, QemuTimeouts, VsockDevice } from "./parts.ts";
 import { QmpClient, type QmpEvent } from "./qmp/qmp-client.ts";
 import { type Accelerator, commandLine, translatedCodeMb } from "./start/command-line.ts";
 import { kvmDevice, type RunningQemu } from "./start/confined.ts";
 import { initrdOf } from "./start/kernel.ts";
+import { openSerialPort } from "./start/serial-port.ts";
 
 /** What is started as a machine's QEMU. */
 export interface QemuStart {
@@ -30,6 +31,8 @@ export interface QemuStart {
   readonly entrances: readonly string[];
   /** Of the machine's end of its vsock device, which the caller closes. */
   readonly vsock: number;
+  /** Of a listening socket, for a machine with a serial port; the caller closes it. */
+  readonly serial: number | undefined;
   /** Ends the start, not what was started. */
   readonly signal: AbortSignal;
 }
@@ -64,20 +67,6 @@ export interface QemuMachineParts {
   readonly shares: MachineShares;
   readonly timeouts: QemuTimeouts;
   readonly report: (message: string) => void;
-}
-
-/** Milliseconds. */
-export interface QemuTimeouts {
-  /** From the start until QEMU runs its guest, which boots then. */
-  readonly bootMs: number;
-  readonly answerMs: number;
-  /** That a guest has to let go of a device. */
-  readonly unplugMs: number;
-  /** That a guest has to give or take memory. */
-  readonly resizeMs: number;
-  readonly cgroupMs: number;
-  /** From the end of QEMU's monitor until its own. */
-  readonly closingMs: number;
 }
 
 /** What QEMU itself needs beside the guest's memory: its own, and with TCG the translated code. */
@@ -169,7 +158,7 @@ export class QemuGuestMachine implements GuestMachine {
 
   async #start(): Promise<RunningQemu> {
     const { signal } = this.#killed;
-    const { name, memoryMb, processors, limits: share, cpus } = this.#specification;
+    const { name, memoryMb, processors, limits: share, cpus, serialSocket } = this.#specification;
     const { boot, cgroups, mostMemoryMb, timeouts } = this.#parts;
     signal.throwIfAborted();
     const accelerator = await this.#parts.accelerator();
@@ -183,20 +172,25 @@ export class QemuGuestMachine implements GuestMachine {
       processors,
       kernelLine: boot.kernel.KernelCmdLine ?? "",
       hasInitrd: initrdOf(boot.kernel) !== undefined,
+      hasSerialPort: serialSocket !== undefined,
     });
     // In the order of what is acquired: all is released, whatever was acquired of it.
     this.#releases.push(() => cgroups.remove(timeouts.cgroupMs));
     cgroups.create({ memoryMb: memoryMb + this.#overheadMb, processors, share, cpus });
     if (accelerator === "kvm") cgroups.allowDevice("c", kvmDevice.major, kvmDevice.minor);
     this.#releases.push(() => this.#parts.shares.close());
+    const serial = openSerialPort(serialSocket);
+    this.#releases.push(() => serial?.close());
     const vsock = await this.#parts.openVsock();
     this.#releases.push(() => vsock.close());
     let qemu: RunningQemu;
     try {
       signal.throwIfAborted();
-      const { entrances } = cgroups;
-      const request = { accelerator, parameters, entrances, vsock: vsock.descriptor };
-      qemu = await this.#inTime((until) => this.#parts.start({ ...request, signal: until }), signal);
+      const request = { accelerator, parameters, vsock: vsock.descriptor, serial: serial?.descriptor };
+      qemu = await this.#inTime(
+        (until) => this.#parts.start({ ...request, entrances: cgroups.entrances, signal: until }),
+        signal,
+      );
     } finally {
       vsock.release();
     }

@@ -36,6 +36,8 @@ export interface SystemPlan {
   readonly shares: readonly Plan9Share[];
   readonly vsmb: VirtualSmbDevice | undefined;
   readonly hvsockets: HvSocketDevice | undefined;
+  /** Name of the pipe at which the first serial port is served; undefined for a machine without one. */
+  readonly serialPipe: string | undefined;
   /** Devices by VMBus GUID. */
   readonly devices: ReadonlyMap<string, VirtualPciDevice>;
 }
@@ -85,6 +87,7 @@ export function readDocument(document: unknown): SystemPlan {
     shares,
     vsmb: devices?.VirtualSmb,
     hvsockets: devices?.HvSocket,
+    serialPipe: devices?.ComPorts?.["0"]?.NamedPipe,
     devices: new Map(Object.entries(devices?.VirtualPci ?? {})),
   };
 }

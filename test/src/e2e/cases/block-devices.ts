@@ -6,6 +6,7 @@ import { attachedBelow, withBlockDevice } from "@uvm-shim/test-support/disk";
 import type { CriPod } from "../../cri/pod.ts";
 import { Pod } from "../../shim-client/pod.ts";
 import type { Specification } from "../../shim-client/spec.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { output, withPod as withCriPod } from "../cri-case.ts";
 import type { Case, CaseContext, CriCaseContext } from "../suite.ts";
@@ -15,7 +16,7 @@ import { withScripts } from "./protocol-containers.ts";
 
 const SIZE = 4 * 1024 * 1024;
 const SIGKILL = 9;
-const RELEASED_MS = 20_000;
+
 const PATH = "/dev/xvda";
 const denyAll = { allow: false, access: "rwm" };
 
@@ -130,7 +131,7 @@ async function killedShim(context: ProtocolCaseContext): Promise<void> {
     }
     // What `delete` has ended gives its disks back.
     await poll("the device to be the host's", () => attachments(device) === 0 || undefined, {
-      timeoutMs: RELEASED_MS,
+      timeoutMs: WAIT_MS,
       signal,
     });
   });

@@ -8,7 +8,7 @@ import { output, withPod } from "../cri-case.ts";
 import { DOCUMENTED_HANDLER, DOCUMENTED_HANDLER_WITH_OPTIONS, documentedConfigurations } from "../documented.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
-import { assertMemory } from "./cri-size.ts";
+import { assertMemory } from "./resources.ts";
 
 /** containerd reads each as its whole configuration, and has the handler beside its own. */
 async function loaded({ containerd, scratch }: CriCaseContext): Promise<void> {
@@ -35,7 +35,7 @@ async function used(
   annotations: { readonly [key: string]: string } = {},
 ): Promise<void> {
   const work = async (pod: CriPod): Promise<void> => {
-    assertMemory(memoryInMb * MEBIBYTE);
+    await assertMemory(memoryInMb * MEBIBYTE);
     const id = await pod.run("hello", ["sleep", "1000"]);
     assert.equal(await output(context, id, "echo", "hello"), "hello\n");
   };

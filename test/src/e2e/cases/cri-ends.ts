@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { CriPod } from "../../cri/pod.ts";
 import { besideBusyProcesses, CROWD } from "../../support/crowd.ts";
+import { patient, READY_MS } from "../../support/guest-kind.ts";
 import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
 import {
@@ -9,7 +10,6 @@ import {
   containerStatus,
   handlerName,
   inEachForm,
-  READY_MS,
   SANDBOX_NOTREADY,
   untilExited,
   withPod,
@@ -65,7 +65,7 @@ async function completedPod(context: CriCaseContext): Promise<void> {
   assert.deepEqual(items, []);
 }
 
-const CROWD_CALL_MS = 110_000;
+const CROWD_CALL_MS = patient(110_000);
 /** What the log says of a guest that was given up, and of a call that was. */
 const EXPIRED =
   /the guest does not answer|the guest has not answered|DeadlineExceeded|not done within|has not answered within|did not answer within/;

@@ -1,13 +1,13 @@
 /** Pods whose guest hangs or whose shim is gone: containerd, and with it every other pod, must not hang with them. */
 import assert from "node:assert/strict";
 import { freezeGuest, systemOf, thawGuest } from "../../support/frozen-guest.ts";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import {
   CONTAINER_EXITED,
   CONTAINER_RUNNING,
   containerStatus,
   output,
-  READY_MS,
   SANDBOX_NOTREADY,
   untilExited,
   withPod,

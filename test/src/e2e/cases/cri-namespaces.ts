@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import type { PodForm } from "../containerd.ts";
 import {
@@ -10,7 +11,6 @@ import {
   execSync,
   inEachForm,
   output,
-  READY_MS,
   SANDBOX_READY,
   untilExited,
   withPod,

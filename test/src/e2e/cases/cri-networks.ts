@@ -9,10 +9,11 @@ import { mustRun } from "@uvm-shim/test-support/command";
 import { askForwarded } from "../../cri/forwarded-port.ts";
 import type { CriPod } from "../../cri/pod.ts";
 import { runtime } from "../../generated/messages.js";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { addressesOf, NETWORKS } from "../cni.ts";
 import { classicHandler, networkedHandler } from "../containerd.ts";
-import { inEachForm, output, READY_MS, withPod } from "../cri-case.ts";
+import { inEachForm, output, withPod } from "../cri-case.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
 
 const { NODE } = runtime.v1.NamespaceMode;

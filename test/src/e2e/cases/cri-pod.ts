@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
-import { containerStatus, execSync, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-case.ts";
+import { containerStatus, execSync, memoryLimit, output, untilExited, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
 
@@ -110,8 +111,29 @@ async function outOfMemory(context: CriCaseContext): Promise<void> {
   });
 }
 
+async function tenContainers(context: CriCaseContext): Promise<void> {
+  await withPod(context, async (pod) => {
+    const numbers = Array.from({ length: 10 }, (_, index) => index);
+    const script = (number: number): string =>
+      `echo from ${number}; until [ -e /tmp/go ]; do sleep 0.1; done; exit ${number}`;
+    const ids = await Promise.all(numbers.map((number) => pod.run(`${number}`, ["sh", "-c", script(number)])));
+    const seen = await Promise.all(ids.map((id) => output(context, id, "sh", "-c", "hostname; touch /tmp/go")));
+    assert.deepEqual(
+      seen,
+      numbers.map(() => `${pod.config.hostname}\n`),
+    );
+    const ended = await Promise.all(ids.map((id) => untilExited(context, id)));
+    assert.deepEqual(
+      ended.map(({ exitCode }) => exitCode),
+      numbers,
+    );
+    for (const number of numbers) assert.equal(pod.logged(`${number}`).stdout, `from ${number}\n`);
+  });
+}
+
 export const criPodCases: readonly Case<CriCaseContext>[] = [
   { name: "CRI: hostname, resolv.conf, hosts, shared memory, settings and termination messages", run: files },
+  { name: "CRI: ten containers of a pod at once", run: tenContainers },
   { name: "CRI: figures of containers and pods, changed limits", run: figures },
   {
     name: "CRI: only the container that takes too much memory is killed, and reported as killed for it",

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
 import { CriPod } from "../../cri/pod.ts";
+import { patient, READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import {
   CONTAINER_EXITED,
@@ -9,7 +10,6 @@ import {
   containerStatus,
   handlerName,
   output,
-  READY_MS,
   SANDBOX_NOTREADY,
   SANDBOX_READY,
   untilExited,
@@ -19,7 +19,7 @@ import type { Case, CriCaseContext } from "../suite.ts";
 import { sandboxerOf } from "./ctr.ts";
 
 /** At once on two processors, beside containerd and the emulated host. */
-const MANY_MS = 120_000;
+const MANY_MS = patient(120_000);
 
 interface RunningPod {
   readonly pod: CriPod;

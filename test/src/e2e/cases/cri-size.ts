@@ -1,20 +1,16 @@
 /** How large a pod's VM, its shared memory and its network's freedoms are, whoever makes its sandbox container. */
 import assert from "node:assert/strict";
 import type { CriPod } from "../../cri/pod.ts";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
-import { execSync, inEachForm, memoryLimit, output, READY_MS, untilExited, withPod } from "../cri-case.ts";
+import { execSync, inEachForm, memoryLimit, output, untilExited, withPod } from "../cri-case.ts";
 import { MEBIBYTE } from "../images.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
-import { GUEST_PART, limitsInGuest, sizeFor } from "./resources.ts";
+import { assertMemory, sizeFor } from "./resources.ts";
 
 const GIBIBYTE = 1024 * MEBIBYTE;
 /** What a VM has for containers without limits and its guest. */
 const WITHOUT_LIMITS = 1024 * MEBIBYTE;
-
-export function assertMemory(size: number): void {
-  const { memory, containers } = limitsInGuest();
-  assert.deepEqual({ memory, containers }, { memory: size, containers: size - GUEST_PART });
-}
 
 async function update(context: CriCaseContext, containerId: string, memoryLimitInBytes: number): Promise<void> {
   await context.cri.call("UpdateContainerResources", { containerId, linux: { memoryLimitInBytes } });
@@ -23,20 +19,20 @@ async function update(context: CriCaseContext, containerId: string, memoryLimitI
 async function limitedPod(context: CriCaseContext, handler: string): Promise<void> {
   const limit = (memoryLimitInBytes: number) => ({ linux: { resources: { memoryLimitInBytes } } });
   const work = async (pod: CriPod): Promise<void> => {
-    assertMemory(sizeFor(2 * GIBIBYTE));
+    await assertMemory(sizeFor(2 * GIBIBYTE));
     const id = await pod.run("within", ["sleep", "1000"], limit(2 * GIBIBYTE));
-    assertMemory(sizeFor(2 * GIBIBYTE));
+    await assertMemory(sizeFor(2 * GIBIBYTE));
     // Nothing that a VM of 1 GiB could hold at once.
     await output(context, id, "dd", "if=/dev/zero", "of=/dev/null", "bs=1100M", "count=1");
     await pod.run("later", ["sleep", "1000"], limit(512 * MEBIBYTE));
-    assertMemory(sizeFor(2 * GIBIBYTE + 512 * MEBIBYTE));
+    await assertMemory(sizeFor(2 * GIBIBYTE + 512 * MEBIBYTE));
     await update(context, id, 3 * GIBIBYTE);
-    assertMemory(sizeFor(3 * GIBIBYTE + 512 * MEBIBYTE));
+    await assertMemory(sizeFor(3 * GIBIBYTE + 512 * MEBIBYTE));
     assert.equal(await memoryLimit(context, id), 3 * GIBIBYTE);
     await update(context, id, 64 * MEBIBYTE);
-    assertMemory(sizeFor(3 * GIBIBYTE + 512 * MEBIBYTE));
+    await assertMemory(sizeFor(3 * GIBIBYTE + 512 * MEBIBYTE));
     await pod.run("debugger", ["sleep", "1000"]);
-    assertMemory(sizeFor(3 * GIBIBYTE + 512 * MEBIBYTE));
+    await assertMemory(sizeFor(3 * GIBIBYTE + 512 * MEBIBYTE));
   };
   await withPod(context, work, limit(2 * GIBIBYTE), handler);
 }
@@ -44,14 +40,14 @@ async function limitedPod(context: CriCaseContext, handler: string): Promise<voi
 async function smallPod(context: CriCaseContext, handler: string): Promise<void> {
   const resources = { memoryLimitInBytes: 64 * MEBIBYTE, cpuQuota: 50_000, cpuPeriod: 100_000, cpuShares: 512 };
   const work = async (pod: CriPod): Promise<void> => {
-    assertMemory(sizeFor(64 * MEBIBYTE));
+    await assertMemory(sizeFor(64 * MEBIBYTE));
     const first = await pod.run("init", ["true"], { linux: { resources } });
     await untilExited(context, first);
     await context.cri.call("RemoveContainer", { containerId: first });
     await pod.run("main", ["sleep", "1000"], { linux: { resources } });
-    assertMemory(sizeFor(64 * MEBIBYTE));
+    await assertMemory(sizeFor(64 * MEBIBYTE));
     await pod.run("sidecar", ["sleep", "1000"]);
-    assertMemory(WITHOUT_LIMITS + (64 + 2) * MEBIBYTE);
+    await assertMemory(WITHOUT_LIMITS + (64 + 2) * MEBIBYTE);
   };
   await withPod(context, work, { linux: { resources } }, handler);
 }
@@ -61,13 +57,13 @@ async function fixedPod(context: CriCaseContext): Promise<void> {
   const linux = { resources: { memoryLimitInBytes: 2 * GIBIBYTE } };
   const refusal = /sizeinmb is 512/;
   const work = async (pod: CriPod): Promise<void> => {
-    assertMemory(512 * MEBIBYTE);
+    await assertMemory(512 * MEBIBYTE);
     const small = { linux: { resources: { memoryLimitInBytes: 64 * MEBIBYTE } } };
     const id = await pod.run("small", ["sleep", "1000"], small);
     await assert.rejects(update(context, id, GIBIBYTE), refusal);
     assert.equal(await memoryLimit(context, id), 64 * MEBIBYTE);
     await assert.rejects(pod.run("large", ["sleep", "1000"], { linux }), refusal);
-    assertMemory(512 * MEBIBYTE);
+    await assertMemory(512 * MEBIBYTE);
   };
   await withPod(context, work, { annotations, linux });
 }

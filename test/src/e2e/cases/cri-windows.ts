@@ -10,13 +10,13 @@ import type { PodConfig } from "../../cri/client.ts";
 import { CriPod } from "../../cri/pod.ts";
 import { CriStream } from "../../cri/stream.ts";
 import { utilityVmAnnotation } from "../../shim-client/windows-spec.ts";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { taskMetrics, taskPids } from "../containerd-grpc.ts";
 import {
   CONTAINER_RUNNING,
   containerStatus,
   execSync,
-  READY_MS,
   SANDBOX_NOTREADY,
   SANDBOX_READY,
   untilExited,

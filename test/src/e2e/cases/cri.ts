@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { status as grpcStatus, type ServiceError } from "@grpc/grpc-js";
 import type { CriPod } from "../../cri/pod.ts";
 import { CriStream } from "../../cri/stream.ts";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { askedHandler, classicHandler } from "../containerd.ts";
 import {
@@ -14,7 +15,6 @@ import {
   inEachForm,
   memoryLimit,
   output,
-  READY_MS,
   SANDBOX_NOTREADY,
   SANDBOX_READY,
   untilExited,

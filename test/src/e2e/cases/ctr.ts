@@ -2,13 +2,12 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type CommandResult, describe, type RunningCommand } from "@uvm-shim/test-support/command";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { IMAGE } from "../images.ts";
 import { servingShims } from "../machine.ts";
 import type { SandboxerProcess } from "../sandboxer.ts";
 import type { CaseContext } from "../suite.ts";
-
-export const READY_MS = 30_000;
 
 export interface RunOptions {
   readonly id: string;
@@ -20,7 +19,7 @@ export interface RunOptions {
 
 export function runArguments(context: CaseContext, options: RunOptions): string[] {
   const { id, command, image = IMAGE, flags = [] } = options;
-  return ["run", "--runtime", context.runtime.name, ...flags, image, id, ...command];
+  return ["run", "--runtime", context.runtime.name, ...(context.joining ?? []), ...flags, image, id, ...command];
 }
 
 /** Runs a container in the foreground to its end, and removes it. */

@@ -11,12 +11,13 @@ import {
   runCommand,
   startCommand,
 } from "@uvm-shim/test-support/command";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { DISTRIBUTION } from "../../support/programs.ts";
 import { poll } from "../../support/wait.ts";
 import type { Case, CaseContext } from "../suite.ts";
 import type { WindowsCase } from "../windows/windows-pods.ts";
 import { createContainer, withWindowsPod } from "../windows/windows-pods.ts";
-import { assertStatus, exec, READY_MS, servingShim, withDetached } from "./ctr.ts";
+import { assertStatus, exec, servingShim, withDetached } from "./ctr.ts";
 
 const tool = join(DISTRIBUTION, "uvm-diag");
 

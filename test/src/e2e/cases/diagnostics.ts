@@ -13,6 +13,7 @@ import { makeStdio } from "../../shim-client/stdio.ts";
 import { readUntil } from "../../shim-client/windows-programs.ts";
 import { freezeGuest, systemOf, thawGuest } from "../../support/frozen-guest.ts";
 import { guestInit } from "../../support/guest-init.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { type WindowsCase, type WindowsCaseContext, withWindowsContainer } from "../windows/windows-pods.ts";
 import {
@@ -26,7 +27,6 @@ import {
 
 const { ShimDiag } = containerd.runhcs.v1.diag;
 const { Inspect } = uvmshim.diagnostics.v1;
-const WAIT_MS = 20_000;
 /** More than two VMs of the suite need to do the rest of a case. */
 const FLOOD = 1_000;
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import type { Case, CaseContext } from "../suite.ts";
-import { READY_MS, runContainer } from "./ctr.ts";
+import { runContainer } from "./ctr.ts";
 
 interface SeenEvent {
   readonly namespace: string;

@@ -7,12 +7,12 @@ import { TtrpcError } from "@uvm-shim/ttrpc";
 import { Pod, type PodContainer } from "../../shim-client/pod.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { Canaries } from "../../support/canaries.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
 import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext } from "./protocol.ts";
 
 const { Options } = containerd.runhcs.v1;
-const WAIT_MS = 20_000;
 const vm = "io.microsoft.virtualmachine.";
 
 /** By what their readers expect; each is refused as it is no such thing. */

@@ -8,6 +8,7 @@ import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/laye
 import type { ContainerOptions, Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import {
   assertRefused,
@@ -19,7 +20,6 @@ import {
 } from "./protocol.ts";
 
 const { TaskExit } = containerd.events;
-const WAIT_MS = 20_000;
 
 export const bind = (destination: string, source: string, ...options: readonly string[]) => ({
   destination,

@@ -14,6 +14,7 @@ import { failingCallsModule, failingCallsSocketVariable } from "@uvm-shim/test-s
 import { TtrpcClient, TtrpcError } from "@uvm-shim/ttrpc";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { makeLoadedShim } from "../../support/loaded-shim.ts";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { findServers, type Server } from "../../support/servers.ts";
@@ -28,7 +29,6 @@ import {
   withPod,
 } from "./protocol.ts";
 
-const WAIT_MS = 20_000;
 const ENOUGH = 1024;
 const SIGKILL = 9;
 const { RUNNING } = containerd.v1.types.Status;

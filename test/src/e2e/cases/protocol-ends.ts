@@ -9,11 +9,11 @@ import { containerd } from "@uvm-shim/shim/protocol";
 import type { ClientStdio } from "../../shim-client/client-stdio.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { makeStdio } from "../../shim-client/stdio.ts";
+import { patient, WAIT_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { directoryRootfs, type ProtocolCase, type ProtocolCaseContext, withContainer, withPod } from "./protocol.ts";
 
 const { STOPPED } = containerd.v1.types.Status;
-const WAIT_MS = 20_000;
 /** The exit of an exec whose output others hold is reported within this, and so is that of one whose client reads nothing. */
 const HELD_EXIT_MS = 10_000;
 const STALLED_EXIT_MS = 20_000;
@@ -22,7 +22,7 @@ const UNREAD = 400 * 1024;
 const SIGKILL = 9;
 const UNTOLD = 255;
 /** Execs at once whose children go on printing, and how long their ends may take where others have the processors. */
-const PRINTING_MS = 60_000;
+const PRINTING_MS = patient(60_000);
 const PRINTING = 40;
 
 const shell = (script: string): readonly string[] => ["sh", "-c", script];

@@ -5,7 +5,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { runtime } from "../../generated/messages.js";
-import type { Pod } from "../../shim-client/pod.ts";
+import { Pod } from "../../shim-client/pod.ts";
 import { Sandbox } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { withNetworks } from "../networks.ts";
@@ -17,6 +17,8 @@ import {
   runToEnd,
   withPod,
 } from "./protocol.ts";
+
+const SIGKILL = 9;
 
 async function ownNetwork(context: ProtocolCaseContext): Promise<void> {
   const rootfs = directoryRootfs(context);
@@ -60,6 +62,55 @@ async function badNetwork(context: ProtocolCaseContext): Promise<void> {
       await assertRefused(create("pod"), "InvalidArgument", "windows.network.networkNamespace", "GUID");
       await assertRefused(create(namespace), "InvalidArgument", "unaddressed", "IpConfigurations is empty");
     });
+  });
+}
+
+/** Each has a network adapter of its own in the network. */
+async function twoPods(context: ProtocolCaseContext): Promise<void> {
+  const { executable, environment, signal } = context;
+  const rootfs = directoryRootfs(context);
+  await withNetworks(async (plan) => {
+    const network = await plan.network("shared", "10.33.0.0/24");
+    const ofPod = async (number: number) => {
+      const networkNamespace = await plan.namespace();
+      const IpAddress = `10.33.0.${number}`;
+      await plan.endpoint(networkNamespace, network, {
+        ...{ Name: "eth0", IpConfigurations: [{ IpAddress, PrefixLength: 24 }] },
+      });
+      return networkNamespace;
+    };
+    const pods: Pod[] = [];
+    const run = async (number: number): Promise<{ readonly pod: Pod; readonly networkNamespace: string }> => {
+      const directory = join(context.directory, `${number}`);
+      mkdirSync(directory, { recursive: true });
+      const networkNamespace = await ofPod(number);
+      const pod = await Pod.run({ executable, environment, directory, signal, id: `pod-${number}` });
+      pods.push(pod);
+      return { pod, networkNamespace };
+    };
+    try {
+      const [server, client] = await Promise.all([run(2), run(3)]);
+      const serve = ["sh", "-c", "echo ready; while :; do echo from the other pod | nc -l -p 8080 || sleep 1; done"];
+      const listening = await server.pod.createContainer({
+        ...{ id: "server", args: serve, rootfs, networkNamespace: server.networkNamespace },
+      });
+      await listening.start();
+      const ask = [
+        "for i in $(seq 100); do nc 10.33.0.2 8080 </dev/null 2>/dev/null && break; sleep 0.2; done",
+        "nc -w 2 10.33.0.9 8080 </dev/null 2>/dev/null || echo alone",
+      ].join("; ");
+      const asking = await client.pod.createContainer({
+        ...{ id: "client", args: ["sh", "-c", ask], rootfs, networkNamespace: client.networkNamespace },
+      });
+      const { status, stdout } = await runToEnd(asking);
+      assert.deepEqual({ status, stdout }, { status: 0, stdout: "from the other pod\nalone\n" });
+      await listening.kill(SIGKILL);
+      await listening.wait();
+      await listening.delete();
+      for (const pod of pods) await pod.remove();
+    } finally {
+      for (const pod of pods) await pod.abandon();
+    }
   });
 }
 
@@ -114,6 +165,7 @@ async function nodesNetwork(context: ProtocolCaseContext): Promise<void> {
 
 export const protocolNetworkCases: readonly ProtocolCase[] = [
   { name: "a container names its network, and later ones find it as it is by then", run: ownNetwork },
+  { name: "two pods in one network reach each other", run: twoPods },
   { name: "networks that no pod can have are refused with the reason", run: badNetwork },
   { name: "a netns_path that leads to no network of a pod is refused with the reason", run: foreignNetworks },
   { name: "a pod in the host's network has the host's name", run: nodesNetwork },

@@ -8,6 +8,7 @@ import { Fifos } from "../../shim-client/fifos.ts";
 import type { Pod, PodContainer } from "../../shim-client/pod.ts";
 import { Task } from "../../shim-client/shim.ts";
 import { guestInit } from "../../support/guest-init.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
 import {
@@ -21,7 +22,6 @@ import {
 
 const { TaskExit } = containerd.events;
 const { RUNNING, STOPPED } = containerd.v1.types.Status;
-const WAIT_MS = 20_000;
 /** Bytes: more than the pipes to the client hold, and less than what lies between the client and the process. */
 const UNREAD = 400 * 1024;
 const SIGKILL = 9;

@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { findServers } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
 import { type ProtocolCase, type ProtocolCaseContext, withContainer } from "./protocol.ts";
-
-const WAIT_MS = 20_000;
 
 /** Addresses, as the kernel shows them, at which a process listens for TCP. */
 function listeningAddresses(pid: number): readonly string[] {

@@ -7,6 +7,7 @@ import { makeExt4 } from "@uvm-shim/test-support/disk";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
 import { freezeGuest, systemOf, thawGuest } from "../../support/frozen-guest.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { timed } from "./ctr.ts";
 import {
@@ -18,7 +19,6 @@ import {
   withPod,
 } from "./protocol.ts";
 
-const WAIT_MS = 20_000;
 /** What containerd waits for a deletion. */
 const DELETION_MS = 5_000;
 const sandboxId = "pod";

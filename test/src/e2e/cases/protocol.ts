@@ -10,6 +10,7 @@ import { type StatusName, TtrpcError } from "@uvm-shim/ttrpc";
 import { type Mount, Pod, type PodContainer, type PodOptions, readOnlyRoot } from "../../shim-client/pod.ts";
 import { Sandbox, Task } from "../../shim-client/shim.ts";
 import type { Specification } from "../../shim-client/spec.ts";
+import { WAIT_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import { FOREIGN_PROGRAM, type Images } from "../images.ts";
 
@@ -27,7 +28,6 @@ export interface ProtocolCase {
   readonly run: (context: ProtocolCaseContext) => Promise<void>;
 }
 
-const WAIT_MS = 20_000;
 const SIGKILL = 9;
 /** Of coreutils, which every Debian has. */
 const DYNAMIC_PROGRAM = "/usr/bin/env";

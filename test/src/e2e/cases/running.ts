@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe } from "@uvm-shim/test-support/command";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
 import type { Case, CaseContext } from "../suite.ts";
 import {
   assertStatus,
   exec,
   hasOwnShims,
-  READY_MS,
   removeContainer,
   runArguments,
   runContainer,

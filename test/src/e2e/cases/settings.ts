@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe } from "@uvm-shim/test-support/command";
 import { appendVhdFooter, attachedBelow, makeExt4 } from "@uvm-shim/test-support/disk";
 import { layersMount, makeLayer, makeScratch } from "@uvm-shim/test-support/layers";
+import { openPolicy, policyAnnotations } from "../../support/open-policy.ts";
 import { startTask } from "../containerd-grpc.ts";
 import { IMAGE } from "../images.ts";
 import type { Case, CaseContext } from "../suite.ts";
@@ -27,26 +28,7 @@ function annotations(values: { readonly [key: string]: string }): string[] {
 
 const encoded = (text: string): string => Buffer.from(text).toString("base64");
 
-function policyFlags(policy: string): string[] {
-  return annotations({
-    [`${LCOW}securitypolicy`]: encoded(policy),
-    "io.microsoft.virtualmachine.no_security_hardware": "true",
-    // Without layers there is no scratch disk that could be encrypted.
-    "io.microsoft.virtualmachine.storage.scratch.encrypted": "false",
-  });
-}
-
-const decisions = [
-  ...["mount_device", "rw_mount_device", "mount_blockdev", "mount_overlay", "create_container"],
-  ...["unmount_device", "rw_unmount_device", "unmount_blockdev", "unmount_overlay", "exec_in_container"],
-  ...["exec_external", "shutdown_container", "signal_container_process", "plan9_mount", "plan9_unmount"],
-  ...["get_properties", "dump_stacks", "runtime_logging", "load_fragment", "scratch_mount", "scratch_unmount"],
-  "host_network",
-];
-const openPolicy = [
-  'package policy\napi_version := "0.12.0"',
-  ...decisions.map((name) => `${name} := {"allowed": true}`),
-].join("\n");
+const policyFlags = (policy: string): string[] => annotations(policyAnnotations(policy));
 
 async function policies(context: CaseContext): Promise<void> {
   const look = ["sh", "-c", "cat $UVM_SECURITY_CONTEXT_DIR/security-policy-base64"];

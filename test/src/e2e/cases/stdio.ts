@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { mustRun, startCommand } from "@uvm-shim/test-support/command";
+import { COMMAND_MS, READY_MS } from "../../support/guest-kind.ts";
 import { makeLoggingProgram } from "../../support/logging-program.ts";
 import { poll } from "../../support/wait.ts";
 import { digestOf, MEBIBYTE, PATTERN, pattern } from "../images.ts";
 import type { Case, CaseContext } from "../suite.ts";
-import { assertStatus, exec, READY_MS, runArguments, runContainer, waitForStatus, withDetached } from "./ctr.ts";
+import { assertStatus, exec, runArguments, runContainer, waitForStatus, withDetached } from "./ctr.ts";
 
 function assertSame(actual: Uint8Array, expected: Uint8Array): void {
   assert.equal(actual.byteLength, expected.byteLength, "number of bytes");
@@ -33,7 +34,11 @@ async function terminal(context: CaseContext): Promise<void> {
   const outside = startCommand(
     "script",
     ["--quiet", "--return", "--command", `stty rows 33 cols 101; tty; ${ctr}`, "/dev/null"],
-    { environment: { ...context.containerd.environment, SHELL: "/bin/sh" }, signal: context.signal },
+    {
+      environment: { ...context.containerd.environment, SHELL: "/bin/sh" },
+      timeoutMs: COMMAND_MS,
+      signal: context.signal,
+    },
   );
   const [path = ""] = await outside.outputMatches(/\/dev\/pts\/\d+/, READY_MS);
   await outside.outputMatches(/33 101/, READY_MS);

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import type { PodConfig } from "../../cri/client.ts";
 import { CriPod } from "../../cri/pod.ts";
+import { READY_MS } from "../../support/guest-kind.ts";
 import { poll } from "../../support/wait.ts";
-import { handlerName, output, READY_MS, SANDBOX_NOTREADY, withPod } from "../cri-case.ts";
+import { handlerName, output, SANDBOX_NOTREADY, withPod } from "../cri-case.ts";
 import { IMAGE } from "../images.ts";
 import type { Case, CriCaseContext } from "../suite.ts";
 import { undefinedIfUnavailable } from "./cri-sandboxer.ts";

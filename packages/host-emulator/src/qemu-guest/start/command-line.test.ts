@@ -15,6 +15,7 @@ const input: CommandLineInput = {
   processors: 2,
   kernelLine: "root=/dev/sda",
   hasInitrd: true,
+  hasSerialPort: false,
 };
 
 /** The values of an option, such as those of "-device". */
@@ -42,7 +43,8 @@ describe("the command line of QEMU", () => {
         ...[0, 1, 2, 3].map((index) => `-device virtio-scsi-pci,id=scsi${index}`),
         "-device pvpanic -object rng-builtin,id=entropy -device virtio-rng-pci,rng=entropy",
         "-kernel /proc/self/fd/7 -initrd /proc/self/fd/8",
-        "-append hostname=uvm-1 apparmor=0 root=/dev/sda console=hvc0 memhp_default_state=online_movable",
+        "-append hostname=uvm-1 apparmor=0 mitigations=off root=/dev/sda console=hvc0 memhp_default_state=online_movable",
+        "cryptomgr.notests",
       ].join(" "),
     );
   });
@@ -55,6 +57,14 @@ describe("the command line of QEMU", () => {
       ["size=512M"],
     ]);
     expect(line.join(" ")).not.toMatch(/virtio-mem|-initrd/);
+  });
+
+  it("has a serial port by the descriptor after the others", () => {
+    const values = (hasInitrd: boolean): readonly string[] =>
+      valuesOf("-chardev", commandLine({ ...input, hasInitrd, hasSerialPort: true }));
+    expect(values(true)).toContain("socket,id=serial,fd=9,server=on,wait=off");
+    expect(values(false)).toContain("socket,id=serial,fd=8,server=on,wait=off");
+    expect(valuesOf("-device", commandLine({ ...input, hasSerialPort: true }))).toContain("isa-serial,chardev=serial");
   });
 
   it("doubles the commas of values, so that none becomes an option", () => {
@@ -72,7 +82,7 @@ describe("the command line of QEMU", () => {
 
 describe("the kernel's command line", () => {
   const first = "hostname=uvm-1 apparmor=0";
-  const own = "console=hvc0 memhp_default_state=online_movable";
+  const own = "console=hvc0 memhp_default_state=online_movable cryptomgr.notests";
   it.each([
     ["", own],
     ["quiet pci=off pmtmr=0", `quiet pmtmr=0 ${own}`],
@@ -82,7 +92,12 @@ describe("the kernel's command line", () => {
     ['dm-mod.create="a -- b, pci=off" init=/init', `dm-mod.create="a -- b, pci=off" init=/init ${own}`],
     ["quiet -- pci=off", `quiet ${own} -- pci=off`],
   ])("of Hyper-V %j fits this machine", (given, expected) => {
-    expect(kernelLineFor(given, "uvm-1")).toBe(`${first} ${expected}`);
+    expect(kernelLineFor(given, { name: "uvm-1", isTranslated: false })).toBe(`${first} ${expected}`);
+  });
+
+  it("keeps nothing from happening ahead of its time where a guest is translated, if the document does not choose", () => {
+    const line = kernelLineFor("mitigations=auto -- x", { name: "uvm-1", isTranslated: true });
+    expect(line).toBe(`${first} mitigations=off mitigations=auto ${own} -- x`);
   });
 });
 

@@ -11,6 +11,11 @@ export type Accelerator = "kvm" | "tcg";
 /** The descriptors that QEMU starts with. */
 export const qemuDescriptors = { monitor: 4, console: 5, vsock: 6, kernel: 7, initrd: 8 } as const;
 
+/** The descriptor after those: the last one that a machine with a serial port has. */
+function serialDescriptor(hasInitrd: boolean): number {
+  return hasInitrd ? qemuDescriptors.initrd + 1 : qemuDescriptors.initrd;
+}
+
 /** What a machine's command line is made from. */
 export interface CommandLineInput {
   /** Of the machine, for whoever lists processes, and of its guest. */
@@ -23,6 +28,7 @@ export interface CommandLineInput {
   /** As in the document. */
   readonly kernelLine: string;
   readonly hasInitrd: boolean;
+  readonly hasSerialPort: boolean;
 }
 
 /** MiB of translated code, which is not the guest's memory; by default QEMU would take an eighth of this machine's. */
@@ -58,6 +64,7 @@ export function commandLine(input: CommandLineInput): readonly string[] {
       ...device("virtio-serial-pci"),
       ...device("virtconsole", { chardev: "console" }),
     ],
+    ...(input.hasSerialPort ? serialPort(serialDescriptor(input.hasInitrd)) : []),
     ...[...socket("vsock", vsock), ...device("vhost-user-vsock-pci", { chardev: "vsock" })],
     ...controllers.flat(),
     ...device("pvpanic"),
@@ -65,6 +72,12 @@ export function commandLine(input: CommandLineInput): readonly string[] {
     ...["-kernel", pathOf(kernel), ...(input.hasInitrd ? ["-initrd", pathOf(initrd)] : [])],
     ...["-append", checkedKernelLine(input)],
   ];
+}
+
+/** Whoever connects to its socket sees and types what a serial line would carry; the guest does not wait for anybody. */
+function serialPort(fd: number): readonly string[] {
+  const chardev = options("socket", { id: "serial", fd, server: "on", wait: "off" });
+  return ["-chardev", chardev, "-device", options("isa-serial", { chardev: "serial" })];
 }
 
 /** No call that starts programs, changes users or priorities, or that no program needs today. */
@@ -101,8 +114,8 @@ function memoryArguments({ memoryMb, mostMemoryMb }: CommandLineInput): readonly
   ];
 }
 
-function checkedKernelLine({ kernelLine: given, name }: CommandLineInput): string {
-  const line = kernelLineFor(given, name);
+function checkedKernelLine({ kernelLine: given, name, accelerator }: CommandLineInput): string {
+  const line = kernelLineFor(given, { name, isTranslated: accelerator === "tcg" });
   if (/[\0\r\n]/.test(given)) {
     throw new HcsFailure("E_INVALIDARG", `${lineField}: expected no line ends, got ${JSON.stringify(given)}`);
   }
