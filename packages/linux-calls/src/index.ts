@@ -24,6 +24,7 @@ export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";
 export { bringLoopbackUp, renameInterface } from "./interfaces.ts";
+export { createMappedDevice, type MappedTarget, mapperControl, removeMappedDevice } from "./mapped-devices.ts";
 export {
   MNT_DETACH,
   mount,

@@ -4,13 +4,11 @@ import { join } from "node:path";
 import { mustRun } from "@uvm-shim/test-support/command";
 import { guestInit } from "./guest-init.ts";
 import { COMMAND_MS, guestKind } from "./guest-kind.ts";
-import { DISTRIBUTION } from "./programs.ts";
-
-const tool = join(DISTRIBUTION, "uvm-diag");
+import { DIAGNOSIS_TOOL } from "./programs.ts";
 
 /** The pod that has the VM. */
 async function runningPod(): Promise<string> {
-  const listed = JSON.parse(await mustRun(tool, ["list", "--json"])) as readonly {
+  const listed = JSON.parse(await mustRun(DIAGNOSIS_TOOL, ["list", "--json"])) as readonly {
     readonly namespace: string;
     readonly id: string;
     readonly state: string;
@@ -24,7 +22,7 @@ async function runningPod(): Promise<string> {
 
 /** Runs a program of the VM itself, as root; its output. */
 export async function runInGuest(...command: readonly string[]): Promise<string> {
-  return await mustRun(tool, ["exec", await runningPod(), "--", ...command], { timeoutMs: COMMAND_MS });
+  return await mustRun(DIAGNOSIS_TOOL, ["exec", await runningPod(), "--", ...command], { timeoutMs: COMMAND_MS });
 }
 
 /** A file of the guest. */

@@ -9,6 +9,7 @@ export const DISTRIBUTION = join(
 );
 export const SHIM_PROGRAM = "containerd-shim-lcow-v2";
 export const WINDOWS_SHIM_PROGRAM = "containerd-shim-wcow-v2";
+export const DIAGNOSIS_TOOL = join(DISTRIBUTION, "uvm-diag");
 export const SHIM = join(DISTRIBUTION, SHIM_PROGRAM);
 export const WINDOWS_SHIM = join(DISTRIBUTION, WINDOWS_SHIM_PROGRAM);
 

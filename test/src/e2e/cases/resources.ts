@@ -121,9 +121,9 @@ async function limitsOfMachine(): Promise<Omit<Limits, "processors">> {
   };
 }
 
-/** A kernel counts without its own image and tables, of which memory that is added later has some too. */
+/** A kernel counts without its own image, buffers and tables, of which memory that is added later has some too. */
 const isAlmost = (actual: number, expected: number): boolean =>
-  actual <= expected && actual >= expected - 96 * MEBIBYTE - expected / 32;
+  actual <= expected && actual >= expected - 128 * MEBIBYTE - expected / 32;
 
 /** Waits until the guest sees so much memory for itself and its containers: a kernel takes its time to give some back. */
 export async function assertMemory(size: number): Promise<void> {

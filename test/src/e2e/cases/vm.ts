@@ -1,8 +1,10 @@
 /** The VM of a container: that it has a kernel of its own, and how it ends when it does not end by itself. */
 import assert from "node:assert/strict";
 import { release } from "node:os";
+import { describe, runCommand } from "@uvm-shim/test-support/command";
 import { guestKind, READY_MS } from "../../support/guest-kind.ts";
 import { runInGuest } from "../../support/in-guest.ts";
+import { DIAGNOSIS_TOOL } from "../../support/programs.ts";
 import { findServers, type Server } from "../../support/servers.ts";
 import { poll } from "../../support/wait.ts";
 import type { Case, CaseContext } from "../suite.ts";
@@ -25,8 +27,8 @@ async function ownKernel(context: CaseContext): Promise<void> {
   });
 }
 
-/** Has a container run, ends its VM, and waits until containerd takes its task for ended. */
-async function endedBy(context: CaseContext, end: () => Promise<unknown>): Promise<void> {
+/** Has a container run, ends its VM, waits until containerd takes its task for ended, and removes it; its id. */
+async function endedBy(context: CaseContext, end: () => Promise<unknown>): Promise<string> {
   const id = context.newId("ended");
   await context.containerd.mustCtr(runArguments(context, { id, flags: ["--detach"], command: ["sleep", "1000"] }));
   await end();
@@ -36,17 +38,25 @@ async function endedBy(context: CaseContext, end: () => Promise<unknown>): Promi
   };
   await poll("the task to be ended", isOver, { timeoutMs: READY_MS, signal: context.signal });
   await removeContainer(context, id);
+  return id;
 }
 
 async function panics(context: CaseContext): Promise<void> {
-  const logged = context.containerd.log().length;
   // The kernel has no time to answer.
-  await endedBy(context, () => runInGuest("sh", "-c", "echo c > /proc/sysrq-trigger").catch(() => undefined));
-  assert.match(context.containerd.log().slice(logged), /level=error.*kernel panic/i);
+  const panic = () => runInGuest("sh", "-c", "echo c > /proc/sysrq-trigger").catch(() => undefined);
+  const id = await endedBy(context, panic);
+  const why = await runCommand(DIAGNOSIS_TOOL, ["why", `${context.containerd.namespace}/${id}`]);
+  assert.match(
+    why.stdout.toString(),
+    /^The guest crashed while the pod ran: .*Kernel panic - not syncing/m,
+    describe(why),
+  );
 }
 
 const killed = (server: Server): Case["run"] => {
-  return (context) => endedBy(context, async () => process.kill(findServers()[server], "SIGKILL"));
+  return async (context) => {
+    await endedBy(context, async () => process.kill(findServers()[server], "SIGKILL"));
+  };
 };
 
 /** What it has left goes when the next one starts. */
