@@ -9,7 +9,7 @@ const modules: Readonly<Record<string, readonly string[]>> = {
   "kernel/fs/disk-fs.ko": [
     "license=GPL",
     "softdep=pre: crypto-sum post: later",
-    "depends=journal,checks",
+    "depends=checks,journal",
     "alias=fs-disk",
   ],
   "kernel/fs/journal.ko": ["depends=checks"],
@@ -31,7 +31,7 @@ function kernel(): KernelModules {
 
 it("reads what a module says of itself", () => {
   expect(readModuleInformation(elfFile({ information: modules["kernel/fs/disk-fs.ko"] ?? [] }))).toEqual({
-    depends: ["journal", "checks"],
+    depends: ["checks", "journal"],
     before: ["crypto-sum"],
     aliases: ["fs-disk"],
   });

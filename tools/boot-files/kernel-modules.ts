@@ -124,19 +124,23 @@ export class KernelModules {
   }
 }
 
-/** The tables that modprobe looks modules up in: modules.dep and modules.alias. */
+/** The tables that modprobe looks modules up in: modules.dep and modules.alias. It loads what a line has after the colon backwards. */
 export function moduleTables(modules: readonly KernelModule[]): {
   readonly dependencies: string;
   readonly aliases: string;
 } {
   const byName = new Map(modules.map((module) => [module.name, module]));
-  const needed = ({ depends }: KernelModule): readonly KernelModule[] =>
-    depends.flatMap((name) => {
+  const line = ({ path, depends }: KernelModule): string => {
+    const order = new Set<string>();
+    const add = (name: string): void => {
       const module = byName.get(name);
-      return module === undefined ? [] : [module, ...needed(module)];
-    });
-  const line = (module: KernelModule): string =>
-    [`${module.path}:`, ...new Set(needed(module).map(({ path }) => path))].join(" ");
+      if (module === undefined || order.has(module.path)) return;
+      module.depends.forEach(add);
+      order.add(module.path);
+    };
+    depends.forEach(add);
+    return [`${path}:`, ...[...order].reverse()].join(" ");
+  };
   const aliases = modules.flatMap(({ name, aliases }) => aliases.map((alias) => `alias ${alias} ${name}`));
   return { dependencies: lines(modules.map(line)), aliases: lines(aliases) };
 }

@@ -14,9 +14,9 @@ export const imagePackages: WantedPackages = {
   alone: ["erofs-utils", "liblz4-1", "libselinux1", "libpcre2-8-0", "libuuid1"],
 };
 
-/** What runs the guest. Its folder has QEMU's own files where QEMU looks for them, by its own path. */
+/** What runs the guest, and unpacks its kernel. The folder has QEMU's own files where QEMU looks for them, by its own path. */
 export const hostPackages: WantedPackages = {
   name: "qemu",
-  whole: ["qemu-system-x86", "diod"],
+  whole: ["qemu-system-x86", "diod", "xz-utils"],
   without: ["libc6", "libc-bin"],
 };

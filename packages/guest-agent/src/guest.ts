@@ -1,7 +1,6 @@
 /** The guest's handlers of the GCS bridge: containers, processes, storage and power. */
 import { hostname } from "node:os";
 import {
-  type ContainerNotification,
   FieldError,
   type GcsCapabilities,
   GuestFault,
@@ -10,10 +9,8 @@ import {
   uvmContainerId,
 } from "@uvm-shim/gcs-bridge";
 import {
-  type Children,
   dumpStacks,
   followMachineMemory,
-  type GuestLog,
   liftLimits,
   metricsOf,
   processesOf,
@@ -22,13 +19,11 @@ import {
   shareDevices,
 } from "@uvm-shim/guest-agent-common";
 import type { LinuxGuestRequest, SecurityPolicy } from "@uvm-shim/hcs-schema";
-import type { GuestFacts } from "./boot/facts.ts";
 import { Container } from "./container/container.ts";
 import { readContainerSettings, readProcessParameters, readPropertyTypes } from "./container/parameters.ts";
 import { withReadOnlyRoot } from "./container/read-only-root.ts";
-import type { OciRuntime } from "./container/runtime.ts";
 import { rewriteSpecification } from "./container/specification.ts";
-import { NetworkNamespaces, type NicFinder } from "./network/namespaces.ts";
+import { NetworkNamespaces } from "./network/namespaces.ts";
 import { AbsentPart, demandSettings } from "./pods/absent-parts.ts";
 import { readContainerKind } from "./pods/container-kind.ts";
 import { PodTable } from "./pods/pod-table.ts";
@@ -37,11 +32,11 @@ import { PolicyGuard } from "./policy/policy-guard.ts";
 import { withSecurityContext } from "./policy/security-context.ts";
 import { type DeniedRequest, requireOpenPolicy } from "./policy/security-policy.ts";
 import type { ProcessTable } from "./process/process.ts";
-import { type DialPort, StdioRelay } from "./process/stdio-relay.ts";
+import { StdioRelay } from "./process/stdio-relay.ts";
 import { VmProcesses } from "./process/vm-processes.ts";
 import { readGuestRequest } from "./requests/guest-requests.ts";
-import type { GuestDevices } from "./storage/devices.ts";
-import { type AttachedDisks, modifyStorage, type RunTool, type ShareMounter } from "./storage/storage.ts";
+import { modifyStorage, type RunTool } from "./storage/storage.ts";
+import type { GuestSurroundings } from "./surroundings.ts";
 
 const sigterm = 15;
 const sigkill = 9;
@@ -60,30 +55,6 @@ export const guestCapabilities: GcsCapabilities = {
     PauseContainerSupported: true,
   },
 };
-
-/** How the guest reaches what the host attaches to its machine. */
-export interface Attached {
-  readonly disks: AttachedDisks;
-  readonly mountShare: ShareMounter;
-  readonly findNic: NicFinder;
-}
-
-/** What the guest needs of its machine. */
-export interface GuestSurroundings {
-  readonly children: Children;
-  readonly runtime: OciRuntime;
-  readonly facts: GuestFacts;
-  readonly devices: GuestDevices;
-  readonly attached: Attached;
-  readonly log: GuestLog;
-  readonly dial: DialPort;
-  /** Dropped while there is no bridge. */
-  notify(notification: ContainerNotification): void;
-  /** Turns the power off after the current answer has been sent. */
-  powerOff(): void;
-  /** Ends the agent and the guest with it, as a crash would. */
-  fail(cause: AbsentPart): never;
-}
 
 /** Ids become names of cgroups and files of the guest. */
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;

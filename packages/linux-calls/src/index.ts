@@ -24,6 +24,7 @@ export { DeviceGuard, type GuardedDevice } from "./guards/device-guard.ts";
 export { attachSysctlGuard, loadSysctlGuard } from "./guards/sysctl-guard.ts";
 export { type DeniedCall, denyCalls } from "./guards/system-call-filter.ts";
 export { bringLoopbackUp, renameInterface } from "./interfaces.ts";
+export { createMappedDevice, type MappedTarget, mapperControl, removeMappedDevice } from "./mapped-devices.ts";
 export {
   MNT_DETACH,
   mount,
@@ -38,7 +39,7 @@ export {
 export { createNetworkNamespace, type NetworkNamespace, openNetworkNamespace } from "./network-namespaces.ts";
 export { O_PATH, openFolderOfMount, openInRoot } from "./open-in-root.ts";
 export { becomeSubreaper, type ProcessExit, reapAny, setHostName, waitProcess } from "./processes.ts";
-export { sealedCopy } from "./sealed-files.ts";
+export { sealedCopy, sealedFile } from "./sealed-files.ts";
 export { createSharedMemory, type MappedMemory, mapSharedMemory } from "./shared-memory.ts";
 export { unblockSignal } from "./signals.ts";
 export { unixSocketPair } from "./socket-pairs.ts";

@@ -16,7 +16,11 @@ const allSeals = 0xf;
  * inherit.
  */
 export function sealedCopy(path: string): number {
-  const content = readFileSync(path);
+  return sealedFile(path, readFileSync(path));
+}
+
+/** As {@link sealedCopy}, a file with this content; it has the last part of the path as its name. */
+export function sealedFile(path: string, content: Uint8Array): number {
   const descriptor = memoryFile(path);
   try {
     for (let written = 0; written < content.length; ) written += writeSync(descriptor, content, written);

@@ -65,6 +65,30 @@ export const loopConfiguration = koffi.struct({
   reserved: koffi.array("uint64_t", 8),
 });
 
+/** struct dm_ioctl with its unused members as `rest`, linux/dm-ioctl.h. */
+export const mapperRequest = koffi.struct({
+  version: koffi.array("uint32_t", 3),
+  data_size: "uint32_t",
+  data_start: "uint32_t",
+  target_count: "uint32_t",
+  open_count: "int32_t",
+  flags: "uint32_t",
+  event_nr: "uint32_t",
+  padding: "uint32_t",
+  dev: "uint64_t",
+  name: koffi.array("char", 128),
+  rest: koffi.array("uint8_t", 136),
+});
+
+/** struct dm_target_spec, linux/dm-ioctl.h. Its parameters follow it. */
+export const mapperTarget = koffi.struct({
+  sector_start: "uint64_t",
+  length: "uint64_t",
+  status: "int32_t",
+  next: "uint32_t",
+  target_type: koffi.array("char", 16),
+});
+
 /** struct winsize, asm-generic/termios.h. */
 export const windowSize = koffi.struct({
   ws_row: "uint16_t",

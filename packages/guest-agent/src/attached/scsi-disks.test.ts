@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -92,7 +92,9 @@ describe("the disks of a virtual machine", () => {
     const { release } = scsiDisks({ sys, dev });
     release(0, 1);
     expect(readFileSync(join(deviceOf("1:0:0:1"), "delete"), "utf8")).toBe("1");
+    // Neither the disk nor the controller.
     release(0, 2);
     release(1, 0);
+    expect(existsSync(deviceOf("1:0:0:2"))).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 /** The disks of a virtual machine, by what its kernel tells of its SCSI controllers in sysfs. */
-import { existsSync, readdirSync, realpathSync, writeFileSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync, readdirSync, realpathSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { AttachedDisks } from "../storage/storage.ts";
 
@@ -37,12 +37,22 @@ export function scsiDisks({ sys, dev }: DeviceFolders = { sys: "/sys", dev: "/de
       const folder = folderOf(controller, lun);
       if (folder === undefined) return;
       try {
-        writeFileSync(join(folder, "delete"), "1", { flag: "r+" });
+        order(join(folder, "delete"));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
       }
     },
   };
+}
+
+/** Writes to a file of the kernel that can only be written, and is not to be made. */
+function order(path: string): void {
+  const file = openSync(path, constants.O_WRONLY);
+  try {
+    writeSync(file, "1");
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** The numbers of the hosts, as the kernel calls controllers, in the order of their PCI addresses. */

@@ -20,8 +20,9 @@ import { guestFolders, readBootParameters, virtualMachineVariable } from "@uvm-s
 import { dialledShares } from "../attached/dialled-shares.ts";
 import { findPluggedNic, mountPluggedShare, pluggedDisks } from "../attached/plugged.ts";
 import { scsiDisks } from "../attached/scsi-disks.ts";
+import { verifiedDisks } from "../attached/verified-disks.ts";
 import { nicsByAddress } from "../attached/virtio-nics.ts";
-import type { Attached } from "../guest.ts";
+import type { Attached } from "../surroundings.ts";
 
 /** The machine after its boot. */
 export interface GuestMachine {
@@ -71,7 +72,12 @@ function bootVirtualMachine(): GuestMachine {
   return {
     memoryMb: Math.floor(totalmem() / 2 ** 20),
     processors: availableParallelism(),
-    attached: { disks: scsiDisks(), mountShare: dialledShares(dialVsockDescriptor), findNic: nicsByAddress() },
+    attached: {
+      disks: scsiDisks(),
+      verified: verifiedDisks,
+      mountShare: dialledShares(dialVsockDescriptor),
+      findNic: nicsByAddress(),
+    },
     dial: dialVsock,
     dialDescriptor: dialVsockDescriptor,
     reportUp: () => process.on("SIGTERM", () => process.exit(0)),

@@ -8,7 +8,7 @@ import {
   linuxGuestPaths,
 } from "@uvm-shim/hcs-schema";
 import { MountsOfHost } from "./mounts-of-host.ts";
-import { readRootDigest } from "./verity.ts";
+import { type HashTree, readHashTree } from "./verity.ts";
 
 const root = linuxGuestPaths.policyContainerRoot;
 const idDigits = "[0-9a-fA-F]{64}";
@@ -68,9 +68,14 @@ export class PolicyGuard {
     if (this.#mounts.hasLayersAt(rootPath)) throw denied(`the layers at ${rootPath} are still combined`);
   }
 
-  async addDisk(disk: LinuxMappedVirtualDisk, device: string, mount: () => Promise<void>): Promise<void> {
+  /** `mount` gets the hash tree of a read-only disk. */
+  async addDisk(
+    disk: LinuxMappedVirtualDisk,
+    device: string,
+    mount: (tree: HashTree | undefined) => Promise<void>,
+  ): Promise<void> {
     this.checkConsistent();
-    checkContents(disk, device);
+    const tree = hashTreeOf(disk, device);
     const { Options = [], ReadOnly, MountPath, BlockDev = false, Encrypted = false } = disk;
     const expected = ReadOnly ? ["ro"] : [];
     if (Options.length !== expected.length || Options[0] !== expected[0]) {
@@ -81,23 +86,24 @@ export class PolicyGuard {
     }
     const undo = BlockDev ? () => {} : this.#mounts.addDisk(MountPath, device, !ReadOnly, Encrypted);
     try {
-      await mount();
+      await mount(tree);
     } catch (error) {
       undo();
       throw error;
     }
   }
 
-  removeDisk(disk: LinuxMappedVirtualDisk, device: string, unmount: () => void): void {
+  /** `unmount` gets the hash tree of a read-only disk. */
+  removeDisk(disk: LinuxMappedVirtualDisk, device: string, unmount: (tree: HashTree | undefined) => void): void {
     this.checkConsistent();
-    checkContents(disk, device);
+    const tree = hashTreeOf(disk, device);
     const { ReadOnly, MountPath, BlockDev = false, Encrypted = false } = disk;
     const undo = BlockDev ? () => {} : this.#mounts.removeDisk(MountPath, device, !ReadOnly, Encrypted);
     if (!existsSync(MountPath)) {
       undo();
       throw denied(`cannot unmount ${MountPath}: it does not exist`);
     }
-    this.#unmount(MountPath, unmount, undo);
+    this.#unmount(MountPath, () => unmount(tree), undo);
   }
 
   /** Called before a share is mounted. */
@@ -154,13 +160,14 @@ export class PolicyGuard {
   }
 }
 
-/** The contents of read-only disks are checked at their unmount as well. */
-function checkContents({ ReadOnly, Filesystem = "" }: LinuxMappedVirtualDisk, device: string): void {
-  if (!ReadOnly) return;
-  readRootDigest(device);
+/** Read-only disks need one at their unmount as well. */
+function hashTreeOf({ ReadOnly, Filesystem = "" }: LinuxMappedVirtualDisk, device: string): HashTree | undefined {
+  if (!ReadOnly) return undefined;
+  const tree = readHashTree(device);
   if (Filesystem !== "" && Filesystem !== "ext4") {
     throw denied(`invalid Request.Settings.Filesystem ${Filesystem}: expected ext4 or none for a read-only disk`);
   }
+  return tree;
 }
 
 function expectPath(field: string, path: string, accepted: readonly string[]): void {

@@ -12,6 +12,7 @@ import type {
 import { assignedDeviceFiles, assignedDeviceFolder } from "@uvm-shim/host-protocol/guest";
 import { MNT_DETACH, mount, mountFlags, setMountReadOnly } from "@uvm-shim/linux-calls";
 import type { GuardedContainer, PolicyGuard } from "../policy/policy-guard.ts";
+import type { HashTree } from "../policy/verity.ts";
 import { waitForAppearance } from "./appearance.ts";
 import { parseMountOptions } from "./mount-options.ts";
 import { mountOwn, removeMountPoint, unmountAll } from "./mount-points.ts";
@@ -32,6 +33,20 @@ export interface AttachedDisks {
   release(controller: number, lun: number): void;
 }
 
+/** Checks the contents of read-only disks whenever they are read. */
+export interface VerifiedDisks {
+  /** Returns the node of a device with what the disk has before its hash tree. */
+  open(
+    disk: LinuxMappedVirtualDisk,
+    device: string,
+    tree: HashTree,
+    runTool: RunTool,
+    signal: AbortSignal,
+  ): Promise<string>;
+  /** To be called when nothing uses the device any more. */
+  close(disk: LinuxMappedVirtualDisk, tree: HashTree): void;
+}
+
 /** Mounts a share of the host at its mount path, which exists. Rejects with a GuestFault. */
 export type ShareMounter = (share: LinuxMappedDirectory, runTool: RunTool, signal: AbortSignal) => Promise<void>;
 
@@ -46,6 +61,8 @@ export type StorageRequest = Extract<
 /** What changes of storage need of the guest. */
 export interface StorageSurroundings {
   readonly disks: AttachedDisks;
+  /** Absent in a guest that cannot: it only looks for the hash tree. */
+  readonly verified?: VerifiedDisks;
   readonly mountShare: ShareMounter;
   readonly runTool: RunTool;
   /** Present once the guest has a policy. */
@@ -100,12 +117,21 @@ function waitForDisk(
 
 async function addDisk(
   disk: LinuxMappedVirtualDisk,
-  { disks, runTool, guard }: StorageSurroundings,
+  { disks, verified, runTool, guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
   const device = await waitForDisk(disk, disks, signal);
-  const mountIt = (): Promise<void> => mountDisk(disk, device, runTool, signal);
-  await (guard === undefined ? mountIt() : guard.addDisk(disk, device, mountIt));
+  if (guard === undefined) return await mountDisk(disk, device, runTool, signal);
+  await guard.addDisk(disk, device, async (tree) => {
+    if (tree === undefined || verified === undefined) return await mountDisk(disk, device, runTool, signal);
+    const checked = await verified.open(disk, device, tree, runTool, signal);
+    try {
+      await mountDisk(disk, checked, runTool, signal);
+    } catch (error) {
+      verified.close(disk, tree);
+      throw error;
+    }
+  });
 }
 
 async function mountDisk(
@@ -147,7 +173,7 @@ async function filesystemFor(
 
 async function removeDisk(
   disk: LinuxMappedVirtualDisk,
-  { disks, guard }: StorageSurroundings,
+  { disks, verified, guard }: StorageSurroundings,
   signal: AbortSignal,
 ): Promise<void> {
   // The real guest waits for the disk although only its mount point matters.
@@ -157,7 +183,12 @@ async function removeDisk(
     else removeMount(disk.MountPath, 0);
   };
   if (guard === undefined) remove();
-  else guard.removeDisk(disk, device, remove);
+  else {
+    guard.removeDisk(disk, device, (tree) => {
+      remove();
+      if (tree !== undefined) verified?.close(disk, tree);
+    });
+  }
 }
 
 function removeDevice({ Controller, Lun }: GuestScsiDevice, { disks }: StorageSurroundings): void {

@@ -10,7 +10,6 @@ import type { GuestMachine } from "../guest-machine.ts";
 import { VmCgroups } from "../process-guest/cgroups.ts";
 import type { VsockDevice } from "./parts.ts";
 import { QemuGuestKind } from "./qemu-guest-kind.ts";
-import { BootImages } from "./start/boot-images.ts";
 
 /** A shell in place of QEMU: it cannot be asked, but it is started as QEMU is. */
 describeWith("root")("the kind of virtual machines", () => {
@@ -98,19 +97,5 @@ describeWith("root")("the kind of virtual machines", () => {
     await kind.removeLeftovers(name);
     expect(await ended).toBe("SIGKILL");
     await kind.removeLeftovers(name);
-  });
-
-  it("keeps one copy of a kernel for all machines, until the file changes", () => {
-    const images = new BootImages();
-    const inodeOf = (descriptor: number): string => readFileSync(`/proc/self/fdinfo/${descriptor}`, "utf8");
-    const [one, other] = [...images.open([kernel]), ...images.open([kernel])] as [number, number];
-    expect(inodeOf(one)).toBe(inodeOf(other));
-    writeFileSync(kernel, "another");
-    const [changed] = images.open([kernel]) as [number];
-    expect(inodeOf(changed)).not.toBe(inodeOf(one));
-    expect(readFileSync(`/proc/self/fd/${changed}`, "utf8")).toBe("another");
-    expect(() => images.open([kernel, join(folder, "none")])).toThrow("ENOENT");
-    for (const descriptor of [one, other, changed]) closeSync(descriptor);
-    images.close();
   });
 });

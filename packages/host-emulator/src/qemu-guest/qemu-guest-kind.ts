@@ -17,6 +17,7 @@ import { type RunningQemu, startConfined } from "./start/confined.ts";
 import type { ProgramInstallation } from "./start/installation.ts";
 import { initrdOf, isKernelImage } from "./start/kernel.ts";
 import { tryKvm } from "./start/kvm-trial.ts";
+import { xzOf } from "./start/unpack-xz.ts";
 
 /** What virtual machines are made with. */
 export interface QemuGuestOptions {
@@ -50,11 +51,12 @@ const userDigits = 6;
 export class QemuGuestKind implements GuestKind {
   readonly name = "qemu";
   readonly #options: QemuGuestOptions;
-  readonly #images = new BootImages();
+  readonly #images: BootImages;
   #accelerator: Promise<Accelerator> | undefined;
 
   constructor(options: QemuGuestOptions) {
     this.#options = options;
+    this.#images = new BootImages(options.report);
   }
 
   recognises(boot: GuestBoot): boolean {
@@ -124,8 +126,8 @@ export class QemuGuestKind implements GuestKind {
   ): Promise<RunningQemu> {
     const installation = await this.#options.installation();
     const initrd = initrdOf(kernel);
-    const files = [kernel.KernelFilePath, ...(initrd === undefined ? [] : [initrd])];
-    const images = this.#images.open(files);
+    const files = { kernel: kernel.KernelFilePath, ...(initrd !== undefined && { initrd }) };
+    const images = await this.#images.open(files, xzOf(installation));
     try {
       return await startConfined({
         installation,

@@ -43,7 +43,8 @@ describe("the command line of QEMU", () => {
         ...[0, 1, 2, 3].map((index) => `-device virtio-scsi-pci,id=scsi${index}`),
         "-device pvpanic -object rng-builtin,id=entropy -device virtio-rng-pci,rng=entropy",
         "-kernel /proc/self/fd/7 -initrd /proc/self/fd/8",
-        "-append hostname=uvm-1 apparmor=0 root=/dev/sda console=hvc0 memhp_default_state=online_movable",
+        "-append hostname=uvm-1 apparmor=0 mitigations=off root=/dev/sda console=hvc0 memhp_default_state=online_movable",
+        "cryptomgr.notests",
       ].join(" "),
     );
   });
@@ -81,7 +82,7 @@ describe("the command line of QEMU", () => {
 
 describe("the kernel's command line", () => {
   const first = "hostname=uvm-1 apparmor=0";
-  const own = "console=hvc0 memhp_default_state=online_movable";
+  const own = "console=hvc0 memhp_default_state=online_movable cryptomgr.notests";
   it.each([
     ["", own],
     ["quiet pci=off pmtmr=0", `quiet pmtmr=0 ${own}`],
@@ -91,7 +92,12 @@ describe("the kernel's command line", () => {
     ['dm-mod.create="a -- b, pci=off" init=/init', `dm-mod.create="a -- b, pci=off" init=/init ${own}`],
     ["quiet -- pci=off", `quiet ${own} -- pci=off`],
   ])("of Hyper-V %j fits this machine", (given, expected) => {
-    expect(kernelLineFor(given, "uvm-1")).toBe(`${first} ${expected}`);
+    expect(kernelLineFor(given, { name: "uvm-1", isTranslated: false })).toBe(`${first} ${expected}`);
+  });
+
+  it("keeps nothing from happening ahead of its time where a guest is translated, if the document does not choose", () => {
+    const line = kernelLineFor("mitigations=auto -- x", { name: "uvm-1", isTranslated: true });
+    expect(line).toBe(`${first} mitigations=off mitigations=auto ${own} -- x`);
   });
 });
 

@@ -114,8 +114,8 @@ function memoryArguments({ memoryMb, mostMemoryMb }: CommandLineInput): readonly
   ];
 }
 
-function checkedKernelLine({ kernelLine: given, name }: CommandLineInput): string {
-  const line = kernelLineFor(given, name);
+function checkedKernelLine({ kernelLine: given, name, accelerator }: CommandLineInput): string {
+  const line = kernelLineFor(given, { name, isTranslated: accelerator === "tcg" });
   if (/[\0\r\n]/.test(given)) {
     throw new HcsFailure("E_INVALIDARG", `${lineField}: expected no line ends, got ${JSON.stringify(given)}`);
   }

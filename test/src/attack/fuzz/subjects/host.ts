@@ -24,7 +24,7 @@ import { checkDeclaredDevices } from "@uvm-shim/host-protocol/declared-devices";
 import { readElf } from "../../../../../packages/guest-agent/src/container/elf.ts";
 import { withUserOf } from "../../../../../packages/guest-agent/src/container/users.ts";
 import { requireOpenPolicy } from "../../../../../packages/guest-agent/src/policy/security-policy.ts";
-import { readRootDigest } from "../../../../../packages/guest-agent/src/policy/verity.ts";
+import { readHashTree } from "../../../../../packages/guest-agent/src/policy/verity.ts";
 import { parseMountOptions } from "../../../../../packages/guest-agent/src/storage/mount-options.ts";
 import { parseMountPoints } from "../../../../../packages/hcs-bindings/src/host-files/posix.ts";
 import {
@@ -325,7 +325,7 @@ export const hostSubjects: readonly Subject[] = [
     (path) => openDiskFile({ Path: path, Type: "VirtualDisk", ReadOnly: true }, "Settings"),
     ["HcsFailure"],
   ),
-  fileSubject("verity", [verity()], "disk", readRootDigest, ["GuestFault"]),
+  fileSubject("verity", [verity()], "disk", readHashTree, ["GuestFault"]),
   fileSubject("elf", [elf()], "program", (path) => {
     const file = openSync(path, "r");
     try {
