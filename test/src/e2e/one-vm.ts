@@ -5,7 +5,8 @@ import { ONE_VM_CASES } from "./cases.ts";
 import { hasCases, print, type Round, runCase, withContainerd } from "./round.ts";
 import type { CaseContext } from "./suite.ts";
 
-export async function runInOneVm(round: Round): Promise<void> {
+export async function runInOneVm(all: Round): Promise<void> {
+  const round = { ...all, selection: { ...all.selection, takes: all.selection.takesInOneVm } };
   const { build, selection, images, report, signal } = round;
   if (!hasCases(selection, ONE_VM_CASES)) return;
   print(`containerd ${build.version}, runtime ${selection.runtime.name}, the containers of all cases in one VM`);
@@ -14,6 +15,7 @@ export async function runInOneVm(round: Round): Promise<void> {
     let pod: string | undefined;
     for (const one of ONE_VM_CASES) {
       if (signal.aborted) return;
+      if (!selection.takes(one.name)) continue;
       try {
         pod ??= await startPod(context);
       } catch (error) {

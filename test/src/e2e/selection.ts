@@ -20,6 +20,8 @@ export interface Selection {
   readonly form: PodForm | undefined;
   /** Whether a case of this name is to be run, or is to be said to be left out. */
   readonly takes: (name: string) => boolean;
+  /** The same in the round of all cases in one VM, which has only cases that a short run has time for. */
+  readonly takesInOneVm: (name: string) => boolean;
 }
 
 const options = {
@@ -60,9 +62,7 @@ export async function select(log: (line: string) => void): Promise<Selection> {
   if (wanted.length === 0) throw new Error(`invalid --containerd ${asked}: expected one of ${known.join(", ")}`);
   const only = new RegExp(values.only);
   const exceptions = leftOut(kind);
-  const takes = (name: string): boolean =>
-    only.test(name) &&
-    (extent !== "short" || SHORT_CASES.includes(name)) &&
-    (extent !== "stale" || exceptions.has(name));
-  return { runtime, kind, extent, form, takes, builds: await findContainerds(wanted, log) };
+  const takesInOneVm = (name: string): boolean => only.test(name) && (extent !== "stale" || exceptions.has(name));
+  const takes = (name: string): boolean => takesInOneVm(name) && (extent !== "short" || SHORT_CASES.includes(name));
+  return { runtime, kind, extent, form, takes, takesInOneVm, builds: await findContainerds(wanted, log) };
 }

@@ -40,6 +40,7 @@ async function underSystemd(directory: string): Promise<number> {
   const selection: Selection = {
     ...{ runtime: RUNTIMES.lcow, kind: "process", extent: "all", builds: [build], form: undefined },
     takes: (name) => only.test(name),
+    takesInOneVm: () => false,
   };
   const round = {
     build,

@@ -157,9 +157,9 @@ async function updateOfAVm(context: CaseContext): Promise<void> {
       const first = await processors();
       assert.ok(first >= 1, `${first} processors at first`);
       for (const [size, quota] of [
-        [512, 50_000],
-        [768, 25_000],
-        [384, 100_000],
+        [768, 50_000],
+        [896, 25_000],
+        [640, 100_000],
       ] as const) {
         await updateTask(endpoint, pod, { memory: { limit: size * MEBIBYTE }, cpu: { quota, period: 100_000 } });
         await assertMemory(size * MEBIBYTE);
@@ -169,14 +169,14 @@ async function updateOfAVm(context: CaseContext): Promise<void> {
       await updateTask(endpoint, member, { memory: { limit: 64 * MEBIBYTE } });
       assert.equal((await metricsOf(context, member)).memoryLimit, 64 * MEBIBYTE);
       // A member's limits are its own.
-      await assertMemory(384 * MEBIBYTE);
+      await assertMemory(640 * MEBIBYTE);
       // Before 2.0, containerd knows no "resource exhausted", which is 8, and calls it unknown.
       await assert.rejects(
         updateTask(endpoint, pod, { memory: { limit: 2 * MEBIBYTE } }),
         /gRPC status [28]: .*memory limit 2 MiB is too small/,
       );
       await assert.rejects(updateTask(endpoint, pod, { memory: { limit: "1" } }), /gRPC status 3: .*memory\.limit/);
-      await assertMemory(384 * MEBIBYTE);
+      await assertMemory(640 * MEBIBYTE);
       assertStatus(await exec(context, pod, ["true"]), 0);
     });
   });
