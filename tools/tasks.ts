@@ -128,13 +128,18 @@ async function perform(): Promise<number> {
     case "demo":
       return await makeDemo();
     case "e2e":
-    case "bench":
     case "causes":
     case "soak":
     case "systemd":
     case "attack":
     case "telemetry":
       await alone(() => buildLinux());
+      return await runMain("test", "src", task);
+    case "bench":
+      await alone(async () => {
+        await buildLinux();
+        if (rest.includes("--vm")) await makeBootFiles();
+      });
       return await runMain("test", "src", task);
     case "e2e:vm":
       await alone(async () => {

@@ -15,7 +15,7 @@ import { isElf, linkageOf, withoutUnloadedSections } from "./elf.ts";
 import { withoutOtherLanguages } from "./icu-data.ts";
 import { type KernelModules, moduleTables } from "./kernel-modules.ts";
 
-/** Drivers of what the host may attach, and of the power button. Nothing in the guest looks for a device's driver when the device comes. */
+/** What the agent reaches the host by; drivers of what the host may attach, and of the power button. Nothing in the guest looks for a device's driver when the device comes. */
 export const modulesAtBoot = [
   "vmw_vsock_virtio_transport",
   "pvpanic_pci",
@@ -122,7 +122,7 @@ function putModules(folder: string, modules: KernelModules, put: (place: string,
   const { dependencies, aliases } = moduleTables(chosen);
   put(join(place, "modules.dep"), dependencies);
   put(join(place, "modules.alias"), aliases);
-  put(join(ownFolder, "modules-at-boot"), `${modulesAtBoot.join("\n")}\n`);
+  put(join(ownFolder, "modules-at-boot"), `${modulesAtBoot.join(" ")}\n`);
 }
 
 /** The libraries of programs and those of these, by their places in the guest, with the loaders. */

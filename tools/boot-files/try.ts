@@ -9,11 +9,11 @@ const mostMs = 120_000;
 const isUp = /"msg":"guest is up"/;
 
 /** What a machine needs to boot to the agent: nothing of the host's is attached but the root and a console. */
-export function machineArguments(folder: string): readonly string[] {
+export function machineArguments(folder: string, accelerator = "tcg"): readonly string[] {
   const place = (name: string): string => join(folder, name);
   return [
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
-    ...["-M", "pc", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", String(memoryMb)],
+    ...["-M", "pc", "-accel", accelerator, "-cpu", "max", "-smp", "2", "-m", String(memoryMb)],
     ...["-kernel", place(bootFiles.kernel), "-initrd", place(bootFiles.initialRamDisk)],
     ...["-append", "console=ttyS0 panic=-1 quiet hostname=tried"],
     ...["-drive", `if=none,id=root,format=raw,readonly=on,file=${place(bootFiles.root)}`],
@@ -30,11 +30,11 @@ export interface BootStep {
 }
 
 /** Boots until the agent is up, and ends the machine. Rejects with the end of the console. */
-export async function tryBoot(folder: string, qemu: string): Promise<readonly BootStep[]> {
+export async function tryBoot(folder: string, qemu: string, accelerator?: string): Promise<readonly BootStep[]> {
   const started = performance.now();
   const steps: BootStep[] = [];
   const libraries = join(qemu, "usr", "lib", "x86_64-linux-gnu");
-  const machine = startCommand(join(qemu, "usr", "bin", "qemu-system-x86_64"), machineArguments(folder), {
+  const machine = startCommand(join(qemu, "usr", "bin", "qemu-system-x86_64"), machineArguments(folder, accelerator), {
     environment: { ...process.env, LD_LIBRARY_PATH: libraries },
     timeoutMs: mostMs,
   });

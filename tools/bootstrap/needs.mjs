@@ -133,6 +133,7 @@ const commands = {
   "release:check": containerd,
   e2e: containerd,
   bench: containerd,
+  "bench --vm": { ...containerd, required: [...containerd.required, debian] },
   causes: containerd,
   telemetry: containerd,
   soak: containerd,

@@ -3,7 +3,8 @@
  * costs, as ratios against containerd's own runc shim, measured in the same run on the same containerd; and whether a
  * controller's own cost of an operation grows with the number of what it controls. `--only` is the name of a part, of one
  * of the ratios that the run ends with, or `ratios` for all of those. `--against` names the `dist/linux-x64` of another
- * commit, whose phases of a pod are measured in turns with this one's.
+ * commit, whose phases of a pod are measured in turns with this one's. With `--vm` it is only what a pod in a virtual
+ * machine takes, beside a plain QEMU that boots the same files.
  */
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
@@ -29,10 +30,13 @@ import { type Comparison, type Results, show } from "./results.ts";
 import { info, startUp } from "./start-up.ts";
 import { interleave, median, medianRatio } from "./statistics.ts";
 import { measureTelemetry } from "./telemetry.ts";
+import { benchVm } from "./vm.ts";
 
 const LEAST_PAIRS = 10;
 /** Of the measurements that take seconds each. */
 const OUTPUT_PAIRS = 5;
+/** Each boots two machines, which takes half a minute where they are translated. */
+const VM_PAIRS = 3;
 /** Longer than the benchmark: the emulated host keeps running, as the real host's services do. */
 const HOST_ENVIRONMENT = { [hostVariables.idleMs]: "600000" };
 
@@ -54,26 +58,29 @@ function print(line: string): void {
 function readArguments() {
   const { values } = parseArgs({
     options: {
-      pairs: { type: "string", default: `${LEAST_PAIRS}` },
+      pairs: { type: "string" },
       json: { type: "string" },
       only: { type: "string", default: "" },
       against: { type: "string" },
+      vm: { type: "boolean", default: false },
     },
   });
-  const pairs = Number(values.pairs);
-  const least = values.only === "" ? LEAST_PAIRS : 1;
+  const { pairs: given = `${values.vm ? VM_PAIRS : LEAST_PAIRS}` } = values;
+  const pairs = Number(given);
+  const least = values.only === "" && !values.vm ? LEAST_PAIRS : 1;
   if (!Number.isInteger(pairs) || pairs < least) {
     throw new Error(
-      `--pairs ${values.pairs}: it is a whole number from ${least}, for the medians to mean something; with --only from 1`,
+      `--pairs ${given}: it is a whole number from ${least}, for the medians to mean something; with --only or --vm from 1`,
     );
   }
-  const { json, only, against } = values;
+  const { json, only, against, vm } = values;
   if (against !== undefined && !existsSync(join(against, SHIM_PROGRAM))) {
     throw new Error(`--against ${against}: expected a folder that contains ${SHIM_PROGRAM}`);
   }
   return {
     pairs,
     json,
+    vm,
     only: new RegExp(`^(?:${only === "" ? ".*" : only})$`),
     against: against === undefined ? undefined : resolve(against),
   };
@@ -237,7 +244,8 @@ async function measureGrowths(): Promise<readonly Growth[]> {
 }
 
 async function inside({ directory, signal }: Isolation): Promise<number> {
-  const { pairs, json, only, against } = readArguments();
+  const { pairs, json, only, against, vm } = readArguments();
+  if (vm) return await benchVm({ pairs, json, print, directory, signal });
   const [build] = (await findContainerds(NEWEST, () => undefined)) as [ContainerdBuild];
   const images = await makeImages(join(directory, "images"));
   const home = join(directory, "c");
@@ -268,8 +276,9 @@ const NEWEST = WANTED.slice(-1);
 async function main(): Promise<number> {
   const isolated = isolation();
   if (isolated !== undefined) return await inside(isolated);
-  readArguments();
+  const { vm } = readArguments();
   checkMachine(RUNTIMES.lcow);
+  if (vm) return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: true });
   await findContainerds(NEWEST, print);
   // On the disk, as containerd is in production.
   return await runIsolated(import.meta.url, process.argv.slice(2), { inMemory: false });

@@ -17,12 +17,12 @@ export function percentile(values: readonly number[], fraction: number): number 
 }
 
 /** Measures both sides of each pair next to each other, and alternates which is first, so that drift hits both alike. */
-export async function interleave<T>(
+export async function interleave<T, P = T>(
   pairs: number,
   ours: () => Promise<T>,
-  peers: () => Promise<T>,
-): Promise<{ readonly ours: T[]; readonly peers: T[] }> {
-  const result = { ours: [] as T[], peers: [] as T[] };
+  peers: () => Promise<P>,
+): Promise<{ readonly ours: T[]; readonly peers: P[] }> {
+  const result = { ours: [] as T[], peers: [] as P[] };
   for (let pair = 0; pair < pairs; pair += 1) {
     const measureOurs = async (): Promise<void> => void result.ours.push(await ours());
     const measurePeers = async (): Promise<void> => void result.peers.push(await peers());

@@ -20,15 +20,20 @@ mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 /sys/fs/cgroup
 for name in fd:fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do ln -sf "/proc/self/${name#*:}" "/dev/${name%%:*}"; done
 step "file systems are mounted"
 
-# One that is unknown to this kernel, or has no device, does not keep the others from being loaded.
-while read -r module; do /usr/sbin/modprobe "$module"; done </usr/lib/uvm-shim/modules-at-boot
-step "drivers are loaded"
+# By the first the agent reaches the host; the others are loaded while it starts. One that is unknown to this kernel, or has no
+# device, does not keep the rest from being loaded.
+read -r first others </usr/lib/uvm-shim/modules-at-boot
+/usr/sbin/modprobe "$first"
+step "the first driver is loaded"
 
 # The agent logs to its standard error, the console, until the host takes its log.
 UVM_SHIM_VM_GUEST=1 node --disable-sigusr1 --max-semi-space-size=2 /usr/lib/uvm-shim/guest-agent.cjs &
 agent=$!
 echo $agent >/run/agent.pid
 step "the agent is started"
+# shellcheck disable=SC2086 # They are the words of a list.
+/usr/sbin/modprobe -a $others
+step "drivers are loaded"
 # It asks the agent to end when the host presses the power button.
 /usr/sbin/acpid -l /dev/null
 wait $agent

@@ -26,11 +26,11 @@ async function makeGuest(agent: string): Promise<string> {
   };
   for (const name of ["mnt", "run", "usr", "usr/lib", "usr/lib/uvm-shim"]) mkdirSync(join(root, name));
   for (const name of ["bin", "sbin"]) symlinkSync("../bin", join(root, "usr", name));
-  write("bin/modprobe", '#!/bin/sh\necho "loads $1"\n[ "$1" != unknown ]\n');
+  write("bin/modprobe", '#!/bin/sh\necho "loads $*"\n[ "$1" != unknown ]\n');
   write("bin/acpid", '#!/bin/sh\necho "watches the power button of $(cat /run/agent.pid)"\n');
   write("bin/poweroff", '#!/bin/sh\necho "turns the power off: $*"\n');
   write("bin/node", `#!/bin/sh\n${agent}\n`);
-  write("usr/lib/uvm-shim/modules-at-boot", "unknown\nvirtio_net\n");
+  write("usr/lib/uvm-shim/modules-at-boot", "unknown virtio_net virtio_mem\n");
   write("init", `#!/bin/sh\nexec /bin/sh /usr/lib/uvm-shim/init\n`);
   await mustRun("cp", [join(import.meta.dirname, "init.sh"), join(root, "usr/lib/uvm-shim/init")]);
   return root;
@@ -69,9 +69,10 @@ describeWith(
     expect(lines.map((line) => line.replace(/ \d+\.\d+ s:/, ""))).toEqual([
       "uvm-shim: file systems are mounted",
       "loads unknown",
-      "loads virtio_net",
-      "uvm-shim: drivers are loaded",
+      "uvm-shim: the first driver is loaded",
       "uvm-shim: the agent is started",
+      "loads -a virtio_net virtio_mem",
+      "uvm-shim: drivers are loaded",
       expect.stringMatching(/^watches the power button of \d+$/),
       "agent 1 --disable-sigusr1 --max-semi-space-size=2 /usr/lib/uvm-shim/guest-agent.cjs, parent 1",
       "has all",

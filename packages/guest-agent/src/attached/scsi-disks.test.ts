@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -76,11 +77,16 @@ describe("the disks of a virtual machine", () => {
     expect([find(0, 1, 0), find(0, 1, 2), find(0, 1, 3)]).toEqual(["sda", "sda2", undefined]);
   });
 
-  it("are absent until they have a node", () => {
+  it("are absent until their node can be opened", async () => {
+    const server = createServer();
     addHost(0, "pci0000:00/0000:00:05.0/virtio2");
     addDisk("0:0:0:1", "sda");
     rmSync(join(dev, "sda"));
     expect(find(0, 1)).toBeUndefined();
+    // A socket cannot be opened (ENXIO), nor can a disk of which the kernel has made no more than the node.
+    await new Promise<void>((resolve) => server.listen(join(dev, "sda"), resolve));
+    expect(find(0, 1)).toBeUndefined();
+    server.close();
     // As it is while the kernel asks the disk for its size.
     mkdirSync(deviceOf("0:0:0:2"));
     expect(find(0, 2)).toBeUndefined();

@@ -28,9 +28,8 @@ export function scsiDisks({ sys, dev }: DeviceFolders = { sys: "/sys", dev: "/de
       if (folder === undefined || disk === undefined) return undefined;
       const name = partition === 0 ? disk : `${disk}${partition}`;
       if (partition !== 0 && !existsSync(join(folder, "block", disk, name))) return undefined;
-      // The kernel makes the node after the folders.
       const node = join(dev, name);
-      return existsSync(node) ? node : undefined;
+      return isUsable(node) ? node : undefined;
     },
     // What is attached at the same place next is then a new device for certain, even if the kernel hears of the removal late.
     release: (controller, lun) => {
@@ -43,6 +42,17 @@ export function scsiDisks({ sys, dev }: DeviceFolders = { sys: "/sys", dev: "/de
       }
     },
   };
+}
+
+/** The kernel makes the node of a disk after its folders, and lets it be opened later still. */
+function isUsable(node: string): boolean {
+  try {
+    closeSync(openSync(node, constants.O_RDONLY));
+    return true;
+  } catch (error) {
+    if (["ENOENT", "ENXIO", "ENODEV"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+    throw error;
+  }
 }
 
 /** Writes to a file of the kernel that can only be written, and is not to be made. */
