@@ -19,6 +19,15 @@ describe("what commands need", () => {
     expect(commandOf("demo", ["--windows"]).required).toContain(needs.debootstrap);
   });
 
+  it("is Debian's package manager too where virtual machines are run, whose kernel and QEMU it fetches", () => {
+    expect(commandOf("demo", ["--vm"])).toMatchObject({ dependencies: "runtime", rootFor: "mounts and namespaces" });
+    for (const { required } of [commandOf("demo", ["--vm"]), commandOf("e2e:vm", [])]) {
+      expect(required).toContain(needs.debian);
+      expect(required).not.toContain(needs.debootstrap);
+    }
+    expect(commandOf("demo", []).required).not.toContain(needs.debian);
+  });
+
   it("is optional for tests, which say what they leave out, but for the library without which none runs", () => {
     const { required, optional, runtimes } = commandOf("test", []);
     expect(required).toEqual([needs.atomic]);

@@ -9,7 +9,9 @@ const SECTOR = 512;
 export async function makeExt4(path: string, mebibytes: number, contents?: string): Promise<void> {
   writeFileSync(path, "");
   truncateSync(path, mebibytes * MEBIBYTE);
-  await mustRun("mkfs.ext4", ["-q", "-F", ...(contents === undefined ? [] : ["-d", contents]), path]);
+  // Those of dm-verity are as large, and no smaller ones can be read through it.
+  const filled = contents === undefined ? [] : ["-b", "4096", "-d", contents];
+  await mustRun("mkfs.ext4", ["-q", "-F", ...filled, path]);
 }
 
 /** Turns a raw disk image into a fixed VHD by appending the footer. */

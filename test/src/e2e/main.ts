@@ -33,7 +33,7 @@ import { handlerName, makers } from "./cri-case.ts";
 import { documentedTables } from "./documented.ts";
 import { runHandedOver } from "./handed-over.ts";
 import { makeImages, PAUSE_IMAGE } from "./images.ts";
-import { leftOut } from "./left-out.ts";
+import { reasonAgainst } from "./left-out.ts";
 import { checkMachine } from "./machine.ts";
 import { runInOneVm } from "./one-vm.ts";
 import { hasCases, print, type Round, runCases, withContainerd } from "./round.ts";
@@ -52,7 +52,7 @@ const COMPLETED_SOON = { UVM_SHIM_LINGER_MS: "10000" };
 async function inside({ directory, signal }: Isolation): Promise<number> {
   const selection = await select(() => undefined);
   const report = new Report(print, signal, {
-    reasons: leftOut(selection.kind),
+    reasonAgainst: (name) => reasonAgainst(selection.kind, name),
     areTried: selection.extent === "stale",
   });
   for (const name of unknownNames()) report.fail(`${name} is in a list of cases, and no case has that name`, "");

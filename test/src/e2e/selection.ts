@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { type ContainerdBuild, findContainerds, WANTED } from "../debian/containerds.ts";
 import { type GuestKind, guestKinds } from "../support/guest-kind.ts";
 import { type PodForm, podForms } from "./containerd.ts";
-import { leftOut } from "./left-out.ts";
+import { reasonAgainst } from "./left-out.ts";
 import { SHORT_CASES } from "./short.ts";
 import { RUNTIMES, type Runtime } from "./suite.ts";
 
@@ -61,8 +61,8 @@ export async function select(log: (line: string) => void): Promise<Selection> {
   const wanted = WANTED.filter(({ version }) => asked.split(",").some((one) => version.startsWith(one)));
   if (wanted.length === 0) throw new Error(`invalid --containerd ${asked}: expected one of ${known.join(", ")}`);
   const only = new RegExp(values.only);
-  const exceptions = leftOut(kind);
-  const takesInOneVm = (name: string): boolean => only.test(name) && (extent !== "stale" || exceptions.has(name));
+  const takesInOneVm = (name: string): boolean =>
+    only.test(name) && (extent !== "stale" || reasonAgainst(kind, name) !== undefined);
   const takes = (name: string): boolean => takesInOneVm(name) && (extent !== "short" || SHORT_CASES.includes(name));
   return { runtime, kind, extent, form, takes, takesInOneVm, builds: await findContainerds(wanted, log) };
 }

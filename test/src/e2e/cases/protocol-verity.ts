@@ -61,7 +61,7 @@ async function damaged(context: ProtocolCaseContext): Promise<void> {
       const { status, stdout, stderr } = await runToEnd(await pod.createContainer({ id, args, rootfs }));
       assert.notEqual(status, 0);
       assert.equal(stdout, "");
-      assert.match(stderr, /I\/O error/i);
+      assert.match(stderr, /Input\/output error/);
     },
     { annotations },
   );
