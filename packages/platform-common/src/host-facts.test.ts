@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { itWith } from "@uvm-shim/test-support/machine-needs";
 import { expect, it } from "vitest";
 import { withHostFacts } from "./host-facts.ts";
 
