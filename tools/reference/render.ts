@@ -136,6 +136,7 @@ export const internalVariables = [
   "UVM_SHIM_OPEN_FILES",
   "UVM_SHIM_OPTIONS_BYTES",
   "UVM_SHIM_READY_DESCRIPTOR",
+  "UVM_SHIM_VM_GUEST",
 ];
 
 const typeNames: { readonly [kind: string]: string } = {
