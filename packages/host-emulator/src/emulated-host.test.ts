@@ -78,6 +78,12 @@ describe("create", () => {
       /Attachments\.3\.Path: \/gone/,
     ],
     [
+      "a VHDX for a guest that cannot have one, before anything boots",
+      () => files.document({ disks: { "3": files.write("some.vhdx", "vhdxfile and more") } }),
+      "ERROR_NOT_SUPPORTED",
+      /^VirtualMachine\.Devices\.Scsi\.0\.Attachments\.3\.Path: \S+ is a VHDX: expected a raw image or a fixed VHD/,
+    ],
+    [
       "a kernel of no known guest kind",
       () => files.document({ kernel: files.write("foreign", "") }),
       "ERROR_NOT_SUPPORTED",
@@ -382,6 +388,7 @@ describe("the host", () => {
     const asked: unknown[] = [];
     const watching: GuestKind = {
       name: kind.name,
+      readsVhdx: kind.readsVhdx,
       recognises: (boot) => kind.recognises(boot),
       create: (specification) => kind.create(specification),
       removeLeftovers: async (name, podGroup) => void asked.push([name, podGroup]),

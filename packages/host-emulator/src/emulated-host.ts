@@ -16,7 +16,7 @@ import { PodGroups } from "./process-guest/pod-groups.ts";
 import { AssignableDevices } from "./system/assignable-devices.ts";
 import { bootFileOf } from "./system/boot.ts";
 import { ComputeSystem } from "./system/compute-system.ts";
-import { DiskClaims, realPath } from "./system/disk-file.ts";
+import { DiskClaims, realPath, vhdxFailure } from "./system/disk-file.ts";
 import { readDocument } from "./system/document.ts";
 import { SystemNics } from "./system/nics.ts";
 import { type CpuGroups, processorsOf } from "./system/topology.ts";
@@ -133,6 +133,11 @@ export class EmulatedHost {
         "ERROR_NOT_SUPPORTED",
         `${bootFileOf(plan.boot)}: expected one for a guest of kind ${known}`,
       );
+    }
+    const unread = plan.disks.find(({ disk }) => disk.isVhdx === true && !kind.readsVhdx);
+    if (unread !== undefined) {
+      const { controller, lun } = unread.slot;
+      throw vhdxFailure(unread.disk, `VirtualMachine.Devices.Scsi.${controller}.Attachments.${lun}.Path`);
     }
     const { serialPipe } = plan;
     const serialSocket = serialPipe === undefined ? undefined : this.#pipeSocketOf(serialPipe);

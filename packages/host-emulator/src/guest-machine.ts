@@ -27,6 +27,8 @@ export interface WindowsBoot {
 /** A kind of guest that a host can run, such as processes of this machine. */
 export interface GuestKind {
   readonly name: string;
+  /** Whether its guests can have disks in a VHDX. */
+  readonly readsVhdx: boolean;
   /** Whether the boot files of a document are for this kind. Throws an HcsFailure if they cannot be read. */
   recognises(boot: GuestBoot): boolean;
   create(specification: GuestMachineSpecification): GuestMachine;

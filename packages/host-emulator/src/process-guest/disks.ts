@@ -4,8 +4,7 @@ import { diskNode } from "@uvm-shim/host-protocol/guest";
 import { delay } from "@uvm-shim/lifecycle";
 import { attachLoop, type LoopDevice, makeBlockNode, withMountNamespace } from "@uvm-shim/linux-calls";
 import type { DiskSlot } from "../guest-machine.ts";
-import { HcsFailure } from "../hcs-failure.ts";
-import type { DiskFile } from "../system/disk-file.ts";
+import { type DiskFile, vhdxFailure } from "../system/disk-file.ts";
 import { readPartitions } from "../system/partitions.ts";
 import type { VmCgroups } from "./cgroups.ts";
 
@@ -30,9 +29,7 @@ export class GuestDisks {
 
   /** Reads the partition table now. A table that the guest writes later takes effect at the next attachment. */
   attach(init: number, slot: DiskSlot, disk: DiskFile): void {
-    if (disk.isVhdx === true) {
-      throw new HcsFailure("ERROR_NOT_SUPPORTED", `${disk.path} is a VHDX: expected a raw image or a fixed VHD`);
-    }
+    if (disk.isVhdx === true) throw vhdxFailure(disk, "Settings.Path");
     const nodes: Node[] = [];
     try {
       for (const { partition, ...part } of partsOf(disk)) {

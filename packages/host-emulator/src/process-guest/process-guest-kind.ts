@@ -34,6 +34,7 @@ export interface ProcessGuestOptions {
 /** Guests that are processes of this kernel in their own namespaces, booted by a guest agent for Linux or Windows. */
 export class ProcessGuestKind implements GuestKind {
   readonly name = "process";
+  readonly readsVhdx = false;
   readonly #options: ProcessGuestOptions;
   readonly #images: { readonly Linux: GuestImage; readonly Windows: GuestImage };
   readonly #settings: SettingsGuard;

@@ -50,6 +50,7 @@ const userDigits = 6;
 /** Guests that are virtual machines, each a QEMU with a real kernel. */
 export class QemuGuestKind implements GuestKind {
   readonly name = "qemu";
+  readonly readsVhdx = true;
   readonly #options: QemuGuestOptions;
   readonly #images: BootImages;
   #accelerator: Promise<Accelerator> | undefined;

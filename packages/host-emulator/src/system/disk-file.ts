@@ -59,6 +59,11 @@ export function openDiskFile(attachment: ScsiAttachment, field: string): DiskFil
   }
 }
 
+/** The answer to a VHDX that a guest cannot have. `field` names it. */
+export function vhdxFailure({ path }: DiskFile, field: string): HcsFailure {
+  return new HcsFailure("ERROR_NOT_SUPPORTED", `${field}: ${path} is a VHDX: expected a raw image or a fixed VHD`);
+}
+
 /** The path without symbolic links. ERROR_FILE_NOT_FOUND with the field if it does not exist. */
 export function realPath(path: string, field: string): string {
   if (!path.startsWith("/")) {

@@ -86,6 +86,7 @@ export class FakeMachine implements GuestMachine {
 /** Accepts every kernel file except one with content "foreign". */
 export class FakeKind implements GuestKind {
   readonly name = "fake";
+  readsVhdx = false;
   readonly machines: FakeMachine[] = [];
   readonly leftovers: string[] = [];
   prepare: (machine: FakeMachine) => void = () => {};
