@@ -50,6 +50,16 @@ export class DescriptorSocket {
 
   /** Reads into the bytes; undefined if nothing has come. More descriptors at once than agreed are an error. */
   receive(bytes: Buffer): ArrivedBytes | undefined {
+    try {
+      return this.#receive(bytes);
+    } catch (error) {
+      // A peer that has gone with something unread is reset, which is its end all the same.
+      if (error instanceof LinuxCallError && error.code === "ECONNRESET") return { length: 0, descriptors: [] };
+      throw error;
+    }
+  }
+
+  #receive(bytes: Buffer): ArrivedBytes | undefined {
     const control = Buffer.alloc(controlSize(this.#most));
     // Kept in variables: the kernel gets their addresses as numbers, which hold no memory.
     const vector = vectorOf(bytes);

@@ -12,6 +12,7 @@ import {
   mapSharedMemory,
   signalEvent,
   takeEvents,
+  unixSocketPair,
   watchReadable,
 } from "./index.ts";
 
@@ -109,6 +110,17 @@ describe("descriptor sockets", () => {
     listener.close();
     listener.close();
     expect(connectUnixSocketTo(path)).toBe("ENOENT");
+  });
+
+  it("end where the peer has gone without reading everything", () => {
+    const [one, other] = unixSocketPair();
+    const [server, client] = [new DescriptorSocket(one, 1), new DescriptorSocket(other, 1)];
+    server.send(Buffer.from("unread"));
+    client.close();
+    const bytes = Buffer.alloc(16);
+    expect(server.receive(bytes)).toEqual({ length: 0, descriptors: [] });
+    expect(server.receive(bytes)).toEqual({ length: 0, descriptors: [] });
+    server.close();
   });
 
   it("do not wait for a peer that does not read", async () => {

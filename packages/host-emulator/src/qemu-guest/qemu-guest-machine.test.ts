@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hresults } from "@uvm-shim/hcs-schema";
 import { systemClock } from "@uvm-shim/lifecycle";
+import { ManualClock } from "@uvm-shim/lifecycle/testing";
 import { unixSocketPair } from "@uvm-shim/linux-calls";
 import { describeWith } from "@uvm-shim/test-support/machine-needs";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { GuestMachineSpecification } from "../guest-machine.ts";
 import { HcsFailure } from "../hcs-failure.ts";
 import { reasonOf } from "./end.ts";
@@ -274,7 +275,7 @@ describeWith("Linux")("a virtual machine", () => {
   });
 
   it("ends a QEMU that has closed its monitor and goes on", async () => {
-    const timeouts = { bootMs: 5_000, answerMs: 20, unplugMs: 100, resizeMs: 100, cgroupMs: 100, closingMs: 20 };
+    const timeouts = { bootMs: 5_000, answerMs: 5_000, unplugMs: 100, resizeMs: 100, cgroupMs: 100, closingMs: 20 };
     let kills = 0;
     const start = async (): Promise<RunningQemu> => {
       const kill = (): void => {
@@ -293,12 +294,15 @@ describeWith("Linux")("a virtual machine", () => {
   });
 
   it("is ended when QEMU does not answer, as nobody knows then what it has", async () => {
-    const timeouts = { bootMs: 5_000, answerMs: 20, unplugMs: 100, resizeMs: 100, cgroupMs: 100, closingMs: 100 };
-    const made = await booted({ timeouts });
+    const clock = new ManualClock();
+    const made = await booted({ clock });
     qemu.faults.set(2, "is silent");
-    await expect(made.freeze(true)).rejects.toMatchObject({ hresult: hresults.HCS_E_OPERATION_TIMEOUT });
+    const freezing = expect(made.freeze(true)).rejects.toMatchObject({ hresult: hresults.HCS_E_OPERATION_TIMEOUT });
+    await vi.waitFor(() => expect(qemu.commands.at(-1)).toBe("stop"));
+    clock.jump(5_000);
+    await freezing;
     expect(await made.ended).toMatchObject({
-      reason: "the virtual machine was ended: QEMU did not answer stop within 20 ms",
+      reason: "the virtual machine was ended: QEMU did not answer stop within 5000 ms",
     });
     expect(openDescriptors()).toBe(descriptors);
   });
