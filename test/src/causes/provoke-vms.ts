@@ -46,8 +46,12 @@ export const vmEnds: readonly Provocation[] = [
       const silent = `const power = new (require("node:net").Socket)({ fd: ${powerDescriptor} });
 power.on("close", () => process.exit()).resume().write("${powerWords.up}\\n");`;
       const over = new AbortController();
-      bench.atEnd(() => over.abort());
-      void bench.pod({ annotations: bench.bootFolder(silent), signal: over.signal }).catch(() => {});
+      const given = bench.pod({ annotations: bench.bootFolder(silent), signal: over.signal }).catch(() => {});
+      // The next pod has the same name.
+      bench.atEnd(() => {
+        over.abort();
+        return given;
+      });
       await poll("the wait for the guest", () => bench.began("waiting for the guest to dial in"), {
         timeoutMs: 15_000,
       });
