@@ -56,6 +56,10 @@ it("takes a pod of its own flavour and host, and says which process serves it", 
   ]);
 });
 
+it("takes a pod whose guest is the usual one, said or not", async () => {
+  expect(await connect().call(Sandboxer, "Host", { ...request, guest: "" })).toMatchObject({ pid: 77 });
+});
+
 it("leaves the turn to another pod when one cannot be taken", async () => {
   const client = connect();
   await client.call(Sandboxer, "Host", request);

@@ -36,6 +36,9 @@ export interface ControlServiceOptions {
   readonly log: Log;
 }
 
+/** What pods boot where nothing is said. An earlier `start` says nothing. */
+const usualGuest = "process";
+
 /** The service by which `start` hands pods over and `delete` gives them up. */
 export function controlServer(options: ControlServiceOptions): TtrpcServer {
   const { registry, flavour, host, guest, pid, log } = options;
@@ -51,7 +54,7 @@ export function controlServer(options: ControlServiceOptions): TtrpcServer {
           }
           for (const [variable, given, own] of [
             ["UVM_SHIM_HOST", request.host, host],
-            ["UVM_SHIM_GUEST", request.guest, guest],
+            ["UVM_SHIM_GUEST", request.guest || usualGuest, guest || usualGuest],
           ]) {
             if (given === own) continue;
             throw new ShimError(
